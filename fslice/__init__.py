@@ -1,0 +1,1 @@
+"""Tomography in Fourier space, with maps that know how sure they are."""

@@ -1,0 +1,181 @@
+"""Which array library, which precision, and the checks made once at the public edge.
+
+The type of an array decides where it is computed: there is no engine string and
+no default device. NumPy arrays stay in NumPy, CuPy arrays stay on their GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""A NumPy or a CuPy array."""
+
+_LIBRARIES = ("numpy", "cupy")
+
+
+def array_namespace(*arrays: Array | None) -> ModuleType:
+    """Return the one array library that all given arrays belong to; ``None`` is passed over.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array, or the libraries are mixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> array_namespace(np.zeros(2), None).__name__
+    'numpy'
+    """
+    found = {}
+    for array in arrays:
+        if array is None:
+            continue
+        library = type(array).__module__.partition(".")[0]
+        if library not in _LIBRARIES:
+            raise TypeError(f"expected a NumPy or CuPy array, got {type(array).__name__}")
+        found[library] = array
+    if len(found) > 1:
+        raise TypeError(f"array libraries are mixed: {' and '.join(sorted(found))}")
+    return sys.modules[next(iter(found), "numpy")]
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """Copy an array to the host if it is not there already."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
+def real_dtype(dtype: Any) -> np.dtype:
+    """Return the real dtype of the same precision.
+
+    Examples
+    --------
+    >>> real_dtype("complex64")
+    dtype('float32')
+    """
+    return np.zeros(0, dtype).real.dtype
+
+
+def complex_dtype(dtype: Any) -> np.dtype:
+    """Return the complex dtype of the same precision.
+
+    Examples
+    --------
+    >>> complex_dtype("float32")
+    dtype('complex64')
+    """
+    return np.dtype("complex64" if real_dtype(dtype) == np.float32 else "complex128")
+
+
+def check_real(name: str, array: Array) -> None:
+    """Raise unless `array` is a float32 or float64 array."""
+    _check_dtype(name, array, ("float32", "float64"))
+
+
+def check_complex(name: str, array: Array) -> None:
+    """Raise unless `array` is a complex64 or complex128 array."""
+    _check_dtype(name, array, ("complex64", "complex128"))
+
+
+def _check_dtype(name: str, array: Array, expected: tuple[str, str]) -> None:
+    if type(array).__module__.partition(".")[0] not in _LIBRARIES:
+        raise TypeError(f"{name}: expected a NumPy or CuPy array, got {type(array).__name__}")
+    if array.dtype.name not in expected:
+        raise TypeError(f"{name}: expected dtype {' or '.join(expected)}, got {array.dtype}")
+
+
+def check_shape(name: str, array: Array, expected: tuple[Any, ...]) -> None:
+    """Raise unless the shape fits: an int is exact, a string is any length, ``...`` leads.
+
+    Examples
+    --------
+    >>> check_shape("rotations", np.zeros((5, 3, 2)), (..., 3, 3))
+    Traceback (most recent call last):
+    ...
+    ValueError: rotations: expected shape (..., 3, 3), got (5, 3, 2)
+    """
+    core = expected[1:] if expected[0] is ... else expected
+    shape = array.shape[len(array.shape) - len(core) :] if expected[0] is ... else array.shape
+    fits = len(shape) == len(core) and all(
+        isinstance(want, str) or want == got for want, got in zip(core, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("..." if side is ... else str(side) for side in expected)
+        comma = "," if len(expected) == 1 else ""
+        raise ValueError(f"{name}: expected shape ({wanted}{comma}), got {array.shape}")
+    if 0 in array.shape:
+        raise ValueError(f"{name}: expected at least one element, got shape {array.shape}")
+
+
+def check_same_precision(**arrays: Array | None) -> None:
+    """Raise unless all arrays are of single, or all of double precision; ``None`` is passed over.
+
+    Examples
+    --------
+    >>> check_same_precision(volume=np.zeros(1, "f4"), shifts=np.zeros(1, "f8"))
+    Traceback (most recent call last):
+    ...
+    TypeError: precisions differ: volume is float32, shifts is float64
+    """
+    given = {name: array.dtype for name, array in arrays.items() if array is not None}
+    if len({real_dtype(dtype) for dtype in given.values()}) > 1:
+        listed = ", ".join(f"{name} is {dtype}" for name, dtype in given.items())
+        raise TypeError(f"precisions differ: {listed}")
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Raise if the array has NaN or infinite entries, with their count and the first index.
+
+    Examples
+    --------
+    >>> check_finite("images", np.array([[0.0, 1.0], [np.nan, np.inf]]))
+    Traceback (most recent call last):
+    ...
+    ValueError: images: 2 of 4 values are NaN or infinite, the first at index (1, 0)
+    """
+    xp = array_namespace(array)
+    finite = xp.isfinite(array)
+    if not bool(finite.all()):
+        bad = to_numpy(~finite)
+        first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+        raise ValueError(
+            f"{name}: {int(bad.sum())} of {bad.size} values are NaN or infinite, "
+            f"the first at index {first}"
+        )
+
+
+def check_size(name: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as an int, or raise unless it is an integer of at least `minimum`.
+
+    Examples
+    --------
+    >>> check_size("size", 1.5)
+    Traceback (most recent call last):
+    ...
+    TypeError: size: expected an integer, got 1.5
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if int(value) < minimum:
+        raise ValueError(f"{name}: expected at least {minimum}, got {value}")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """Return `value`, or raise unless it is one of `choices`.
+
+    Examples
+    --------
+    >>> check_choice("interpolation", "lanczos", ("linear", "cubic"))
+    Traceback (most recent call last):
+    ...
+    ValueError: interpolation: expected 'linear' or 'cubic', got 'lanczos'
+    """
+    if value not in choices:
+        raise ValueError(f"{name}: expected {' or '.join(map(repr, choices))}, got {value!r}")
+    return value
