@@ -52,7 +52,7 @@ def rfft2(images: Array) -> Array:
     True
     """
     check_real("images", images)
-    return _rfft(images, 2)
+    return transform(images, 2)
 
 
 def rfft3(volume: Array) -> Array:
@@ -80,7 +80,7 @@ def rfft3(volume: Array) -> Array:
     8.0
     """
     check_real("volume", volume)
-    return _rfft(volume, 3)
+    return transform(volume, 3)
 
 
 def irfft2(images_ft: Array) -> Array:
@@ -103,7 +103,7 @@ def irfft2(images_ft: Array) -> Array:
     True
     """
     check_complex("images_ft", images_ft)
-    return _irfft(images_ft, 2, "images_ft")
+    return _inverse(images_ft, 2, "images_ft")
 
 
 def irfft3(volume_ft: Array) -> Array:
@@ -126,10 +126,11 @@ def irfft3(volume_ft: Array) -> Array:
     True
     """
     check_complex("volume_ft", volume_ft)
-    return _irfft(volume_ft, 3, "volume_ft")
+    return _inverse(volume_ft, 3, "volume_ft")
 
 
-def _rfft(array: Array, ndim: int) -> Array:
+def transform(array: Array, ndim: int) -> Array:
+    """Transform the trailing `ndim` axes of a real array: `rfft2` and `rfft3` for any `ndim`."""
     axes = tuple(range(-ndim, 0))
     xp = array_namespace(array)
     return _fft(xp).rfftn(
@@ -137,13 +138,18 @@ def _rfft(array: Array, ndim: int) -> Array:
     )
 
 
-def _irfft(array_ft: Array, ndim: int, name: str) -> Array:
-    size = array_ft.shape[-2]
-    check_shape(name, array_ft, (..., *[size] * (ndim - 1), size // 2 + 1))
+def inverse_transform(array_ft: Array, ndim: int, size: int) -> Array:
+    """Apply the inverse and adjoint of `transform`, to arrays of box `size`."""
     axes = tuple(range(-ndim, 0))
     xp = array_namespace(array_ft)
     array = _fft(xp).irfftn(array_ft, s=[size] * ndim, axes=axes, norm="ortho", **_workers(xp))
     return xp.fft.fftshift(array, axes=axes)
+
+
+def _inverse(array_ft: Array, ndim: int, name: str) -> Array:
+    size = array_ft.shape[-2] if array_ft.ndim > 1 else 0
+    check_shape(name, array_ft, (..., *[size] * (ndim - 1), size // 2 + 1))
+    return inverse_transform(array_ft, ndim, size)
 
 
 def _fft(xp: Any) -> Any:

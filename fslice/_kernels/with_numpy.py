@@ -1,0 +1,182 @@
+"""The kernels in plain array code: the definition that the compiled ones must agree with.
+
+`_cells` is the one traversal: for every tap of the interpolation kernel it yields where the
+samples fall, with which weight, and where the Friedel mate is stored instead. All functions
+take a few images at a time, so that the tables stay in the cache.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fslice._arrays import real_dtype
+from fslice._kernels import splines
+from fslice._kernels.lattice import Lattice, add_friedel_mates, band
+
+_SAMPLES = 1 << 16  # of a block of images
+
+
+class Block(NamedTuple):
+    """The samples of a few images: one row per image, one column per sample in the band."""
+
+    images: slice
+    fraction: np.ndarray  # (3, n, samples), of the cell
+    corner: np.ndarray  # (3, n, samples) integer, the cell's lower corner
+    mate: np.ndarray  # True where the sample is read at its Friedel mate
+    phase: np.ndarray  # shift phase and amplitude
+
+
+def gather(volume, rotations, shifts, amplitude, lattice):
+    """Sample slices of a volume."""
+    slices, inside, flat = (
+        _slices(len(rotations), lattice, volume.dtype),
+        band(lattice),
+        volume.ravel(),
+    )
+    for block in _blocks(rotations, shifts, amplitude, lattice, volume.dtype):
+        slices[block.images, inside] = _read(flat, block, lattice) * block.phase
+    return slices
+
+
+def scatter(slices, rotations, shifts, amplitude, lattice):
+    """Add slices into a volume: the adjoint of `gather`."""
+    volume, inside = np.zeros(lattice.volume_shape, slices.dtype), band(lattice)
+    halves = _pair_weights(lattice) / 2
+    for block in _blocks(rotations, shifts, amplitude, lattice, slices.dtype):
+        _add(volume, block, lattice, slices[block.images, inside] * block.phase.conj() * halves)
+    return add_friedel_mates(volume)
+
+
+def scatter_squares(weights, rotations, lattice):
+    """Add weights into a volume with squared interpolation weights."""
+    volume, inside = np.zeros(lattice.volume_shape, weights.dtype), band(lattice)
+    halves = _pair_weights(lattice) / 2
+    still = np.zeros((len(rotations), 2))
+    for block in _blocks(rotations, still, 1.0, lattice, weights.dtype):
+        _add(volume, block, lattice, weights[block.images, inside] * halves, power=2)
+    return add_friedel_mates(volume)
+
+
+def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
+    """Return the gradients of `gather` in volume, rotations and shifts."""
+    by_volume, flat, inside = np.zeros_like(volume, order="C"), volume.ravel(), band(lattice)
+    by_rotation = np.zeros((len(rotations), 3, 3))
+    by_shift = np.zeros((len(rotations), 2))
+    pairs = _pair_weights(lattice)
+    frequencies = np.stack(_frequencies(lattice))
+    turns = 2 * np.pi * frequencies / np.array([[lattice.columns], [lattice.rows]])
+    for block in _blocks(rotations, shifts, amplitude, lattice, volume.dtype):
+        g = cotangent[block.images, inside] * block.phase.conj() * pairs
+        _add(by_volume, block, lattice, g / 2)
+        for axis in range(3):
+            product = (g.conj() * _read(flat, block, lattice, slope_axis=axis)).real
+            by_rotation[block.images, axis, :2] = lattice.scale * product @ frequencies.T
+        by_shift[block.images] = (g.conj() * _read(flat, block, lattice)).imag @ turns.T
+    return add_friedel_mates(by_volume), by_rotation, by_shift
+
+
+def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
+    """Return each image's weighted squared residual and the gradient of half their sum."""
+    by_volume, flat, inside = np.zeros_like(volume, order="C"), volume.ravel(), band(lattice)
+    losses = np.zeros(len(rotations))
+    pairs = _pair_weights(lattice) * precision[inside]
+    for block in _blocks(rotations, shifts, amplitude, lattice, volume.dtype):
+        factor = block.phase if ctf is None else block.phase * ctf[block.images, inside]
+        residual = _read(flat, block, lattice) * factor - images[block.images, inside]
+        losses[block.images] = (pairs * abs(residual) ** 2).sum(1, dtype=np.float64)
+        _add(by_volume, block, lattice, residual * factor.conj() * (pairs / 2))
+    return losses, add_friedel_mates(by_volume)
+
+
+def _slices(n_images: int, lattice: Lattice, dtype: np.dtype) -> np.ndarray:
+    return np.zeros((n_images, *lattice.slice_shape), dtype)
+
+
+def _frequencies(lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
+    """Return kx and ky of every sample in the band."""
+    row, column = np.nonzero(band(lattice))
+    return column.astype(float), np.where(row <= (lattice.rows - 1) // 2, row, row - lattice.rows)
+
+
+def _pair_weights(lattice: Lattice) -> np.ndarray:
+    """Return 2 where a sample stands for a Friedel pair, 1 where its mate is stored as well."""
+    return np.where(_frequencies(lattice)[0] == 0, 1.0, 2.0).astype(np.float32)
+
+
+def _blocks(rotations, shifts, amplitude, lattice, dtype) -> Iterator[Block]:
+    kx, ky = _frequencies(lattice)
+    step = max(1, _SAMPLES // len(kx))
+    phases = np.result_type(dtype, np.complex64)
+    for start in range(0, len(rotations), step):
+        images = slice(start, start + step)
+        axes = rotations[images].astype(np.float64) * lattice.scale
+        x, y, z = (axes[:, i, :1] * kx + axes[:, i, 1:2] * ky for i in range(3))
+        mate = x < 0
+        position = np.stack([x, y, z]) * np.where(mate, -1.0, 1.0)
+        corner = np.floor(position)
+        tx, ty = shifts[images, :1] / lattice.columns, shifts[images, 1:] / lattice.rows
+        phase = amplitude * np.exp(-2j * np.pi * (tx * kx + ty * ky))
+        yield Block(
+            images,
+            (position - corner).astype(real_dtype(dtype)),
+            corner.astype(np.int64),
+            mate,
+            phase.astype(phases),
+        )
+
+
+def _cells(block: Block, lattice: Lattice, power: int, slope_axis: int | None) -> Iterator:
+    """Yield per tap the flat index, the weight and, per sample, whether a mate is stored there."""
+    nz, ny, nh = lattice.volume_shape
+    (x, wx), (y, wy), (z, wz) = (
+        _taps(block, lattice, axis, size, power, slope_axis == axis)
+        for axis, size in enumerate((lattice.nx, ny, nz))
+    )
+    for c, b in itertools.product(range(len(z)), range(len(y))):
+        row, mirrored = z[c] % nz * ny + y[b] % ny, -z[c] % nz * ny + -y[b] % ny
+        weight = wz[c] * wy[b]
+        for a in range(len(x)):
+            ghost = x[a] < 0
+            index = np.where(ghost, mirrored * nh - x[a], row * nh + x[a])
+            yield index, weight * wx[a], block.mate ^ ghost
+
+
+def _taps(block, lattice, axis, size, power, slope):
+    """Return per tap the signed position along an axis and the weight; zero outside the grid."""
+    linear = len(lattice.taps) == 2
+    kind = (
+        (splines.linear_slopes if linear else splines.cubic_slopes)
+        if slope
+        else (splines.linear_weights if linear else splines.cubic_weights)
+    )
+    positions, weights = [], []
+    for tap, weight in zip(lattice.taps, kind(block.fraction[axis]), strict=True):
+        position = block.corner[axis] + tap
+        inside = abs(position) <= (size - 1) // 2
+        positions.append(np.where(inside, position, 0))
+        weights.append(np.where(inside, weight**power, 0).astype(weight.dtype))
+    return positions, weights
+
+
+def _read(flat, block, lattice, slope_axis=None):
+    """Return the interpolated values, or their derivatives along one axis of the volume."""
+    value = np.zeros(block.mate.shape, flat.dtype)
+    for index, weight, conjugate in _cells(block, lattice, 1, slope_axis):
+        corner = flat[index]
+        np.conjugate(corner, out=corner, where=conjugate)
+        value += weight * corner
+    # a mate is read at minus the position, which turns the sign of every derivative
+    return value if slope_axis is None else np.where(block.mate, -value, value)
+
+
+def _add(volume, block, lattice, values, power=1):
+    """Add values into the cells they are read from, with the same weights."""
+    flat, values = volume.reshape(-1), values.astype(volume.dtype)
+    for index, weight, conjugate in _cells(block, lattice, power, None):
+        np.add.at(
+            flat, index.ravel(), (weight * np.where(conjugate, values.conj(), values)).ravel()
+        )

@@ -1,0 +1,115 @@
+"""Writing whole files or none, and finding the files that a file names."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name only when it is complete.
+
+    The bytes go to a hidden file beside it, reach the disk, and are then renamed. On any
+    error, also a full disk or Ctrl-C, the hidden file is removed and what stood under the
+    name before is untouched.
+
+    Parameters
+    ----------
+    path : path
+        A link is followed: what it points to is replaced.
+
+    Yields
+    ------
+    binary file
+        Readable, writable and seekable.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the message names `path`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic_write(folder / "a.txt") as file:
+    ...     _ = file.write(b"complete")
+    >>> [entry.name for entry in folder.iterdir()]
+    ['a.txt']
+    """
+    final = Path(os.path.realpath(path))
+    if final.exists() and not final.is_file():  # never replace a folder or a device
+        raise OSError(errno.EINVAL, "expected a regular file to write", str(path))
+    partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
+    try:
+        file = open(partial, "x+b")  # noqa: SIM115 (closed below, on every way out)
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            os.replace(partial, final)
+        except BaseException:
+            with contextlib.suppress(OSError):  # a full disk fails again at closing
+                file.close()
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        # Errors about the hidden file, or about no file at all, are about `path` to the caller.
+        if error.errno is None or str(error.filename) not in ("None", str(partial)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def find_named_file(names: list[str], beside: Path) -> Path:
+    """Find a file that another one names: beside it, in the current folder, or in those above it.
+
+    RELION's names are relative to the project's folder, where it runs; cryoSPARC's are
+    relative to the project's folder, some levels above the job's.
+
+    Parameters
+    ----------
+    names : list of str
+        Names to try in every place, the first one being the name proper.
+    beside : Path
+        The file that holds the name.
+
+    Raises
+    ------
+    FileNotFoundError
+        None of the names exists anywhere.
+    """
+    home = Path(os.path.abspath(beside)).parent
+    for folder in (home, Path.cwd(), *home.parents):
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    raise FileNotFoundError(
+        f"{beside}: the stack {names[0]!r} was not found: neither beside the file, nor in the "
+        f"current folder, nor in a folder above"
+    )
+
+
+def check_pixel_size(name: str, value: Any) -> float:
+    """Return `value` as a float, or raise unless it is a positive length.
+
+    Examples
+    --------
+    >>> check_pixel_size("pixel_size", float("nan"))
+    Traceback (most recent call last):
+    ...
+    ValueError: pixel_size: expected a positive number of Angstrom, got nan
+    """
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number of Angstrom, got {value!r}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name}: expected a positive number of Angstrom, got {float(value)}")
+    return float(value)

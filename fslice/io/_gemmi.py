@@ -1,0 +1,15 @@
+"""The optional package that parses STAR, PDB and mmCIF, imported where it is used."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+
+def import_gemmi(purpose: str) -> ModuleType:
+    """Return the module, or raise an ImportError with the command that installs it."""
+    try:
+        import gemmi
+        import gemmi.cif
+    except ImportError as error:
+        raise ImportError(f'{purpose} needs the package gemmi: pip install "fslice[io]"') from error
+    return gemmi

@@ -1,0 +1,194 @@
+"""Stacks of images in MRC files, read when they are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from fslice.io._mrc_header import Layout, read_layout
+
+# Pixels that are looked at together: 16 MB of them.
+_BATCH = 2**22
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ImageStack:
+    """Images of one or many MRC files, in any order, read when they are asked for.
+
+    Indexing maps the files into memory, copies the chosen images and lets go of the
+    files, so a stack may be larger than memory, files may number in the thousands, and
+    threads and processes may share it. `open_stack` and `read_particles` make it.
+
+    Parameters
+    ----------
+    files : tuple of Layout
+        At least one; all of the same box.
+    file_index : (n,) int array
+        Which file an image is in.
+    image_index : (n,) int array
+        Which image of that file, from 0.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fslice.io import StackWriter
+    >>> path = os.path.join(tempfile.mkdtemp(), "images.mrcs")
+    >>> with StackWriter(path, 3, 8, 1.5) as writer:
+    ...     writer.write(np.arange(3.0)[:, None, None] * np.ones((8, 8)))
+    >>> stack = open_stack(path)
+    >>> stack
+    ImageStack of 3 images of 8 x 8 pixels in 1 file
+    >>> stack[1:].mean((1, 2))
+    array([1., 2.], dtype=float32)
+    """
+
+    files: tuple[Layout, ...]
+    file_index: np.ndarray
+    image_index: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(n, D, D)``."""
+        return len(self.file_index), *self.files[0].shape[1:]
+
+    @property
+    def ndim(self) -> int:
+        """3."""
+        return 3
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images as they are returned: float32 in native byte order."""
+        return np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.file_index)
+
+    def __repr__(self) -> str:
+        number, size, _ = self.shape
+        files = len(self.files)
+        return (
+            f"ImageStack of {number} image{'s' * (number != 1)} of {size} x {size} pixels "
+            f"in {files} file{'s' * (files != 1)}"
+        )
+
+    def select(self, index: Any) -> ImageStack:
+        """Choose and order images without reading them.
+
+        Parameters
+        ----------
+        index : int, slice, or array of integers or booleans
+            An integer selects a stack of one image.
+        """
+        chosen = np.arange(len(self))[index].reshape(-1)
+        return ImageStack(self.files, self.file_index[chosen], self.image_index[chosen])
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Read images: ``(D, D)`` for an integer, ``(b, D, D)`` for a slice or an array.
+
+        Integers and slices may follow for rows and columns, as in ``stack[:, 0, 0]``.
+        """
+        if isinstance(index, tuple) and index:
+            first, *within = index
+            if len(within) > 2 or not all(
+                isinstance(part, int | np.integer | slice) for part in within
+            ):
+                raise IndexError(
+                    f"ImageStack: expected integers or slices after images, got {index}"
+                )
+            all_columns = [slice(None)] * (2 - len(within))
+            return self[first][(..., *within, *all_columns)]
+        chosen = np.arange(len(self))[index]
+        images = np.empty((chosen.size, *self.shape[1:]), self.dtype)
+        files, positions = self.file_index[chosen.ravel()], self.image_index[chosen.ravel()]
+        for number in np.unique(files):
+            here = np.flatnonzero(files == number)
+            stored = _map(self.files[number])
+            wanted = positions[here]
+            first, last = int(wanted[0]), int(wanted[-1])
+            if np.array_equal(wanted, np.arange(first, last + 1)):
+                images[here] = stored[first : last + 1]
+            else:
+                images[here] = stored[wanted]
+        return images.reshape(chosen.shape + self.shape[1:])
+
+    def check_finite(self) -> None:
+        """Read every image once, and raise if a pixel is NaN or infinite.
+
+        Raises
+        ------
+        ValueError
+            With the number of such pixels and where the first one is.
+        """
+        step = max(1, _BATCH // (self.shape[1] * self.shape[2]))
+        count, first, where = 0, None, None
+        for start in range(0, len(self), step):
+            bad = ~np.isfinite(self[start : start + step])
+            if first is None and bad.any():
+                image, row, column = (int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
+                first = (start + image, row, column)
+                where = self.files[self.file_index[first[0]]].path
+            count += int(bad.sum())
+        if first is not None:
+            total = len(self) * self.shape[1] * self.shape[2]
+            raise ValueError(
+                f"{where}: {count} of {total} pixels are NaN or infinite, "
+                f"the first at index {first}"
+            )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("ImageStack: expected copy to be allowed, since the images are read")
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def _map(layout: Layout) -> np.ndarray:
+    try:
+        return np.asarray(np.memmap(layout.path, layout.dtype, "r", layout.offset, layout.shape))
+    except ValueError as error:  # checked when it was opened, so it has shrunk since
+        raise layout.too_short(os.path.getsize(layout.path)) from error
+
+
+def open_stack(path: str | os.PathLike[str]) -> ImageStack:
+    """Open all images of an MRC file without reading them.
+
+    Parameters
+    ----------
+    path : path
+        An uncompressed MRC file (``.mrcs``, ``.mrc``) of mode 0, 1, 2, 6 or 12 in either
+        byte order.
+
+    Raises
+    ------
+    ValueError
+        Not such a file, shorter than its header claims, or images that are not square.
+    OSError
+        The file cannot be read.
+
+    Examples
+    --------
+    >>> open_stack("absent.mrcs")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: [Errno 2] No such file or directory: 'absent.mrcs'
+    """
+    layout = stack_layout(path)
+    number = layout.shape[0]
+    return ImageStack((layout,), np.zeros(number, np.intp), np.arange(number))
+
+
+def stack_layout(path: str | os.PathLike[str]) -> Layout:
+    """Read the header of a stack and check that its images can be mapped and are square."""
+    layout = read_layout(path)
+    _, rows, columns = layout.shape
+    if layout.compressed:
+        raise ValueError(f"{path}: expected an uncompressed stack, which can be read in parts")
+    if layout.axes != (3, 2, 1):
+        order = ", ".join(map(str, layout.axes[::-1]))
+        raise ValueError(f"{path}: expected a stack with the axes 1, 2, 3, got {order}")
+    if rows != columns:
+        raise ValueError(f"{path}: expected square images, got {rows} rows of {columns} columns")
+    return layout

@@ -1,0 +1,174 @@
+"""Models and volumes to simulate from: atoms as Gaussians, maps resampled to another box."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from fslice._arrays import Array, check_finite, check_real, check_shape
+from fslice.gaussians import GaussianModel, check_box
+
+_SHARE = 0.99
+"""The share of a map's energy that has to be inside the box."""
+
+
+class Atoms(Protocol):
+    """What `model_from_atoms` reads: the result of ``fslice.io.read_atoms``, or the like."""
+
+    @property
+    def positions(self) -> Array:
+        """(J, 3) real array, (x, y, z) in Angstrom."""
+
+    @property
+    def atomic_numbers(self) -> Array:
+        """(J,) array."""
+
+    @property
+    def b_factors(self) -> Array:
+        """(J,) real array, Angstrom^2."""
+
+
+def model_from_atoms(atoms: Atoms, *, extra_variance: float = 0.0) -> GaussianModel:
+    """Make every atom a Gaussian of its atomic number and B-factor, about their centroid.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        With `positions` (J, 3) [Angstrom], `atomic_numbers` (J,) and `b_factors` (J,)
+        [Angstrom^2], as ``fslice.io.read_atoms`` returns.
+    extra_variance : float, optional
+        Added to every variance, in Angstrom^2.
+
+    Returns
+    -------
+    GaussianModel
+        Weights are the atomic numbers, variances ``B / (8 pi^2)``, and the mean of the
+        centres (each atom counting once) is the origin.
+
+    Raises
+    ------
+    ValueError
+        There is no atom, or a number is not finite or negative.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> pair = np.array([[10.0, 0, 0], [12.0, 0, 0]])
+    >>> atoms = SimpleNamespace(positions=pair, atomic_numbers=[6, 8], b_factors=[20, 30])
+    >>> model_from_atoms(atoms).positions
+    array([[-1.,  0.,  0.],
+           [ 1.,  0.,  0.]])
+    """
+    positions = np.asarray(atoms.positions, np.float64)
+    if not len(positions):
+        raise ValueError("atoms: expected at least one, got none")
+    b_factors = np.asarray(atoms.b_factors, np.float64)
+    check_finite("b_factors", b_factors)
+    if b_factors.min() < 0:
+        raise ValueError(f"b_factors: expected none below 0, got {b_factors.min():g}")
+    if not extra_variance >= 0:
+        raise ValueError(f"extra_variance: expected at least 0, got {extra_variance:g}")
+    variances = b_factors / (8 * np.pi**2) + extra_variance
+    return GaussianModel(positions - positions.mean(0), atoms.atomic_numbers, variances)
+
+
+def volume_from_map(
+    volume: np.ndarray, pixel_size: float, size: int, new_pixel_size: float
+) -> np.ndarray:
+    """Resample a map to another box and pixel size by its own trigonometric polynomial.
+
+    Parameters
+    ----------
+    volume : (M, M, M) real array
+        In the order [z, y, x], about voxel ``M // 2``.
+    pixel_size : float
+        Of the map, in Angstrom.
+    size : int
+        Box D of the result.
+    new_pixel_size : float
+        Of the result, in Angstrom; any ratio to the old one.
+
+    Returns
+    -------
+    (D, D, D) real array
+        About voxel ``D // 2``, in the precision of `volume`. Values are densities: those of
+        the map, where it is smooth enough for the new pixels (so the sum over voxels
+        changes by the cube of the pixel sizes' ratio). Zero outside the map's own box.
+
+    Raises
+    ------
+    ValueError
+        A shape is not as above, a value is not finite, `check_box`, or less than 99 % of the
+        map's energy is inside the new box.
+
+    Notes
+    -----
+    Along each axis ``v(x) = M^-1 sum_k V(k) exp(2 pi i k x / (M a))`` at the new voxels'
+    coordinates, with the frequencies that the new pixels can carry: ``|k| / (M a) <= 1 / (2 a')``.
+    It is exact for every ratio, and the identity if nothing changes.
+
+    Examples
+    --------
+    >>> ones = np.ones((8, 8, 8))
+    >>> volume_from_map(ones, 3.0, 6, 4.0).round(12).min()
+    np.float64(1.0)
+    """
+    check_real("volume", volume)
+    check_shape("volume", volume, (volume.shape[0],) * 3)
+    check_finite("volume", volume)
+    length, pixel_size = check_box(volume.shape[0], pixel_size)
+    size, new_pixel_size = check_box(size, new_pixel_size)
+    held = _held_length(volume) * pixel_size
+    if held > size * new_pixel_size * (1 + 1e-9):
+        raise ValueError(_too_small(held, size, new_pixel_size, "99 % of the map's energy"))
+    weights = _resampling(length, size, new_pixel_size / pixel_size).astype(volume.dtype)
+    for _ in range(3):  # each axis in turn becomes the first, is resampled, and goes last
+        volume = np.tensordot(volume, weights, (0, 1))
+    return volume
+
+
+def check_fits(model: GaussianModel, size: int, pixel_size: float) -> None:
+    """Raise unless the model, in any orientation, fits the box.
+
+    Examples
+    --------
+    >>> check_fits(GaussianModel([[0, 0, 50.0]], [1], [4]), 32, 3.0)
+    Traceback (most recent call last):
+    ...
+    ValueError: size: expected at least 112.0 Angstrom to hold the model, got 32 x 3 = 96.0 Angstrom
+    """
+    size, pixel_size = check_box(size, pixel_size)
+    if model.diameter > size * pixel_size:
+        raise ValueError(_too_small(model.diameter, size, pixel_size, "the model"))
+
+
+def _too_small(needed: float, size: int, pixel_size: float, what: str) -> str:
+    got = f"got {size} x {pixel_size:g} = {size * pixel_size:.1f} Angstrom"
+    return f"size: expected at least {needed:.1f} Angstrom to hold {what}, {got}"
+
+
+def _held_length(volume: np.ndarray) -> int:
+    """Return the edge in voxels of the smallest centred cube with enough of the energy."""
+    distance = np.abs(np.arange(len(volume)) - len(volume) // 2)
+    cube = np.maximum.reduce(np.meshgrid(*[distance] * 3))
+    energy = np.bincount(cube.ravel(), weights=np.square(volume, dtype=np.float64).ravel())
+    inside = np.cumsum(energy)
+    return min(2 * int(np.searchsorted(inside, _SHARE * inside[-1])) + 1, len(volume))
+
+
+def _resampling(length: int, size: int, ratio: float) -> np.ndarray:
+    """Return the (size, length) matrix of one axis; `ratio` is new over old pixel size."""
+    new = (np.arange(size) - size // 2) * ratio
+    old = np.arange(length) - length // 2
+    highest = length / 2 * min(1.0, 1 / ratio) * (1 + 1e-12)
+    k = np.arange(1, int(highest) + 1)
+    count = np.where(2 * k == length, 1, 2)  # Nyquist stands for itself alone
+    phase = 2 * np.pi / length * k
+    # cos(k (x - x')) = cos cos + sin sin
+    matrix = (count * np.cos(np.outer(new, phase))) @ np.cos(np.outer(phase, old))
+    matrix += (count * np.sin(np.outer(new, phase))) @ np.sin(np.outer(phase, old))
+    matrix = (1 + matrix) / length
+    outside = (new < old[0] - 0.5) | (new >= old[-1] + 0.5)
+    matrix[outside] = 0
+    return matrix

@@ -1,0 +1,112 @@
+"""In-plane shifts as phases (the paper's eqs. 12-13)."""
+
+from __future__ import annotations
+
+import math
+
+from fslice._arrays import (
+    Array,
+    array_namespace,
+    check_complex,
+    check_real,
+    check_same_precision,
+    check_shape,
+    complex_dtype,
+)
+from fslice.fourier import frequencies, multiplicity
+
+
+def shift_slices(slices: Array, shifts: Array) -> Array:
+    """Move the content of images by multiplying their half spectra with a phase.
+
+    Parameters
+    ----------
+    slices : (..., D, D//2 + 1) complex array
+        Half spectra of images, zero frequency first.
+    shifts : (..., 2) real array
+        Where the content goes, (x, y) in pixels.
+
+    Returns
+    -------
+    (..., D, D//2 + 1) complex array
+        ``slices * exp(-2 pi i (kx tx + ky ty) / D)``.
+
+    Raises
+    ------
+    ValueError
+        A shape is not as above.
+    TypeError
+        Array libraries are mixed, or precisions differ.
+
+    Notes
+    -----
+    Unitary: the adjoint and inverse is the shift by ``-shifts``. On the Nyquist row and column
+    of an even box a fractional shift leaves the half spectra of real arrays; slices are zero
+    there.
+
+    Examples
+    --------
+    >>> import numpy as np, fslice
+    >>> image = np.zeros((5, 5))
+    >>> image[2, 2] = 1
+    >>> moved = fslice.irfft2(shift_slices(fslice.rfft2(image), np.array([2.0, -1.0])))
+    >>> np.argwhere(moved > 0.5)  # [y, x]
+    array([[1, 4]])
+    """
+    size = _check(slices, shifts)
+    return slices * shift_phases(shifts, size)
+
+
+def shift_slices_vjp(slices: Array, shifts: Array, cotangent: Array) -> tuple[Array, Array]:
+    """Return the gradients of `shift_slices` in the slices and in the shifts.
+
+    Parameters
+    ----------
+    slices, shifts : arrays
+        Where the gradient is taken, as in `shift_slices`.
+    cotangent : (..., D, D//2 + 1) complex array
+        Gradient with respect to the shifted slices.
+
+    Returns
+    -------
+    by_slices : (..., D, D//2 + 1) complex array
+    by_shifts : (..., 2) real array
+
+    Examples
+    --------
+    A shifted image has its steepest match at no further shift:
+
+    >>> import numpy as np, fslice
+    >>> slices = fslice.rfft2(np.random.default_rng(0).normal(size=(6, 6)))
+    >>> slices[3], slices[:, 3] = 0, 0
+    >>> shifts = np.array([0.3, -0.4])
+    >>> _, by_shifts = shift_slices_vjp(slices, shifts, shift_slices(slices, shifts))
+    >>> np.allclose(by_shifts, 0)
+    True
+    """
+    size = _check(slices, shifts)
+    check_complex("cotangent", cotangent)
+    check_shape("cotangent", cotangent, slices.shape)
+    xp = array_namespace(slices, shifts, cotangent)
+    by_slices = cotangent * shift_phases(shifts, size).conj()
+    turn = (by_slices.conj() * slices).imag * multiplicity(size, xp)
+    rates = [2 * math.pi / size * (turn * k).sum((-2, -1)) for k in frequencies(size, 2, xp)]
+    return by_slices, xp.stack(rates, -1).astype(shifts.dtype)
+
+
+def shift_phases(shifts: Array, size: int) -> Array:
+    """Return ``exp(-2 pi i (kx tx + ky ty) / D)`` as a (..., D, D//2 + 1) array."""
+    xp = array_namespace(shifts)
+    kx, ky = frequencies(size, 2, xp)
+    turns = shifts[..., 0, None, None] * kx + shifts[..., 1, None, None] * ky
+    return xp.exp(-2j * math.pi / size * turns).astype(complex_dtype(shifts.dtype))
+
+
+def _check(slices: Array, shifts: Array) -> int:
+    check_complex("slices", slices)
+    check_real("shifts", shifts)
+    check_same_precision(slices=slices, shifts=shifts)
+    size = slices.shape[-2] if slices.ndim > 1 else 0
+    check_shape("slices", slices, (..., size, size // 2 + 1))
+    check_shape("shifts", shifts, (*slices.shape[:-2], 2))
+    return size
