@@ -54,7 +54,7 @@ def _many_gaussians(
     volume that rings across the whole box and out of it: with 1AON in 128 pixels of 2.8
     Angstrom the outermost shell of projections was off by 38 %, and with the taper by 0.03 %.
     """
-    wide = scipy.fft.next_fast_len(-(-5 * size // 4), real=True)
+    wide = scipy.fft.next_fast_len(size + max(32, -(-size // 4)), real=True)
     spectrum = model.spectrum(wide, pixel_size * size / wide, dtype=np.float32)
     scale = np.float32((wide / size) ** 1.5)  # unitary in the smaller box
     truth = _band_limited(cropped(spectrum, size, 3) * scale, size)

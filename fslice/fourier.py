@@ -52,6 +52,7 @@ def rfft2(images: Array) -> Array:
     True
     """
     check_real("images", images)
+    _check_box("images", images, 2)
     return transform(images, 2)
 
 
@@ -80,6 +81,7 @@ def rfft3(volume: Array) -> Array:
     8.0
     """
     check_real("volume", volume)
+    _check_box("volume", volume, 3)
     return transform(volume, 3)
 
 
@@ -147,9 +149,21 @@ def inverse_transform(array_ft: Array, ndim: int, size: int) -> Array:
 
 
 def _inverse(array_ft: Array, ndim: int, name: str) -> Array:
-    size = array_ft.shape[-2] if array_ft.ndim > 1 else 0
+    return inverse_transform(array_ft, ndim, _check_half(name, array_ft, ndim))
+
+
+def _check_box(name: str, array: Array, ndim: int) -> None:
+    """Raise unless the trailing axes of an array are equal."""
+    check_shape(name, array, (..., *["D"] * ndim))
+    check_shape(name, array, (..., *[array.shape[-1]] * ndim))
+
+
+def _check_half(name: str, array_ft: Array, ndim: int) -> int:
+    """Return the box of a half spectrum, or raise."""
+    check_shape(name, array_ft, (..., *["D"] * (ndim - 1), "D//2 + 1"))
+    size = array_ft.shape[-2]
     check_shape(name, array_ft, (..., *[size] * (ndim - 1), size // 2 + 1))
-    return inverse_transform(array_ft, ndim, size)
+    return size
 
 
 def _fft(xp: Any) -> Any:
@@ -196,7 +210,24 @@ def multiplicity(size: int, xp: Any = np) -> Array:
 
 
 def inner(a_ft: Array, b_ft: Array) -> float:
-    """Return the real-space dot product of two half spectra (Parseval), in double precision.
+    """Return the real-space dot product of two half spectra (Parseval), summed in double precision.
+
+    Parameters
+    ----------
+    a_ft, b_ft : (..., D, D//2 + 1) complex arrays
+        Of one shape; of images, of volumes, or of many.
+
+    Returns
+    -------
+    float
+        ``sum(m * Re(conj(a) * b))`` with m of `multiplicity`.
+
+    Raises
+    ------
+    ValueError
+        The shapes are different, or not those of half spectra.
+    TypeError
+        Array libraries are mixed, or an array is not complex.
 
     Examples
     --------
@@ -206,6 +237,10 @@ def inner(a_ft: Array, b_ft: Array) -> float:
     np.True_
     """
     xp = array_namespace(a_ft, b_ft)
+    check_complex("a_ft", a_ft)
+    check_complex("b_ft", b_ft)
+    _check_half("a_ft", a_ft, 2)
+    check_shape("b_ft", b_ft, a_ft.shape)
     products = (a_ft.conj() * b_ft).real
     columns = products.reshape(-1, products.shape[-1]).sum(0, dtype=xp.float64)
     return float(columns @ multiplicity(a_ft.shape[-2], xp))
@@ -236,6 +271,7 @@ def hermitian_part(array_ft: Array, ndim: int) -> Array:
            [0., 1.]])
     """
     check_complex("array_ft", array_ft)
+    _check_half("array_ft", array_ft, ndim)
     result = array_ft.copy()
     axes = tuple(range(-ndim + 1, 0))
     xp = array_namespace(array_ft)

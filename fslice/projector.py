@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,10 +12,12 @@ from fslice._arrays import (
     array_namespace,
     check_choice,
     check_complex,
+    check_finite,
     check_real,
     check_same_precision,
     check_shape,
     check_size,
+    complex_dtype,
     real_dtype,
 )
 from fslice.ctf import CTF
@@ -83,7 +86,12 @@ class Projector:
     def __post_init__(self) -> None:
         check_size("size", self.size, 2)
         check_choice("interpolation", self.interpolation, tuple(INTERPOLATIONS))
-        if not 1 <= self.oversampling <= 64 or (self.size * self.oversampling) % 1:
+        if not isinstance(self.oversampling, numbers.Real):
+            raise TypeError(f"oversampling: expected a number, got {self.oversampling!r}")
+        whole = 1 <= self.oversampling <= 64 and (
+            abs(self.size * self.oversampling - self.box) < 1e-6 * self.box
+        )
+        if not whole:
             raise ValueError(
                 "oversampling: expected a number from 1 to 64 that makes size * oversampling "
                 f"whole, got {self.oversampling} for size {self.size}"
@@ -93,7 +101,7 @@ class Projector:
     @property
     def box(self) -> int:
         """Box M of the transformed volume."""
-        return int(self.size * self.oversampling)
+        return round(self.size * self.oversampling)
 
     def transform(self, volume: Array) -> Array:
         """Deconvolve, pad and transform a real volume to the half spectrum that is sliced.
@@ -164,6 +172,7 @@ class Projector:
         TypeError
             Array libraries are mixed, or precisions differ.
         """
+        self._check_volume(volume, _dimension(rotations))
         images_ft = self.project_ft(self.transform(volume), rotations, shifts, ctf)
         return inverse_transform(images_ft, volume.ndim - 1, self.size)
 
@@ -179,7 +188,7 @@ class Projector:
         The sum over all images, not normalised: ``<project(v), y> == <v, backproject(y)>``.
         """
         check_real("images", images)
-        flat = rotations.shape[-1] - 1
+        flat = _dimension(rotations) - 1
         check_shape("images", images, (*rotations.shape[:-2], *[self.size] * flat))
         volume_ft = self.backproject_ft(transform(images, flat), rotations, shifts, ctf)
         return self.transform_adjoint(volume_ft)
@@ -198,7 +207,8 @@ class Projector:
         real arrays.
         """
         check_real("cotangent", cotangent)
-        flat = rotations.shape[-1] - 1
+        flat = _dimension(rotations) - 1
+        self._check_volume(volume, flat + 1)
         check_shape("cotangent", cotangent, (*rotations.shape[:-2], *[self.size] * flat))
         gradients = self.project_ft_vjp(
             self.transform(volume), rotations, transform(cotangent, flat), shifts, ctf
@@ -224,7 +234,7 @@ class Projector:
         -------
         (..., D, D//2 + 1) complex array
         """
-        lattice = self._check(volume_ft, rotations, shifts)
+        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
         check_volume_ft("volume_ft", volume_ft, rotations.shape[-1])
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
         matrices, moves = flat_poses(rotations, shifts)
@@ -247,7 +257,7 @@ class Projector:
         ctf: CTF | Array | None = None,
     ) -> Array:
         """Apply the adjoint of `project_ft`: half spectra of images to that of a volume."""
-        lattice = self._check(images_ft, rotations, shifts)
+        lattice = self._check("images_ft", images_ft, rotations, shifts)
         check_shape("images_ft", images_ft, self._slice_shape(rotations))
         values = self._ctf_values(ctf, rotations)
         if values is not None:
@@ -283,7 +293,7 @@ class Projector:
             ``volume`` (M, M, M//2 + 1) complex, ``rotations`` (..., 3, 3) in the matrix
             entries, ``shifts`` (..., 2) or None, ``ctf`` (..., D, D//2 + 1) or None.
         """
-        lattice = self._check(volume_ft, rotations, shifts)
+        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
         check_complex("cotangent", cotangent)
         check_same_precision(volume_ft=volume_ft, cotangent=cotangent)
@@ -311,6 +321,107 @@ class Projector:
             by_ctf,
         )
 
+    def misfit(
+        self,
+        volume_ft: Array,
+        images_ft: Array,
+        rotations: Array,
+        shifts: Array | None = None,
+        ctf: CTF | Array | None = None,
+        precision: Array | float = 1.0,
+    ) -> tuple[Array, Array]:
+        """Compare projections with images, and return the gradient, in one walk.
+
+        No projection is stored, which makes this the pass to fit volumes with.
+
+        Parameters
+        ----------
+        volume_ft, rotations, shifts, ctf
+            As in `project_ft`.
+        images_ft : (..., D, D//2 + 1) complex array
+            Half spectra of the images.
+        precision : float or (D, D//2 + 1) real array
+            Weight ``1 / sigma^2`` of each frequency.
+
+        Returns
+        -------
+        power : (...) float64 array
+            Per image ``sum_k m |project_ft(v) - image|^2 / sigma^2`` over the band.
+        by_volume : (M, M, M//2 + 1) complex array
+            Gradient of half the sum of `power`:
+            ``backproject_ft((project_ft(v) - images) / sigma^2)``.
+        """
+        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
+        check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
+        check_same_precision(volume_ft=volume_ft, images_ft=images_ft)
+        check_shape("images_ft", images_ft, self._slice_shape(rotations))
+        xp = array_namespace(volume_ft, images_ft, rotations, shifts)
+        values = self._ctf_values(ctf, rotations)
+        if values is not None:
+            values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))
+        weight = xp.broadcast_to(xp.asarray(precision, dtype=rotations.dtype), lattice.slice_shape)
+        matrices, moves = flat_poses(rotations, shifts)
+        power, by_volume = _kernels.implementation(volume_ft, images_ft).misfit(
+            volume_ft.reshape(lattice.volume_shape),
+            images_ft.reshape((-1, *lattice.slice_shape)),
+            matrices, moves, values, weight, self._amplitude(rotations), lattice,
+        )  # fmt: skip
+        return power.reshape(rotations.shape[:-2]), by_volume.reshape(volume_ft.shape)
+
+    def gram_diagonal(self, rotations: Array, ctf: CTF | Array | None = None) -> Array:
+        """Return the diagonal of ``backproject_ft(project_ft(.))``, summed over the images.
+
+        It is what the expected misfit adds for independent errors ``s``: the expectation of
+        ``|project_ft(v + s * noise) - y|^2`` exceeds that at v by ``sum_k m diagonal s^2``.
+
+        Parameters
+        ----------
+        rotations, ctf
+            As in `project_ft`.
+
+        Returns
+        -------
+        (M, M, M//2 + 1) real array
+        """
+        lattice, weights = self._squared_ctf(rotations, ctf)
+        matrices, _ = flat_poses(rotations)
+        diagonal = _kernels.implementation(rotations).scatter_squares(weights, matrices, lattice)
+        return diagonal.reshape(self._volume_shape(rotations)) * self._amplitude(rotations) ** 2
+
+    def sampling_density(self, rotations: Array, ctf: CTF | Array | None = None) -> Array:
+        """Return how much of the images' weight each frequency of the volume received.
+
+        The row sums of ``backproject_ft(project_ft(.))``: a constant spectrum comes back
+        multiplied by them, so dividing a back-projection by them normalises it.
+
+        Parameters
+        ----------
+        rotations, ctf
+            As in `project_ft`.
+
+        Returns
+        -------
+        (M, M, M//2 + 1) real array
+        """
+        lattice, weights = self._squared_ctf(rotations, ctf)
+        matrices, still = flat_poses(rotations)
+        density = _kernels.implementation(rotations).scatter(
+            weights.astype(complex_dtype(rotations.dtype)), matrices, still, 1.0, lattice
+        )
+        return density.reshape(self._volume_shape(rotations)).real * (
+            self._amplitude(rotations) ** 2
+        )
+
+    def _squared_ctf(self, rotations: Array, ctf: CTF | Array | None) -> tuple[Any, Array]:
+        """Return the lattice and one weight per sample: the square of the CTF, or 1."""
+        check_rotations("rotations", rotations)
+        lattice = self._lattice(rotations.shape[-1])
+        xp = array_namespace(rotations)
+        values = self._ctf_values(ctf, rotations)
+        weights = xp.ones((1,), rotations.dtype) if values is None else values**2
+        weights = xp.broadcast_to(weights, self._slice_shape(rotations))
+        return lattice, weights.reshape((-1, *lattice.slice_shape))
+
     def _lattice(self, dimension: int) -> _kernels.Lattice:
         return make_lattice(dimension, self.box, self.size, self.interpolation, self.max_radius)
 
@@ -326,19 +437,20 @@ class Projector:
         flat = rotations.shape[-1] - 2
         return (*rotations.shape[:-2], *[self.size] * flat, self.size // 2 + 1)
 
-    def _check(self, array_ft: Array, rotations: Array, shifts: Array | None) -> Any:
-        check_complex("the half spectrum", array_ft)
+    def _check(self, name: str, array_ft: Array, rotations: Array, shifts: Array | None) -> Any:
+        check_complex(name, array_ft)
         check_rotations("rotations", rotations)
-        check_same_precision(half_spectrum=array_ft, rotations=rotations, shifts=shifts)
         dimension = rotations.shape[-1]
         if shifts is not None:
             check_real("shifts", shifts)
             check_shape("shifts", shifts, (*rotations.shape[:-2], dimension - 1))
+            check_finite("shifts", shifts)
+        check_same_precision(**{name: array_ft, "rotations": rotations, "shifts": shifts})
         return self._lattice(dimension)
 
-    def _check_volume(self, volume: Array) -> int:
+    def _check_volume(self, volume: Array, dimension: int | None = None) -> int:
         check_real("volume", volume)
-        dimension = 2 if volume.ndim == 2 else 3
+        dimension = dimension or (2 if volume.ndim == 2 else 3)
         check_shape("volume", volume, (self.size,) * dimension)
         return dimension
 
@@ -347,6 +459,11 @@ class Projector:
             return None
         expected = self._slice_shape(rotations)
         if isinstance(ctf, CTF):
+            if rotations.shape[-1] == 2:
+                raise TypeError(
+                    f"ctf: expected an array of shape {expected} for projections to lines, got "
+                    "a CTF, which is that of images"
+                )
             values = ctf.evaluate(self.size, rotations.dtype)
             if len(ctf) not in (1, len(rotations.reshape((-1, *rotations.shape[-2:])))):
                 raise ValueError(f"ctf: expected one per image, {expected[:-2]}, got {len(ctf)}")
@@ -376,3 +493,11 @@ class Projector:
 
     def _deconvolved(self, volume: Array) -> Array:
         return self._convolved(volume, -1)
+
+
+def _dimension(rotations: Array) -> int:
+    """Return whether rotations are 2 x 2 or 3 x 3, or raise; their entries are checked later."""
+    check_real("rotations", rotations)
+    dimension = 2 if rotations.shape[-1:] == (2,) else 3
+    check_shape("rotations", rotations, (..., dimension, dimension))
+    return dimension

@@ -8,6 +8,7 @@ from fslice._arrays import (
     Array,
     array_namespace,
     check_complex,
+    check_finite,
     check_real,
     check_same_precision,
     check_shape,
@@ -34,7 +35,7 @@ def shift_slices(slices: Array, shifts: Array) -> Array:
     Raises
     ------
     ValueError
-        A shape is not as above.
+        A shape is not as above, or a shift is not finite.
     TypeError
         Array libraries are mixed, or precisions differ.
 
@@ -86,6 +87,7 @@ def shift_slices_vjp(slices: Array, shifts: Array, cotangent: Array) -> tuple[Ar
     """
     size = _check(slices, shifts)
     check_complex("cotangent", cotangent)
+    check_same_precision(slices=slices, cotangent=cotangent)
     check_shape("cotangent", cotangent, slices.shape)
     xp = array_namespace(slices, shifts, cotangent)
     by_slices = cotangent * shift_phases(shifts, size).conj()
@@ -106,7 +108,9 @@ def _check(slices: Array, shifts: Array) -> int:
     check_complex("slices", slices)
     check_real("shifts", shifts)
     check_same_precision(slices=slices, shifts=shifts)
-    size = slices.shape[-2] if slices.ndim > 1 else 0
+    check_shape("slices", slices, (..., "D", "D//2 + 1"))
+    size = slices.shape[-2]
     check_shape("slices", slices, (..., size, size // 2 + 1))
     check_shape("shifts", shifts, (*slices.shape[:-2], 2))
+    check_finite("shifts", shifts)
     return size

@@ -38,7 +38,7 @@ class Simulation:
     ctf : CTF or None
         Of the n images.
     truth : (D, D, D) float32 array
-        The volume that is projected, limited to the band ``|k| <= (D - 1) // 2``.
+        The volume that is projected, limited to the band ``|k| <= (D - 1) // 2``, as images are.
     noise_variance : float
         Of each pixel; 0 for clean images.
     signal_variance : float or None
@@ -194,10 +194,11 @@ def simulate(
 
     Notes
     -----
-    Up to 200 Gaussians are projected in closed form. Other models are limited to the band
-    of the box and projected with `Projector` at oversampling 2 with the cubic kernel, of
-    relative error 1e-4 or less for models that fill half of the box: hundreds of times more
-    accurate than the linear kernel that images are usually reconstructed with.
+    Up to 200 Gaussians are projected in closed form. Other models are interpolated by the
+    cubic kernel at oversampling 2; for atoms, in the spectrum of a wider band that tapers
+    off. The projections of 1AON in 128 pixels of 2.8 Angstrom are then within
+    1.4e-4 of the exact ones (relative L2; 2.5e-4 in the worst shell), where the linear
+    kernel, with which images are usually reconstructed, is within 7e-2.
 
     The noise for an `snr` needs the variance of all clean images, hence a pass over them
     before the first image is made; see `Simulation.measure_signal`.

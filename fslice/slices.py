@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 
 from fslice import _kernels
 from fslice._arrays import (
@@ -78,7 +79,7 @@ def extract_slices(
     True
     """
     box = check_volume_ft("volume_ft", volume_ft)
-    check_poses(volume_ft, rotations)
+    check_poses("volume_ft", volume_ft, rotations)
     lattice = make_lattice(3, box, box if size is None else size, interpolation, max_radius)
     matrices, shifts = flat_poses(rotations)
     kernels = _kernels.implementation(volume_ft, rotations)
@@ -137,7 +138,7 @@ def insert_slices(
     >>> np.isclose(left, right)
     np.True_
     """
-    check_poses(slices, rotations)
+    check_poses("slices", slices, rotations)
     own = check_slices("slices", slices, rotations)
     lattice = make_lattice(3, own if size is None else size, own, interpolation, max_radius)
     matrices, shifts = flat_poses(rotations)
@@ -196,7 +197,7 @@ def extract_slices_vjp(
     ((6, 6, 4), (2, 3, 3))
     """
     box = check_volume_ft("volume_ft", volume_ft)
-    check_poses(volume_ft, rotations)
+    check_poses("volume_ft", volume_ft, rotations)
     check_same_precision(volume_ft=volume_ft, cotangent=cotangent)
     own = check_slices("cotangent", cotangent, rotations)
     lattice = make_lattice(3, box, own, interpolation, max_radius)
@@ -216,6 +217,8 @@ def make_lattice(
         raise ValueError(f"size: expected at most the volume's box {box}, got {size}")
     check_choice("interpolation", interpolation, tuple(INTERPOLATIONS))
     radius = (size - 1) // 2 if max_radius is None else max_radius
+    if not isinstance(radius, numbers.Real):
+        raise TypeError(f"max_radius: expected a number, got {max_radius!r}")
     if not 0 <= radius < math.inf:
         raise ValueError(f"max_radius: expected a finite number of at least 0, got {max_radius}")
     return _kernels.Lattice(
@@ -249,17 +252,22 @@ def check_slices(name: str, slices: Array, rotations: Array) -> int:
     return size
 
 
-def check_poses(array_ft: Array, rotations: Array) -> None:
-    """Raise unless `rotations` are rotation matrices in the precision of `array_ft`."""
+def check_poses(name: str, array_ft: Array, rotations: Array) -> None:
+    """Raise unless `rotations` are of three dimensions and in the precision of `array_ft`."""
     check_rotations("rotations", rotations)
-    check_same_precision(array_ft=array_ft, rotations=rotations)
+    check_shape("rotations", rotations, (..., 3, 3))
+    array_namespace(array_ft, rotations)
+    check_same_precision(**{name: array_ft, "rotations": rotations})
 
 
 def flat_poses(rotations: Array, shifts: Array | None = None) -> tuple[Array, Array]:
-    """Return (n, 3, 3) rotations and (n, 2) shifts: one batch axis, two dimensions embedded."""
+    """Return (n, 3, 3) rotations and (n, 2) shifts: one batch axis, two dimensions embedded.
+
+    Contiguous, since kernels are compiled anew for every layout that they meet.
+    """
     xp = array_namespace(rotations, shifts)
     dimension = rotations.shape[-1]
-    matrices = rotations.reshape((-1, dimension, dimension))
+    matrices = xp.ascontiguousarray(rotations.reshape((-1, dimension, dimension)))
     if dimension == 2:
         embedded = xp.zeros((len(matrices), 3, 3), rotations.dtype)
         embedded[:, :2, :2] = matrices

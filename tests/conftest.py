@@ -1,11 +1,15 @@
 """Fixtures that every test file shares."""
 
+import importlib
 import os
 import pathlib
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from fslice import _kernels
 
 settings.register_profile(
     "repeatable",
@@ -31,3 +35,20 @@ def data() -> pathlib.Path:
 def rng() -> np.random.Generator:
     """Return a generator with a fixed seed."""
     return np.random.default_rng(20190722)
+
+
+@pytest.fixture(params=["numpy", "numba", "cupy"])
+def backend(request, monkeypatch) -> ModuleType:
+    """Have one implementation compute the kernels; return the library its arrays belong to."""
+    if request.param == "cupy":
+        cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+        try:
+            _kernels.implementation(cupy.zeros(1))
+        except TypeError as error:
+            pytest.skip(str(error))
+        return cupy
+    if request.param == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    module = importlib.import_module(f"fslice._kernels.with_{request.param}")
+    monkeypatch.setattr(_kernels, "_for_numpy", lambda: module)
+    return np

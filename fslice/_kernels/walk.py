@@ -41,7 +41,7 @@ class Row(NamedTuple):
     Kernels unpack them once: reading an array from a tuple inside the loop counts references.
     """
 
-    index: np.ndarray  # (3 * taps, columns): offsets into the flat volume, one per axis and tap
+    offset: np.ndarray  # (3 * taps, columns): offsets into the flat volume, one per axis and tap
     weight: np.ndarray  # (1 + 3 * taps, columns): signs, then weights like `index`
     slope: np.ndarray  # like `weight`, of the weights' derivatives; empty where no kernel asks
     phase_x: np.ndarray

@@ -1,0 +1,125 @@
+"""What the commands' arguments have in common: kinds of values, help, one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, raised for `fslice.cli.main` to print.
+
+    Parameters
+    ----------
+    example : str, optional
+        Shown after the options.
+    """
+
+    def __init__(self, *, example: str = "", **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        epilog = f"example:\n{example}" if example else None
+        super().__init__(allow_abbrev=False, epilog=epilog, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint, with where help is to be found."""
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def command_parser(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], object],
+    summary: str,
+    description: str,
+    example: str,
+) -> Parser:
+    """Add a command that `run` carries out, with its option ``--json``; return its parser."""
+    parser = commands.add_parser(name, help=summary, description=description, example=example)
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--json", action="store_true", help="print the results as JSON in the last line of stdout"
+    )
+    return parser
+
+
+def add_output(parser: argparse.ArgumentParser, **options: Any) -> None:
+    """Add ``-o DIR``."""
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, **options)
+
+
+def count(minimum: int) -> Callable[[str], int]:
+    """Return what reads an integer of at least `minimum`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(
+                f"expected an integer of at least {minimum}, got {text!r}"
+            )
+        return value
+
+    return read
+
+
+def positive(text: str) -> float:
+    """Read a finite number above 0."""
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Read a finite number of at least 0."""
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return value
+
+
+def opening(text: str) -> float:
+    """Read the opening of a cone in degrees."""
+    value = _number(text)
+    if not 0 <= value <= 360:
+        raise argparse.ArgumentTypeError(f"expected 0 to 360 degrees, got {text!r}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Read a number between 0 and 1, both excluded."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
+    return value
+
+
+def positive_or_auto(text: str) -> float | None:
+    """Read a finite number above 0, or ``auto`` as None."""
+    if text == "auto":
+        return None
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected 'auto' or a number above 0, got {text!r}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments by name, as JSON can hold them."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in vars(arguments).items()
+        if name != "run"
+    }

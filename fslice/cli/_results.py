@@ -1,0 +1,163 @@
+"""What ``fslice reconstruct`` writes and says."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fslice.cli._arguments import given
+from fslice.cli._environment import versions
+from fslice.cli._inputs import Inputs
+from fslice.cli._outputs import write_json
+from fslice.io import write_volume
+from fslice.io._files import atomic_write
+from fslice.metrics import (
+    fsc,
+    fsc_from_snr,
+    mean_squared_error,
+    resolution,
+    shell_frequencies,
+    spectral_snr,
+)
+from fslice.plot import Curve, summary_figure
+from fslice.reconstruct import Reconstruction
+
+NAMES = ("mean.mrc", "sigma.mrc", "half1.mrc", "half2.mrc", "summary.png", "result.json")
+
+_TRUTH, _HALVES, _PREDICTED = "against the truth", "between half maps", "predicted, α/(1 + α)"
+_KEYS = {_TRUTH: "truth", _HALVES: "halves", _PREDICTED: "predicted"}
+
+
+def write_results(
+    folder: Path,
+    arguments: argparse.Namespace,
+    inputs: Inputs,
+    fits: Mapping[str, Reconstruction],
+) -> dict[str, Any]:
+    """Write all files into `folder`; return the content of ``result.json``."""
+    start = time.perf_counter()
+    pixel_size = inputs.particles.pixel_size
+    fit = fits["all"]
+    write_volume(folder / "mean.mrc", fit.mean, pixel_size)
+    if fit.sigma is not None:
+        grid = fit.sigma_grid()
+        write_volume(folder / "sigma.mrc", grid, 1 / (len(grid) * pixel_size))
+    for name in ("half1", "half2"):
+        if name in fits:
+            write_volume(folder / f"{name}.mrc", fits[name].mean, pixel_size)
+    curves = _curves(inputs, fits)
+    _write_summary(folder / "summary.png", inputs, fit, curves)
+    results = _numbers(inputs, fits, curves)
+    results["seconds"] = _seconds(inputs, fits, time.perf_counter() - start)
+    results |= {"versions": versions(), "arguments": given(arguments)}
+    write_json(folder / "result.json", results)
+    return results
+
+
+def _curves(inputs: Inputs, fits: Mapping[str, Reconstruction]) -> list[Curve]:
+    fit, size, pixel_size = fits["all"], inputs.size, inputs.particles.pixel_size
+    frequencies = shell_frequencies(size, pixel_size)
+    pairs = []
+    if inputs.truth is not None:
+        pairs.append((_TRUTH, fit.mean, inputs.truth, 0.5))
+    if "half1" in fits:
+        pairs.append((_HALVES, fits["half1"].mean, fits["half2"].mean, 0.143))
+    curves = []
+    for label, a, b, threshold in pairs:
+        values = fsc(a, b, inputs.mask)
+        reached = resolution(values, size, pixel_size, threshold)
+        curves.append(Curve(label, frequencies, values, threshold, reached))
+    if fit.sigma is not None:
+        predicted = fsc_from_snr(spectral_snr(fit.mean_ft, fit.sigma))
+        box = fit.mean_ft.shape[0]
+        curves.append(Curve(_PREDICTED, shell_frequencies(box, pixel_size), predicted))
+    return curves
+
+
+def _write_summary(path: Path, inputs: Inputs, fit: Reconstruction, curves: list[Curve]) -> None:
+    images = inputs.particles.images
+    size, pixel_size = inputs.size, inputs.particles.pixel_size
+    try:
+        figure = summary_figure(
+            fit.mean,
+            pixel_size,
+            sigma=None if fit.sigma is None else fit.sigma_grid(),
+            prior_variance=fit.prior_variance,
+            curves=curves,
+            particles=images[: min(3, len(images))],  # type: ignore[index, arg-type]
+            elbo_trace=fit.elbo_trace,
+            title=f"{len(inputs.particles):,} images of {size} × {size} pixels, "
+            f"{pixel_size:g} Å per pixel",
+        )
+    except ImportError as error:
+        print(f"{path.name} is left out: {error}", file=sys.stderr)
+        return
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png")
+
+
+def _numbers(
+    inputs: Inputs, fits: Mapping[str, Reconstruction], curves: list[Curve]
+) -> dict[str, Any]:
+    fit = fits["all"]
+    resolutions = {_KEYS[c.label]: c.resolution for c in curves if c.threshold is not None}
+    numbers: dict[str, Any] = {
+        "images": len(inputs.particles),
+        "size": inputs.size,
+        "pixel_size": inputs.particles.pixel_size,
+        "elbo": fit.elbo,
+        "elbo_prior": fit.elbo_prior,
+        "elbo_trace": list(fit.elbo_trace),
+        "epochs": fit.epochs,
+        "converged": fit.converged,
+        "noise_variance": fit.noise_variance,
+        "prior_variance": fit.prior_variance,
+    }
+    if resolutions:
+        numbers["resolution_angstrom"] = next(iter(resolutions.values()))
+        numbers["resolutions_angstrom"] = resolutions
+    if inputs.truth is not None:
+        numbers["mean_squared_error"] = mean_squared_error(fit.mean, inputs.truth)
+    numbers["fsc"] = {
+        _KEYS[curve.label]: {
+            "frequency_per_angstrom": curve.frequencies,
+            "value": curve.values,
+            "threshold": curve.threshold,
+        }
+        for curve in curves
+    }
+    return numbers
+
+
+def _seconds(
+    inputs: Inputs, fits: Mapping[str, Reconstruction], writing: float
+) -> dict[str, float]:
+    seconds = {"opening": inputs.seconds}
+    for name, fit in fits.items():
+        prefix = "" if name == "all" else f"{name} "
+        seconds |= {f"{prefix}{stage}": taken for stage, taken in fit.seconds.items()}
+    seconds["writing"] = writing
+    return {stage: round(taken, 3) for stage, taken in seconds.items()}
+
+
+def describe_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """Say in a few lines what came out."""
+    written = ", ".join(name for name in NAMES if (folder / name).exists())
+    print(f"{folder}: wrote {written}")
+    state = "converged" if results["converged"] else "stopped before it had converged"
+    print(
+        f"fit: {state} after {results['epochs']} epochs; ELBO {results['elbo']:.6g} "
+        f"(prior: {results['elbo_prior']:.6g}), noise variance {results['noise_variance']:.4g}"
+    )
+    for label, key in _KEYS.items():
+        if key in results.get("resolutions_angstrom", {}):
+            reached = results["resolutions_angstrom"][key]
+            threshold = results["fsc"][key]["threshold"]
+            value = f"{reached:.2f} Angstrom" if np.isfinite(reached) else "none"
+            print(f"resolution {label}, FSC {threshold:g}: {value}")

@@ -1,0 +1,161 @@
+"""``fslice reconstruct``: from particle images to a map with its uncertainty, as files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fslice.cli._arguments import (
+    add_output,
+    command_parser,
+    count,
+    positive,
+    positive_or_auto,
+)
+from fslice.cli._fits import CHECKPOINTS, run_fits
+from fslice.cli._inputs import read_inputs
+from fslice.cli._outputs import json_line, output_folder
+from fslice.cli._results import NAMES, describe_results, write_results
+
+_DESCRIPTION = """\
+Reconstruct a map and its uncertainty from particle images with known poses, by maximising
+the evidence lower bound (ELBO).
+
+Writes into DIR, all files together or none:
+  mean.mrc     the map: the posterior's mean
+  sigma.mrc    the posterior's standard deviation of every Fourier coefficient, on the
+               centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
+               not with --posterior dirac
+  result.json  ELBO, noise and prior variance, resolution, curves, seconds, arguments
+  summary.png  slices, projections, uncertainty, resolution (needs matplotlib)
+  half1.mrc, half2.mrc  with --halves: maps of the two halves of the images
+What an earlier run wrote is replaced when this one has succeeded. Ctrl-C keeps what the
+finished epochs gave; --resume goes on from there, to the same result.
+"""
+
+_EXAMPLE = """\
+  fslice reconstruct run/particles.star -o run/recon --truth run/truth.mrc
+  fslice reconstruct J42/particles.cs -o recon --halves --mask mask.mrc
+"""
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the command line."""
+    parser = command_parser(
+        commands, "reconstruct", run, "make a map from particle images", _DESCRIPTION, _EXAMPLE
+    )
+    parser.add_argument(
+        "particles",
+        metavar="PARTICLES",
+        type=Path,
+        help="particles with poses: .star (RELION 3.0, 3.1, 5.0) or .cs (cryoSPARC)",
+    )
+    add_output(parser, required=True, help="folder for the results, made if absent")
+    _add_model(parser)
+    _add_fit(parser)
+    _add_evaluation(parser)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--posterior",
+        choices=("gaussian", "dirac"),
+        default="gaussian",
+        help="a mean and a standard deviation for every frequency, or a point (default: gaussian)",
+    )
+    parser.add_argument(
+        "--prior-variance",
+        type=positive_or_auto,
+        metavar="V",
+        help="variance of a voxel of the map before anything is seen, in the square of the map's "
+        "unit (default: auto, from the power of the images)",
+    )
+    parser.add_argument(
+        "--noise-variance",
+        type=positive_or_auto,
+        metavar="V",
+        help="variance of the noise in a pixel, in the square of the images' unit "
+        "(default: auto, learned)",
+    )
+    parser.add_argument(
+        "--oversampling",
+        type=count(1),
+        metavar="F",
+        default=1,
+        help="the map is padded to F times its box: more accurate, F^3 times the memory "
+        "(default: 1)",
+    )
+    parser.add_argument(
+        "--pixel-size",
+        type=positive,
+        metavar="A",
+        help="Angstrom; for particles whose file does not say",
+    )
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--solver", choices=("adam",), default="adam", help="stochastic steps (default: adam)"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=count(1),
+        metavar="N",
+        default=50,
+        help="passes over the images at most; the fit stops when it has converged (default: 50)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=count(1),
+        metavar="N",
+        help="images in a step (default: chosen from their number)",
+    )
+    parser.add_argument(
+        "--seed", type=count(0), metavar="N", default=0, help="of everything random (default: 0)"
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="where to compute; this version knows the cpu only (default: cpu)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last epoch of an interrupted run"
+    )
+
+
+def _add_evaluation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="V.mrc",
+        help="true map of the same box: its FSC with the mean gives a resolution at 0.5",
+    )
+    parser.add_argument(
+        "--halves",
+        action="store_true",
+        help="fit the two halves of the images too (rlnRandomSubset or alignments3D/split if "
+        "present, else random): their FSC gives a resolution at 0.143",
+    )
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="M.mrc",
+        help="map of the same box whose values multiply the maps before an FSC",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Reconstruct, write the files, and say what came out."""
+    if arguments.device == "gpu":
+        raise ValueError("--device: expected cpu, since this version has no GPU kernels, got gpu")
+    inputs = read_inputs(arguments)
+    with output_folder(arguments.output, NAMES) as staging:
+        fits = run_fits(arguments, inputs)
+        results = write_results(staging, arguments, inputs, fits)
+    for name in CHECKPOINTS:
+        (arguments.output / name).unlink(missing_ok=True)
+    describe_results(arguments.output, results)
+    if arguments.json:
+        print(json_line({**results, "output": arguments.output}))

@@ -1,0 +1,294 @@
+"""Pictures of a reconstruction: map, uncertainty, resolution, all in one figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fslice._arrays import Array, check_real, check_shape, to_numpy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito: told apart by everyone
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), "-.")
+_GREY = "0.45"
+_SMALL, _NORMAL, _LARGE = 9, 10, 12  # points
+# The axes of an array in [z, y, x] that are left when one is cut or summed away.
+_VIEWS = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))
+_MICRO = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curve:
+    """A shell correlation to draw.
+
+    Parameters
+    ----------
+    label : str
+    frequencies : (n,) real array
+        In 1/Angstrom, as from ``fslice.metrics.shell_frequencies``.
+    values : (n,) real array
+    threshold : float, optional
+        What the curve is compared with.
+    resolution : float, optional
+        Where it falls below, in Angstrom.
+    """
+
+    label: str
+    frequencies: np.ndarray
+    values: np.ndarray
+    threshold: float | None = None
+    resolution: float | None = None
+
+
+def summary_figure(
+    mean: Array,
+    pixel_size: float,
+    *,
+    sigma: Array | None = None,
+    prior_variance: float = 1.0,
+    curves: Sequence[Curve] = (),
+    particles: Array | None = None,
+    elbo_trace: Sequence[float] = (),
+    title: str = "",
+) -> Figure:
+    """Draw a map, its uncertainty, its resolution, and what it was made from.
+
+    Parameters
+    ----------
+    mean : (D, D, D) real array
+        The map, in the order [z, y, x].
+    pixel_size : float
+        In Angstrom.
+    sigma : (M, M, M) real array, optional
+        Posterior standard deviation on the centred Fourier grid; M / D is the oversampling.
+    prior_variance : float, optional
+        Of the Fourier coefficients: `sigma` is shown relative to its root.
+    curves : sequence of Curve, optional
+    particles : (n, D, D) real array, optional
+        Examples of images; the first three are shown.
+    elbo_trace : sequence of float, optional
+        Evidence lower bound after every epoch, in nats.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Independent of pyplot; save it with its `savefig`.
+
+    Raises
+    ------
+    ImportError
+        The package matplotlib is missing.
+
+    Examples
+    --------
+    >>> figure = summary_figure(np.random.default_rng(0).normal(size=(8, 8, 8)), 2.0)
+    >>> [axes.get_title() for axes in figure.axes[:2]]
+    ['slice at z = 0', 'slice at y = 0']
+    """
+    mean = _checked("mean", mean)
+    figure = _new_figure((13.5, 9 if sigma is not None else 6.4))
+    if title:
+        figure.suptitle(title, fontsize=_LARGE)
+    beside = bool(curves) or particles is not None or bool(len(elbo_trace))
+    left, right = figure.subfigures(1, 2, width_ratios=[3, 2]) if beside else (figure, None)
+    rows = 2 if sigma is None else 3
+    panels = left.subplots(rows, 3)
+    _draw_map(panels[:2], mean, pixel_size)
+    if sigma is not None:
+        _draw_sigma(left, panels[2], _checked("sigma", sigma), prior_variance, pixel_size)
+    if right is not None:
+        _draw_column(right, curves, particles, elbo_trace)
+    return figure
+
+
+def _checked(name: str, volume: Array) -> np.ndarray:
+    check_real(name, volume)
+    check_shape(name, volume, (volume.shape[0] if volume.ndim else "D",) * 3)
+    return to_numpy(volume)
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            'drawing needs the package matplotlib: pip install "fslice[plot]"'
+        ) from error
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_map(panels: np.ndarray, mean: np.ndarray, pixel_size: float) -> None:
+    """Draw three central slices above the three projections along the same axes."""
+    size = len(mean)
+    slices = [mean.take(size // 2, axis) for axis in range(3)]
+    sums = [mean.sum(axis) for axis in range(3)]
+    for row, images, what in ((0, slices, "slice at {} = 0"), (1, sums, "projection along {}")):
+        low, high = np.percentile(images, [0.5, 99.8])
+        for axes, image, (across, x, y) in zip(panels[row], images, _VIEWS, strict=True):
+            axes.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
+            axes.set_title(what.format(across), fontsize=_NORMAL)
+            _bare(axes)
+            axes.set_xlabel(x, fontsize=_SMALL, labelpad=1)
+            axes.set_ylabel(y, fontsize=_SMALL, labelpad=1, rotation=0)
+    _draw_scale_bar(panels[0, 0], size, pixel_size)
+
+
+def _draw_scale_bar(axes: Axes, size: int, pixel_size: float) -> None:
+    length = _round_length(size * pixel_size / 4)
+    start, height = 0.05 * size, 0.05 * size
+    axes.plot([start, start + length / pixel_size], [height, height], color="white", lw=3)
+    axes.text(
+        start, height + 0.03 * size, f"{length:g} Å", color="white", fontsize=_SMALL, va="bottom"
+    )
+
+
+def _round_length(length: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten that is not longer.
+
+    Examples
+    --------
+    >>> _round_length(89.6)
+    50.0
+    """
+    power = 10.0 ** math.floor(math.log10(length))
+    return max(step * power for step in (1, 2, 5) if step * power <= length * (1 + _MICRO))
+
+
+def _draw_sigma(
+    figure: Any, panels: np.ndarray, sigma: np.ndarray, prior_variance: float, pixel_size: float
+) -> None:
+    """Draw central slices of the uncertainty, on one logarithmic scale of colours."""
+    from matplotlib.colors import LogNorm
+
+    size = len(sigma)
+    slices = [sigma.take(size // 2, axis) / math.sqrt(prior_variance) for axis in range(3)]
+    low, high = min(image.min() for image in slices), max(image.max() for image in slices)
+    norm = LogNorm(max(low, high * _MICRO), high if high > low else low * 2)
+    edges = (np.array([0, size]) - size // 2 - 0.5) / (size * pixel_size)
+    for axes, image, (across, x, y) in zip(panels, slices, _VIEWS, strict=True):
+        picture = axes.imshow(
+            image, cmap="viridis", norm=norm, origin="lower", extent=(*edges, *edges)
+        )
+        axes.set_title(f"uncertainty at $k_{across}$ = 0", fontsize=_NORMAL)
+        axes.set_xlabel(f"$k_{x}$  [1/Å]", fontsize=_SMALL)
+        axes.set_ylabel(f"$k_{y}$  [1/Å]", fontsize=_SMALL)
+        axes.tick_params(labelsize=_SMALL)
+    bar = figure.colorbar(picture, ax=list(panels), location="bottom", aspect=50, shrink=0.8)
+    bar.set_label("posterior s over the prior's (1: the data say nothing here)", fontsize=_NORMAL)
+    bar.ax.tick_params(labelsize=_SMALL)
+
+
+def _draw_column(
+    figure: Any, curves: Sequence[Curve], particles: Array | None, elbo_trace: Sequence[float]
+) -> None:
+    parts = {
+        "curves": (2.2, bool(curves)),
+        "particles": (1.0, particles is not None),
+        "elbo": (1.0, bool(len(elbo_trace))),
+    }
+    shown = {name: height for name, (height, wanted) in parts.items() if wanted}
+    rows = figure.subfigures(len(shown), 1, height_ratios=list(shown.values()), squeeze=False)
+    places = dict(zip(shown, rows[:, 0], strict=True))
+    if curves:
+        draw_curves(places["curves"].subplots(), curves)
+    if particles is not None:
+        _draw_particles(places["particles"], to_numpy(particles[:3]))
+    if len(elbo_trace):
+        _draw_trace(places["elbo"].subplots(), elbo_trace)
+
+
+def draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Draw shell correlations against frequency, with their thresholds and resolutions.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    curves : sequence of Curve
+
+    Examples
+    --------
+    >>> figure = _new_figure((4, 3))
+    >>> axes = figure.subplots()
+    >>> frequencies = np.arange(4) / 8
+    >>> draw_curves(axes, [Curve("halves", frequencies, np.array([1, 0.9, 0.5, 0.1]), 0.5, 4.0)])
+    >>> [text.get_text() for text in axes.get_legend().get_texts()]
+    ['halves: 4.00 Å at 0.5']
+    """
+    highest = max(float(curve.frequencies[-1]) for curve in curves)
+    for threshold in sorted({curve.threshold for curve in curves if curve.threshold}):
+        axes.axhline(threshold, color=_GREY, lw=0.8)
+        axes.annotate(
+            f"{threshold:g}", (highest, threshold), (-2, 2), textcoords="offset points",
+            fontsize=_SMALL, color=_GREY, ha="right",
+        )  # fmt: skip
+    for curve, colour, dashes in zip(curves, _COLOURS, _DASHES, strict=False):
+        axes.plot(
+            curve.frequencies, curve.values, color=colour, ls=dashes, lw=1.8, label=_legend(curve)
+        )
+        if curve.threshold and curve.resolution and math.isfinite(curve.resolution):
+            axes.plot(1 / curve.resolution, curve.threshold, "o", color=colour, ms=6, clip_on=False)
+    axes.set_xlim(0, highest)
+    axes.set_ylim(min(0.0, *(float(curve.values.min()) for curve in curves)), 1.02)
+    axes.set_xlabel("spatial frequency [1/Å]", fontsize=_NORMAL)
+    axes.set_ylabel("Fourier shell correlation", fontsize=_NORMAL)
+    axes.tick_params(labelsize=_SMALL)
+    axes.spines["right"].set_visible(False)
+    axes.legend(fontsize=_SMALL, frameon=False, loc="lower left")
+    _draw_lengths(axes, highest)
+
+
+def _legend(curve: Curve) -> str:
+    if curve.threshold is None or curve.resolution is None:
+        return curve.label
+    if math.isinf(curve.resolution):
+        return f"{curve.label}: below {curve.threshold:g} throughout"
+    return f"{curve.label}: {curve.resolution:.2f} Å at {curve.threshold:g}"
+
+
+def _draw_lengths(axes: Axes, highest: float) -> None:
+    """Label the upper edge with the lengths that frequencies stand for."""
+    lengths = [_round_to_two_digits(1 / (highest * part)) for part in (0.2, 0.4, 0.6, 0.8, 1)]
+    upper = axes.secondary_xaxis("top")
+    upper.set_xticks([1 / length for length in lengths], [f"{length:g}" for length in lengths])
+    upper.set_xlabel("resolution [Å]", fontsize=_NORMAL)
+    upper.tick_params(labelsize=_SMALL)
+
+
+def _round_to_two_digits(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def _draw_particles(figure: Any, particles: np.ndarray) -> None:
+    panels = figure.subplots(1, 3, squeeze=False)[0]
+    for axes, image in zip(panels, particles, strict=False):
+        low, high = np.percentile(image, [0.5, 99.5])
+        axes.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
+        _bare(axes)
+    for axes in panels[len(particles) :]:
+        axes.set_visible(False)
+    panels[0].set_title("images", fontsize=_NORMAL, loc="left")
+
+
+def _draw_trace(axes: Axes, elbo_trace: Sequence[float]) -> None:
+    axes.plot(range(1, len(elbo_trace) + 1), elbo_trace, color=_COLOURS[0], lw=1.8)
+    axes.set_xlabel("epoch", fontsize=_NORMAL)
+    axes.set_ylabel("ELBO [nats]", fontsize=_NORMAL)
+    axes.tick_params(labelsize=_SMALL)
+    for side in ("right", "top"):
+        axes.spines[side].set_visible(False)
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
