@@ -10,6 +10,7 @@ from fslice.fourier import (
     rfft2,
     rfft3,
 )
+from fslice.gaussians import GaussianModel
 from fslice.geometry import (
     euler_to_matrix,
     grid_rotations,
@@ -17,31 +18,62 @@ from fslice.geometry import (
     random_rotations,
     rotations_in_cone,
 )
+from fslice.metrics import (
+    fsc,
+    fsc_from_snr,
+    half_sets,
+    mean_squared_error,
+    resolution,
+    shell_frequencies,
+    snr_from_fsc,
+    spectral_snr,
+)
+from fslice.models import model_from_atoms, volume_from_map
+from fslice.phantom import phantom
 from fslice.projector import Gradients, Projector
+from fslice.reconstruct import Progress, Reconstruction, reconstruct
 from fslice.shifts import shift_slices, shift_slices_vjp
+from fslice.simulate import Simulation, simulate
 from fslice.slices import extract_slices, extract_slices_vjp, insert_slices
 
 __all__ = [
     "CTF",
+    "GaussianModel",
     "Gradients",
+    "Progress",
     "Projector",
+    "Reconstruction",
+    "Simulation",
     "euler_to_matrix",
     "extract_slices",
     "extract_slices_vjp",
+    "fsc",
+    "fsc_from_snr",
     "grid_rotations",
+    "half_sets",
     "hermitian_part",
     "inner",
     "insert_slices",
     "irfft2",
     "irfft3",
     "matrix_to_euler",
+    "mean_squared_error",
+    "model_from_atoms",
     "multiplicity",
+    "phantom",
     "random_rotations",
+    "reconstruct",
+    "resolution",
     "rfft2",
     "rfft3",
     "rotations_in_cone",
+    "shell_frequencies",
     "shift_slices",
     "shift_slices_vjp",
+    "simulate",
+    "snr_from_fsc",
+    "spectral_snr",
+    "volume_from_map",
 ]
 
 __version__ = "0.1.0"

@@ -353,6 +353,7 @@ class Projector:
         """
         lattice = self._check("volume_ft", volume_ft, rotations, shifts)
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
+        check_complex("images_ft", images_ft)
         check_same_precision(volume_ft=volume_ft, images_ft=images_ft)
         check_shape("images_ft", images_ft, self._slice_shape(rotations))
         xp = array_namespace(volume_ft, images_ft, rotations, shifts)

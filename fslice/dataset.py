@@ -1,0 +1,116 @@
+"""Particle images with their poses, handed out as half spectra batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fslice._arrays import Array, check_finite, check_shape
+from fslice.ctf import CTF
+from fslice.fourier import rfft2
+from fslice.geometry import check_rotations
+
+CACHE_BYTES = 4 << 30
+"""Spectra of a whole data set are kept if they take no more; else they are made anew."""
+
+
+class Batch(NamedTuple):
+    """Images of a data set: the arguments of a `Projector`, and their half spectra."""
+
+    images_ft: Array
+    rotations: Array
+    shifts: Array | None
+    ctf: CTF | None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images of one box with known poses, in one precision.
+
+    Parameters
+    ----------
+    images : (n, D, D) real array, or anything that gives one when sliced
+        A memory-mapped stack is read a batch at a time, so it may exceed the memory.
+    rotations : (n, 3, 3) real array
+        Image to volume coordinates, acting on (x, y, z).
+    shifts : (n, 2) real array or None
+        Where the particles sit, (x, y) in pixels.
+    ctf : CTF or None
+        Of the n images.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit together, there is no image, or a value is not finite.
+    """
+
+    images: Any = field(repr=False)
+    rotations: Array = field(repr=False)
+    shifts: Array | None = field(default=None, repr=False)
+    ctf: CTF | None = field(default=None, repr=False)
+    _kept: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = tuple(getattr(self.images, "shape", ()))
+        if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
+            raise ValueError(f"images: expected shape (n, D, D) with n and D above 0, got {shape}")
+        check_rotations("rotations", self.rotations)
+        check_shape("rotations", self.rotations, (shape[0], 3, 3))
+        dtype = np.dtype("float64" if self.images.dtype == np.float64 else "float32")
+        object.__setattr__(self, "rotations", self.rotations.astype(dtype))
+        if self.shifts is not None:
+            check_shape("shifts", self.shifts, (shape[0], 2))
+            check_finite("shifts", self.shifts)
+            object.__setattr__(self, "shifts", self.shifts.astype(dtype))
+        if self.ctf is not None and len(self.ctf) != shape[0]:
+            raise ValueError(f"ctf: expected one per image, {shape[0]}, got {len(self.ctf)}")
+
+    def __len__(self) -> int:
+        """Return the number of images n."""
+        return int(self.images.shape[0])
+
+    @property
+    def size(self) -> int:
+        """Box D of the images."""
+        return int(self.images.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Real dtype of everything that is handed out: double only for double images."""
+        return self.rotations.dtype
+
+    def batches(self, batch_size: int = 512) -> Iterator[Batch]:
+        """Yield all images in order, with their half spectra."""
+        for start in range(0, len(self), batch_size):
+            index = slice(start, min(start + batch_size, len(self)))
+            yield self.poses(index)._replace(images_ft=self._spectra(index))
+
+    def poses(self, index: Any) -> Batch:
+        """Return what is known of some images, without their spectra."""
+        return Batch(
+            None,
+            self.rotations[index],
+            None if self.shifts is None else self.shifts[index],
+            None if self.ctf is None else self.ctf[index],
+        )
+
+    def _spectra(self, index: slice) -> Array:
+        kept = self._kept.get(index.start)
+        if kept is not None and len(kept) == index.stop - index.start:
+            return kept
+        images = np.asarray(self.images[index]).astype(self.dtype, copy=False)
+        _check_pixels(images, index.start)
+        spectra = rfft2(images)
+        if spectra.nbytes / len(spectra) * len(self) <= CACHE_BYTES:
+            self._kept[index.start] = spectra
+        return spectra
+
+
+def _check_pixels(images: np.ndarray, first: int) -> None:
+    """Raise on the first pixel that is not finite, naming its image by its place in the set."""
+    finite = np.isfinite(images).all((1, 2))
+    if not finite.all():
+        check_finite(f"image {first + int(finite.argmin())}", images[int(finite.argmin())])
