@@ -75,7 +75,9 @@ def collect(
         sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
         if progress is not None:
             progress(len(rotations))
-    return Statistics(*sums, power, float(band.sum()) * len(dataset))
+    backprojection, density, diagonal = sums
+    degrees = float(band.sum()) * len(dataset)
+    return Statistics(backprojection, density, diagonal, power, degrees)
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,14 +99,19 @@ def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice
 
 
 def _accumulated(run: Callable, n_images: int, lattice: Lattice, dtype: Any) -> np.ndarray:
-    """Call ``run(accumulator, start, stop)`` in threads and return the sum, mates added."""
+    """Call ``run(accumulator, start, stop)`` in threads and return the sum, mates added.
+
+    Every range of images has its own accumulator and they are summed in order, so that equal
+    numbers of threads give equal bits.
+    """
     size = int(np.prod(lattice.volume_shape)) * np.dtype(dtype).itemsize
     threads = max(1, min(numba.get_num_threads(), _ACCUMULATOR_BYTES // size, n_images))
-    volumes = [np.zeros(lattice.volume_shape, dtype) for _ in range(threads)]
-    spare = list(volumes)
-    _in_threads(lambda start, stop: run(spare.pop(), start, stop), n_images, threads)
-    total = volumes[0]
-    for volume in volumes[1:]:
+    volumes = {
+        n_images * i // threads: np.zeros(lattice.volume_shape, dtype) for i in range(threads)
+    }
+    _in_threads(lambda start, stop: run(volumes[start], start, stop), n_images, threads)
+    total = volumes.pop(0)
+    for volume in volumes.values():
         total += volume
     return add_friedel_mates(total)
 
