@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import warnings
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from fslice import __version__
 from fslice.cli import demo, fsc, info, reconstruct, simulate
 from fslice.cli._arguments import Parser
+from fslice.cli._outputs import json_line
 
 _COMMANDS = (simulate, reconstruct, fsc, info, demo)
 
@@ -41,10 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
-            arguments = _parser().parse_args(argv)
-            arguments.run(arguments)
+            words = sys.argv[1:] if argv is None else list(argv)
+            arguments = _parser().parse_args(words, argparse.Namespace(words=words))
+            results = arguments.run(arguments)
+            if arguments.json:
+                print(json_line(results))
             sys.stdout.flush()
         except SystemExit as exit_:  # of --help and --version
             return int(exit_.code or 0)

@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 def command_parser(
     commands: Any,
     name: str,
-    run: Callable[[argparse.Namespace], object],
+    run: Callable[[argparse.Namespace], dict[str, Any]],
     summary: str,
     description: str,
     example: str,
@@ -83,6 +83,14 @@ def not_negative(text: str) -> float:
     return value
 
 
+def at_least_one(text: str) -> float:
+    """Read a finite number of at least 1."""
+    value = _number(text)
+    if not 1 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return value
+
+
 def opening(text: str) -> float:
     """Read the opening of a cone in degrees."""
     value = _number(text)
@@ -121,5 +129,5 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in vars(arguments).items()
-        if name != "run"
+        if name not in ("run", "words")
     }

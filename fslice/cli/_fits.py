@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
@@ -24,10 +22,10 @@ CHECKPOINTS = (*(f"checkpoint_{name}.npz" for name in _FITS), _RECORD)
 """What an interrupted run leaves in its folder."""
 
 _SETTINGS = (
-    *("particles", "posterior", "solver", "epochs", "batch_size", "prior_variance"),
-    *("noise_variance", "oversampling", "pixel_size", "halves", "seed"),
+    *("particles", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
+    *("oversampling", "pixel_size", "halves", "seed"),
 )
-"""The arguments on which the fits depend."""
+"""The arguments on which the course of the fits depends."""
 
 
 def run_fits(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Reconstruction]:
@@ -42,8 +40,6 @@ def run_fits(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Reconst
     ------
     ValueError
         There is an interrupted run and no ``--resume``, or its arguments were others.
-    KeyboardInterrupt
-        With the command that goes on.
     """
     _prepare(arguments)
     parts: dict[str, Particles] = {"all": inputs.particles}
@@ -51,15 +47,13 @@ def run_fits(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Reconst
         parts |= {f"half{n}": inputs.particles[half] for n, half in enumerate(inputs.halves, 1)}
     try:
         return {name: _fit(arguments, name, part) for name, part in parts.items()}
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(_hint(arguments)) from interrupt
     finally:
         if not _checkpoints(arguments.output):
             (arguments.output / _RECORD).unlink(missing_ok=True)
 
 
 def _fit(arguments: argparse.Namespace, name: str, particles: Particles) -> Reconstruction:
-    with fit_bar(name) as progress:
+    with fit_bar("" if name == "all" else f"{name} ") as progress:
         return reconstruct(
             particles.images,
             particles.rotations,
@@ -88,10 +82,18 @@ def _prepare(arguments: argparse.Namespace) -> None:
             f"{folder}: holds an interrupted run: go on with --resume, or delete {listed}"
         )
     if left and (folder / _RECORD).is_file():
-        _compare(json.loads((folder / _RECORD).read_text()), settings)
+        _compare(_read_record(folder / _RECORD), settings)
     if arguments.resume and not left:
         print(f"{folder}: no interrupted run to resume: starting anew", file=sys.stderr)
     write_json(folder / _RECORD, settings)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: expected what an interrupted run left, got: {error}") from error
+    return content if isinstance(content, dict) else {}
 
 
 def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -107,7 +109,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [folder / name for name in CHECKPOINTS[:-1] if (folder / name).exists()]
 
 
-def _hint(arguments: argparse.Namespace) -> str:
+def how_to_go_on(arguments: argparse.Namespace) -> str:
+    """Say what an interruption has left, and the command that goes on from there."""
     if not _checkpoints(arguments.output):
         return "no epoch was finished, nothing is left behind"
     words = [word for word in arguments.words if word != "--resume"]

@@ -63,6 +63,13 @@ def output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
                 os.replace(staging / name, folder / name)
             else:
                 (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        hidden = f"{staging}{os.sep}"
+        if not str(error.filename).startswith(hidden):
+            raise
+        # About the file that the user asked for.
+        path = folder / str(error.filename).removeprefix(hidden)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)

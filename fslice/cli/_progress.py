@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from tqdm import tqdm
 
-
-class Progress(Protocol):
-    """What a fit tells about itself."""
-
-    @property
-    def stage(self) -> str:
-        """``"reading"`` for the first pass over the images, ``"fitting"`` after it."""
-
-    @property
-    def done(self) -> int:
-        """Images of this pass that are done."""
-
-    @property
-    def total(self) -> int:
-        """Images of a pass."""
-
-    @property
-    def epoch(self) -> int:
-        """The pass, from 1."""
-
-    @property
-    def epochs(self) -> int:
-        """How many there will be at most."""
-
-    @property
-    def elbo(self) -> float | None:
-        """The latest estimate, in nats."""
+from fslice.reconstruct import Progress
 
 
 @contextlib.contextmanager
@@ -52,28 +26,35 @@ def fit_bar(label: str) -> Iterator[Callable[[Progress], None]]:
 
         def show(progress: Progress) -> None:
             fitting = progress.stage == "fitting"
-            passes = progress.epochs if fitting else 1
-            before = (progress.epoch - 1) * progress.total if fitting else 0
+            passes = progress.epochs + 1 if fitting else 1  # the last one measures the end
+            before = progress.epoch * progress.total
             if progress.stage not in bars:
                 open_bars.close()
-                bar = _bar(f"{label}: {progress.stage}", progress.total * passes, before)
+                bar = _bar(f"{label}{progress.stage}", progress.total * passes, before)
                 bars[progress.stage] = open_bars.enter_context(bar)
             bar = bars[progress.stage]
             if fitting:
-                elbo = "" if progress.elbo is None else f", ELBO {progress.elbo:.6g}"
-                bar.set_postfix_str(f"epoch {progress.epoch}/{passes}{elbo}", refresh=False)
+                elbo = "" if progress.elbo is None else f", ELBO {progress.elbo:.5g}"
+                bar.set_postfix_str(
+                    f"epoch {progress.epoch}/{progress.epochs}{elbo}", refresh=False
+                )
             bar.update(before + progress.done - bar.n)
 
         yield show
+        for bar in bars.values():  # done, though a fit may converge before its last epoch
+            bar.total = bar.n
 
 
 def _bar(label: str, total: int, initial: int = 0) -> tqdm:
+    columns, lines = shutil.get_terminal_size()  # tqdm's own hides bars if they are unknown
     return tqdm(
         desc=label,
         total=total,
         initial=initial,  # where an interrupted fit goes on: left out of the rate
         unit=" images",
         unit_scale=True,
-        dynamic_ncols=True,
+        ncols=columns,
+        nrows=lines,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left{postfix}",
         disable=None,  # off where stderr is no terminal
     )

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fslice.cli._arguments import given
 from fslice.cli._environment import versions
 from fslice.cli._inputs import Inputs
+from fslice.cli._maps import describe_resolution
 from fslice.cli._outputs import write_json
 from fslice.io import write_volume
 from fslice.io._files import atomic_write
@@ -30,7 +29,8 @@ from fslice.reconstruct import Reconstruction
 
 NAMES = ("mean.mrc", "sigma.mrc", "half1.mrc", "half2.mrc", "summary.png", "result.json")
 
-_TRUTH, _HALVES, _PREDICTED = "against the truth", "between half maps", "predicted, α/(1 + α)"
+_TRUTH, _HALVES = "against the truth", "between half maps"
+_PREDICTED = r"predicted from s, $\alpha/(1+\alpha)$"
 _KEYS = {_TRUTH: "truth", _HALVES: "halves", _PREDICTED: "predicted"}
 
 
@@ -91,9 +91,8 @@ def _write_summary(path: Path, inputs: Inputs, fit: Reconstruction, curves: list
             prior_variance=fit.prior_variance,
             curves=curves,
             particles=images[: min(3, len(images))],  # type: ignore[index, arg-type]
-            elbo_trace=fit.elbo_trace,
-            title=f"{len(inputs.particles):,} images of {size} × {size} pixels, "
-            f"{pixel_size:g} Å per pixel",
+            elbo_gains=[bound - fit.elbo_prior for bound in fit.elbo_trace],
+            title=f"{len(inputs.particles):,} images, box {size} pixels of {pixel_size:g} Å",
         )
     except ImportError as error:
         print(f"{path.name} is left out: {error}", file=sys.stderr)
@@ -151,13 +150,13 @@ def describe_results(folder: Path, results: Mapping[str, Any]) -> None:
     written = ", ".join(name for name in NAMES if (folder / name).exists())
     print(f"{folder}: wrote {written}")
     state = "converged" if results["converged"] else "stopped before it had converged"
+    epochs = f"{results['epochs']} epoch{'s' * (results['epochs'] != 1)}"
     print(
-        f"fit: {state} after {results['epochs']} epochs; ELBO {results['elbo']:.6g} "
+        f"fit: {state} after {epochs}; ELBO {results['elbo']:.6g} "
         f"(prior: {results['elbo_prior']:.6g}), noise variance {results['noise_variance']:.4g}"
     )
     for label, key in _KEYS.items():
         if key in results.get("resolutions_angstrom", {}):
-            reached = results["resolutions_angstrom"][key]
-            threshold = results["fsc"][key]["threshold"]
-            value = f"{reached:.2f} Angstrom" if np.isfinite(reached) else "none"
-            print(f"resolution {label}, FSC {threshold:g}: {value}")
+            reached, curve = results["resolutions_angstrom"][key], results["fsc"][key]
+            words = describe_resolution(reached, curve["value"], curve["threshold"])
+            print(f"resolution {label}: {words}")

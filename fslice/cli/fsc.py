@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fslice.cli._arguments import command_parser, fraction, positive
-from fslice.cli._maps import read_maps
-from fslice.cli._outputs import json_line
+from fslice.cli._maps import describe_resolution, read_maps
 from fslice.metrics import fsc, resolution, shell_frequencies
 
 _DESCRIPTION = """\
@@ -50,7 +46,7 @@ def add_command(commands: Any) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare, and print the table."""
     maps, pixel_size = read_maps(
         {"A": arguments.a, "B": arguments.b, "--mask": arguments.mask}, arguments.pixel_size
@@ -63,24 +59,10 @@ def run(arguments: argparse.Namespace) -> None:
     for shell, (frequency, value) in enumerate(zip(frequencies, curve, strict=True)):
         length = f"{1 / frequency:14.2f}" if shell else " " * 14
         print(f"{shell:5d}  {frequency:15.5f}  {length}  {value:7.4f}")
-    print(describe(reached, curve, arguments.threshold))
-    if arguments.json:
-        line = {
-            "resolution_angstrom": reached,
-            "threshold": arguments.threshold,
-            "frequency_per_angstrom": frequencies,
-            "fsc": curve,
-        }
-        print(json_line(line))
-
-
-def describe(reached: float, curve: np.ndarray, threshold: float) -> str:
-    """Say in words which resolution a curve reaches."""
-    if math.isinf(reached):
-        return f"resolution: none, the curve is below {threshold:g} from the first shell on"
-    if (curve[1:] >= threshold).all():
-        return (
-            f"resolution: {reached:.2f} Angstrom, the last shell: the curve never falls "
-            f"below {threshold:g}"
-        )
-    return f"resolution: {reached:.2f} Angstrom, where the curve falls below {threshold:g}"
+    print(f"resolution: {describe_resolution(reached, curve, arguments.threshold)}")
+    return {
+        "resolution_angstrom": reached,
+        "threshold": arguments.threshold,
+        "frequency_per_angstrom": frequencies,
+        "fsc": curve,
+    }

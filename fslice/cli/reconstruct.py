@@ -8,14 +8,15 @@ from typing import Any
 
 from fslice.cli._arguments import (
     add_output,
+    at_least_one,
     command_parser,
     count,
     positive,
     positive_or_auto,
 )
-from fslice.cli._fits import CHECKPOINTS, run_fits
+from fslice.cli._fits import CHECKPOINTS, how_to_go_on, run_fits
 from fslice.cli._inputs import read_inputs
-from fslice.cli._outputs import json_line, output_folder
+from fslice.cli._outputs import output_folder
 from fslice.cli._results import NAMES, describe_results, write_results
 
 _DESCRIPTION = """\
@@ -80,9 +81,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--oversampling",
-        type=count(1),
+        type=at_least_one,
         metavar="F",
-        default=1,
+        default=1.0,
         help="the map is padded to F times its box: more accurate, F^3 times the memory "
         "(default: 1)",
     )
@@ -146,16 +147,18 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     if arguments.device == "gpu":
         raise ValueError("--device: expected cpu, since this version has no GPU kernels, got gpu")
     inputs = read_inputs(arguments)
-    with output_folder(arguments.output, NAMES) as staging:
-        fits = run_fits(arguments, inputs)
-        results = write_results(staging, arguments, inputs, fits)
+    try:
+        with output_folder(arguments.output, NAMES) as staging:
+            fits = run_fits(arguments, inputs)
+            results = write_results(staging, arguments, inputs, fits)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(how_to_go_on(arguments)) from interrupt
     for name in CHECKPOINTS:
         (arguments.output / name).unlink(missing_ok=True)
     describe_results(arguments.output, results)
-    if arguments.json:
-        print(json_line({**results, "output": arguments.output}))
+    return {**results, "output": arguments.output}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from fslice.cli._arguments import (
     add_output,
@@ -20,31 +17,21 @@ from fslice.cli._arguments import (
     positive,
 )
 from fslice.cli._environment import versions
-from fslice.cli._outputs import check_space, json_line, output_folder, write_json
+from fslice.cli._models import PIXEL_SIZE, SIZE, read_model
+from fslice.cli._outputs import check_space, output_folder, write_json
 from fslice.cli._progress import image_bar
 from fslice.draws import DEFOCUS_RANGE
-from fslice.gaussians import GaussianModel
 from fslice.io import (
     Particles,
     StackWriter,
     open_stack,
-    read_atoms,
-    read_volume,
     write_particles,
     write_volume,
 )
-from fslice.models import model_from_atoms, volume_from_map
-from fslice.phantom import phantom
 from fslice.simulate import Simulation
 from fslice.simulate import simulate as make_simulation
 
 _NAMES = ("particles.mrcs", "particles.star", "truth.mrc", "simulation.json")
-
-_ATOMS = (".pdb", ".ent", ".cif", ".mmcif")
-_MAPS = (".mrc", ".map")
-_COMPRESSED = (".gz", ".bz2")
-
-_SIZE, _PIXEL_SIZE = 128, 2.8
 
 _DESCRIPTION = """\
 Make projections of a model from known directions, with noise, shifts and CTFs.
@@ -74,9 +61,7 @@ def add_command(commands: Any) -> None:
         "map (.mrc, .map, also .gz and .bz2)",
     )
     add_output(parser, required=True, help="folder for the results, made if absent")
-    parser.add_argument(
-        "-n", type=count(1), metavar="N", required=True, help="number of images"
-    )
+    parser.add_argument("-n", type=count(1), metavar="N", required=True, help="number of images")
     _add_sampling(parser)
     _add_noise(parser)
     _add_imaging(parser)
@@ -87,13 +72,13 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=count(4),
         metavar="D",
-        help=f"box of images and volume, pixels (default: the map's, else {_SIZE})",
+        help=f"box of images and volume, pixels (default: the map's, else {SIZE})",
     )
     parser.add_argument(
         "--pixel-size",
         type=positive,
         metavar="A",
-        help=f"Angstrom (default: the map's, else {_PIXEL_SIZE})",
+        help=f"Angstrom (default: the map's, else {PIXEL_SIZE})",
     )
     parser.add_argument(
         "--map-pixel-size",
@@ -157,10 +142,10 @@ def _add_imaging(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Simulate, write the files, and say what was written."""
     start = time.perf_counter()
-    size, pixel_size, model = _read_model(arguments)
+    size, pixel_size, model = read_model(arguments)
     with output_folder(arguments.output, _NAMES) as staging:
         check_space(arguments.output, 4 * (arguments.n * size**2 + size**3) + 300 * arguments.n)
         with image_bar("measuring the signal", arguments.n) as progress:
@@ -189,8 +174,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"{arguments.output}: wrote {len(simulation)} images of {size} x {size} pixels of "
         f"{pixel_size:g} Angstrom: {', '.join(_NAMES)}"
     )
-    if arguments.json:
-        print(json_line({**results, "output": arguments.output}))
+    return {**results, "output": arguments.output}
 
 
 def _simulate(
@@ -210,52 +194,6 @@ def _simulate(
         seed=arguments.seed,
         progress=progress,
     )
-
-
-def _read_model(arguments: argparse.Namespace) -> tuple[int, float, GaussianModel | np.ndarray]:
-    """Return the box, the pixel size, and what to project."""
-    size, pixel_size = arguments.size or _SIZE, arguments.pixel_size or _PIXEL_SIZE
-    kind = _kind(arguments.model)
-    if kind == "map":
-        return _read_map(arguments)
-    if arguments.map_pixel_size is not None:
-        raise ValueError(f"--map-pixel-size: expected a map, got {arguments.model}")
-    if kind == "phantom":
-        return size, pixel_size, phantom(size, pixel_size)
-    return size, pixel_size, model_from_atoms(read_atoms(arguments.model))
-
-
-def _kind(model: str) -> str:
-    if model == "phantom":
-        return model
-    suffixes = [suffix.lower() for suffix in Path(model).suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    for kind, known in (("atoms", _ATOMS), ("map", _MAPS)):
-        if suffixes and suffixes[-1] in known:
-            return kind
-    raise ValueError(
-        f"MODEL: expected 'phantom' or a file ending in {', '.join(_ATOMS + _MAPS)}, "
-        f"also compressed, got {model!r}"
-    )
-
-
-def _read_map(arguments: argparse.Namespace) -> tuple[int, float, np.ndarray]:
-    volume, own = read_volume(arguments.model)
-    if math.isnan(own):
-        if arguments.map_pixel_size is None:
-            raise ValueError(
-                f"{arguments.model}: expected a pixel size in the header, got none; "
-                f"give --map-pixel-size"
-            )
-        own = arguments.map_pixel_size
-    elif arguments.map_pixel_size is not None:
-        raise ValueError(
-            f"--map-pixel-size: expected none, since {arguments.model} says {own:g} Angstrom, "
-            f"got {arguments.map_pixel_size:g}"
-        )
-    size, pixel_size = arguments.size or len(volume), arguments.pixel_size or own
-    return size, pixel_size, volume_from_map(volume, own, size, pixel_size)
 
 
 def _write_images(path: Path, simulation: Simulation) -> None:

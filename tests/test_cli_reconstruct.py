@@ -1,0 +1,402 @@
+"""``fslice reconstruct``: files, numbers, halves, interruption and resumption."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shlex
+import sys
+
+import numpy as np
+import pytest
+from cli_tools import fail, names, result, succeed
+
+import fslice
+from fslice.cli import _fits, _results, main
+from fslice.io import read_particles, read_volume, write_particles, write_volume
+from fslice.metrics import half_sets, resolution, shell_frequencies
+
+SIZE, PIXEL_SIZE, NUMBER = 24, 4.0, 150
+FIT_FILES = ["mean.mrc", "result.json", "sigma.mrc", "summary.png"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Simulate particles, once."""
+    folder = tmp_path_factory.mktemp("run")
+    words = f"simulate phantom --size {SIZE} --pixel-size {PIXEL_SIZE} -n {NUMBER} --snr 1"
+    assert main([*words.split(), "--shift-std", "1", "--ctf", "-o", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recon(run, tmp_path_factory):
+    """Reconstruct them with everything, once; return the folder."""
+    folder = tmp_path_factory.mktemp("recon")
+    words = ["--truth", run / "truth.mrc", "--halves"]
+    words = ["reconstruct", run / "particles.star", "-o", folder, *words]
+    assert main([str(word) for word in words]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fit(run):
+    """Fit them through the library."""
+    particles = read_particles(run / "particles.star")
+    return fslice.reconstruct(
+        particles.images[:], particles.rotations, particles.shifts, particles.ctf
+    )
+
+
+@pytest.fixture(scope="module")
+def record(recon):
+    """Return what result.json holds."""
+    return json.loads((recon / "result.json").read_text())
+
+
+@pytest.fixture
+def no_picture(monkeypatch):
+    """Do without drawing, which takes longer than a small fit."""
+    monkeypatch.setattr(_results, "_write_summary", lambda path, *_: path.write_bytes(b""))
+
+
+def test_files_are_written_and_nothing_else_is_left(recon):
+    assert names(recon) == sorted([*FIT_FILES, "half1.mrc", "half2.mrc"])
+
+
+def test_the_map_is_the_librarys(recon, fit):
+    mean, pixel_size = read_volume(recon / "mean.mrc")
+    np.testing.assert_array_equal(mean, fit.mean)
+    assert pixel_size == PIXEL_SIZE
+
+
+def test_sigma_lies_on_the_centred_fourier_grid_in_units_of_frequency(recon, fit):
+    sigma, step = read_volume(recon / "sigma.mrc")
+    np.testing.assert_array_equal(sigma, fit.sigma_grid())
+    assert step == pytest.approx(1 / (SIZE * PIXEL_SIZE), rel=1e-6)
+    prior, centre = fit.prior_variance**0.5, SIZE // 2
+    assert sigma[0, 0, 0] == pytest.approx(prior)  # the corner is out of the band
+    assert sigma[centre, centre, centre - 1 : centre + 2].max() < 0.7 * prior
+
+
+def test_the_record_has_the_bound_and_the_variances(record, fit):
+    assert record["elbo"] == pytest.approx(fit.elbo)
+    assert record["elbo_prior"] == pytest.approx(fit.elbo_prior)
+    assert record["elbo_trace"] == pytest.approx(fit.elbo_trace)
+    assert record["noise_variance"] == pytest.approx(fit.noise_variance)
+    assert record["prior_variance"] == pytest.approx(fit.prior_variance)
+    assert record["epochs"] == fit.epochs
+    assert record["converged"] is True
+
+
+def test_the_record_has_resolutions_and_curves(record, recon, run):
+    truth, _ = read_volume(run / "truth.mrc")
+    mean, half1, half2 = (
+        read_volume(recon / name)[0] for name in ("mean.mrc", "half1.mrc", "half2.mrc")
+    )
+    against_truth, between = fslice.fsc(mean, truth), fslice.fsc(half1, half2)
+    expected = resolution(against_truth, SIZE, PIXEL_SIZE, 0.5)
+    assert record["resolution_angstrom"] == pytest.approx(expected)
+    assert record["resolutions_angstrom"]["truth"] == pytest.approx(expected)
+    expected = resolution(between, SIZE, PIXEL_SIZE, 0.143)
+    assert record["resolutions_angstrom"]["halves"] == pytest.approx(expected)
+    assert record["fsc"]["truth"]["value"] == pytest.approx(against_truth)
+    assert record["fsc"]["halves"]["value"] == pytest.approx(between)
+    assert record["fsc"]["predicted"]["value"][0] > 0.9
+    frequencies = shell_frequencies(SIZE, PIXEL_SIZE)
+    for curve in record["fsc"].values():
+        assert curve["frequency_per_angstrom"] == pytest.approx(frequencies)
+    assert record["mean_squared_error"] == pytest.approx(np.mean((mean - truth) ** 2), rel=1e-4)
+
+
+def test_the_record_has_seconds_versions_and_arguments(record, run):
+    assert {"opening", "reading", "fitting", "half1 fitting", "writing"} <= set(record["seconds"])
+    assert record["versions"]["fslice"] == fslice.__version__
+    assert record["arguments"]["particles"] == str(run / "particles.star")
+    assert record["arguments"]["halves"] is True
+
+
+def test_the_picture_is_a_picture(recon):
+    assert (recon / "summary.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_words_and_json_tell_the_result(run, tmp_path, capsys):
+    words = "reconstruct", run / "particles.star", "-o", tmp_path, "--truth", run / "truth.mrc"
+    line = result(capsys, *words)
+    printed = succeed(capsys, *words)
+    assert f"{tmp_path}: wrote mean.mrc, sigma.mrc, summary.png, result.json\n" in printed
+    assert f"resolution against the truth: {line['resolution_angstrom']:.2f} Angstrom" in printed
+    assert line["output"] == str(tmp_path)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_point_estimate_has_no_sigma_and_replaces_an_earlier_one(run, tmp_path, capsys):
+    words = "reconstruct", run / "particles.star", "-o", tmp_path
+    line = result(capsys, *words)
+    assert names(tmp_path) == FIT_FILES
+    assert "resolution_angstrom" not in line
+    (tmp_path / "notes.txt").write_text("mine")
+    line = result(capsys, *words, "--posterior", "dirac")
+    assert names(tmp_path) == ["mean.mrc", "notes.txt", "result.json", "summary.png"]
+    assert line["fsc"] == {}
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_options_reach_the_fit(run, tmp_path, capsys):
+    options = {
+        "epochs": 1,
+        "batch_size": 40,
+        "prior_variance": 300.0,
+        "noise_variance": 5e4,
+        "oversampling": 1.5,
+        "seed": 7,
+    }
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    line = result(capsys, "reconstruct", run / "particles.star", "-o", tmp_path, *words)
+    particles = read_particles(run / "particles.star")
+    poses = particles.rotations, particles.shifts, particles.ctf
+    expected = fslice.reconstruct(particles.images[:], *poses, **options)
+    np.testing.assert_array_equal(read_volume(tmp_path / "mean.mrc")[0], expected.mean)
+    assert line["epochs"] <= 1
+    assert line["noise_variance"] == 5e4
+    assert line["prior_variance"] == 300
+    sigma, step = read_volume(tmp_path / "sigma.mrc")
+    assert len(sigma) == SIZE * 3 // 2
+    assert step == pytest.approx(1 / (1.5 * SIZE * PIXEL_SIZE), rel=1e-6)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_variances_may_be_auto(run, tmp_path, capsys):
+    words = "--noise-variance", "auto", "--prior-variance", "auto", "--epochs", 1
+    line = result(capsys, "reconstruct", run / "particles.star", "-o", tmp_path, *words)
+    assert line["noise_variance"] > 0
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_mask_is_used_in_every_fsc(run, recon, record, tmp_path, capsys):
+    mask = np.zeros((SIZE,) * 3, np.float32)
+    mask[6:-6, 6:-6, 6:-6] = 1
+    write_volume(tmp_path / "mask.mrc", mask, PIXEL_SIZE)
+    words = "--truth", run / "truth.mrc", "--halves", "--mask", tmp_path / "mask.mrc"
+    words = "reconstruct", run / "particles.star", "-o", tmp_path / "x", *words
+    line = result(capsys, *words)
+    maps = [read_volume(recon / name)[0] for name in ("mean.mrc", "half1.mrc", "half2.mrc")]
+    truth = read_volume(run / "truth.mrc")[0]
+    assert line["fsc"]["truth"]["value"] == pytest.approx(fslice.fsc(maps[0], truth, mask))
+    assert line["fsc"]["halves"]["value"] == pytest.approx(fslice.fsc(*maps[1:], mask))
+    assert line["fsc"]["truth"]["value"] != record["fsc"]["truth"]["value"]
+
+
+def fit_part(particles, chosen):
+    """Fit some of the particles through the library."""
+    part = particles[chosen]
+    return fslice.reconstruct(part.images[:], part.rotations, part.shifts, part.ctf).mean
+
+
+def test_halves_are_those_of_the_seed(run, recon):
+    particles = read_particles(run / "particles.star")
+    first, second = half_sets(NUMBER, np.random.default_rng(0))
+    for name, chosen in (("half1.mrc", first), ("half2.mrc", second)):
+        mean, _ = read_volume(recon / name)
+        np.testing.assert_array_equal(mean, fit_part(particles, chosen))
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_halves_are_those_of_the_file_where_it_has_them(run, tmp_path, capsys, rng):
+    import dataclasses
+
+    particles = read_particles(run / "particles.star")
+    halves = rng.integers(1, 3, NUMBER)
+    star = run / "with_halves.star"
+    write_particles(star, dataclasses.replace(particles, half_set=halves))
+    succeed(capsys, "reconstruct", star, "-o", tmp_path, "--halves")
+    mean, _ = read_volume(tmp_path / "half2.mrc")
+    np.testing.assert_array_equal(mean, fit_part(particles, halves == 2))
+
+
+@contextlib.contextmanager
+def interrupt_at_epoch(epoch, label, monkeypatch):
+    """Press Ctrl-C when the fit of this label reports this epoch."""
+
+    @contextlib.contextmanager
+    def bar(name):
+        def show(progress):
+            if (
+                name.strip() == label.removeprefix("all")
+                and progress.stage == "fitting"
+                and progress.epoch == epoch
+            ):
+                raise KeyboardInterrupt
+
+        yield show
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_fits, "fit_bar", bar)
+        yield
+
+
+@pytest.mark.parametrize("label", ["all", "half1", "half2"])
+@pytest.mark.usefixtures("no_picture")
+def test_an_interrupted_run_is_resumed_to_the_same_result(
+    label, run, recon, tmp_path, monkeypatch, capsys
+):
+    words = ["reconstruct", run / "particles.star", "-o", tmp_path, "--halves"]
+    words = [str(word) for word in [*words, "--truth", run / "truth.mrc"]]
+    with interrupt_at_epoch(1, label, monkeypatch):
+        assert main(words) == 130
+    printed = capsys.readouterr()
+    assert "mean.mrc" not in names(tmp_path)
+    assert f"checkpoint_{label}.npz" in names(tmp_path)
+    command = re.fullmatch("interrupted: go on with: fslice (.*)\n", printed.err).group(1)
+    assert main(shlex.split(command)) == 0
+    assert names(tmp_path) == names(recon)
+    for name in ("mean.mrc", "sigma.mrc", "half1.mrc", "half2.mrc"):
+        assert (tmp_path / name).read_bytes() == (recon / name).read_bytes()
+    resumed, straight = (
+        json.loads((folder / "result.json").read_text()) for folder in (tmp_path, recon)
+    )
+    for name in ("elbo", "elbo_trace", "noise_variance", "epochs", "fsc", "resolution_angstrom"):
+        assert resumed[name] == straight[name]
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_an_interruption_before_the_first_epoch_ends_leaves_nothing(
+    run, tmp_path, monkeypatch, capsys
+):
+    words = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path / "x" / "y")]
+    with interrupt_at_epoch(0, "all", monkeypatch):
+        assert main(words) == 130
+    message = "interrupted: no epoch was finished, nothing is left behind\n"
+    assert capsys.readouterr().err == message
+    assert names(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_an_interruption_while_writing_keeps_the_fit(run, recon, tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    words = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(_results, "_write_summary", interrupt)
+        assert main(words) == 130
+    assert "go on with: fslice reconstruct" in capsys.readouterr().err
+    assert names(tmp_path) == ["checkpoint.json", "checkpoint_all.npz"]
+    succeed(capsys, *words, "--resume")
+    assert (tmp_path / "mean.mrc").read_bytes() == (recon / "mean.mrc").read_bytes()
+
+
+def test_an_interrupted_run_is_neither_thrown_away_nor_mixed_with_another(
+    run, tmp_path, monkeypatch, capsys
+):
+    words = ["reconstruct", run / "particles.star", "-o", tmp_path]
+    with interrupt_at_epoch(1, "all", monkeypatch):
+        assert main([str(word) for word in words]) == 130
+    capsys.readouterr()
+    left = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    assert set(left) == {"checkpoint.json", "checkpoint_all.npz"}
+    message = "holds an interrupted run: go on with --resume, or delete checkpoint_all.npz"
+    assert message in fail(capsys, *words)
+    message = "--batch-size: expected None as in the interrupted run, got 50"
+    assert message in fail(capsys, *words, "--resume", "--batch-size", 50)
+    message = "--posterior: expected gaussian as in the interrupted run, got dirac"
+    assert message in fail(capsys, *words, "--resume", "--posterior", "dirac")
+    assert left == {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    succeed(capsys, *words, "--resume", "--epochs", 60)
+    assert names(tmp_path) == FIT_FILES
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_damaged_checkpoint_is_one_line(run, tmp_path, capsys):
+    (tmp_path / "checkpoint_all.npz").write_bytes(b"damaged")
+    words = "reconstruct", run / "particles.star", "-o", tmp_path, "--resume"
+    assert "checkpoint_all.npz is not a readable checkpoint" in fail(capsys, *words)
+    (tmp_path / "checkpoint.json").write_text("{")
+    assert "checkpoint.json: expected what an interrupted run left" in fail(capsys, *words)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_resuming_nothing_starts_anew(run, recon, tmp_path, capsys):
+    words = ["reconstruct", run / "particles.star", "-o", tmp_path, "--resume"]
+    assert main([str(word) for word in words]) == 0
+    assert "no interrupted run to resume: starting anew" in capsys.readouterr().err
+    assert (tmp_path / "mean.mrc").read_bytes() == (recon / "mean.mrc").read_bytes()
+
+
+def test_without_matplotlib_only_the_picture_is_left_out(run, tmp_path, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = ["reconstruct", run / "particles.star", "-o", tmp_path]
+    assert main([str(word) for word in words]) == 0
+    line = (
+        'summary.png is left out: drawing needs the package matplotlib: pip install "fslice[plot]"'
+    )
+    assert capsys.readouterr().err == f"{line}\n"
+    assert names(tmp_path) == [name for name in FIT_FILES if name != "summary.png"]
+
+
+def test_without_gemmi_one_line_says_how_to_install_it(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gemmi", None)
+    line = fail(capsys, "reconstruct", run / "particles.star", "-o", tmp_path / "x")
+    assert line == ('error: reading STAR files needs the package gemmi: pip install "fslice[io]"\n')
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("writes", range(4))
+@pytest.mark.usefixtures("no_picture")
+def test_a_disk_that_fills_up_leaves_no_partial_output_and_the_fit_can_be_kept(
+    writes, run, recon, tmp_path, monkeypatch, capsys
+):
+    left = [writes]
+
+    def fsync(_):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    words = "reconstruct", run / "particles.star", "-o", tmp_path / "x"
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fsync)
+        line = fail(capsys, *words)
+    name = ["checkpoint.json", "mean.mrc", "sigma.mrc", "result.json"][writes]
+    assert line == f"error: {tmp_path / 'x' / name}: No space left on device\n"
+    if writes == 0:
+        assert names(tmp_path) == []
+    else:
+        assert set(names(tmp_path / "x")) == {"checkpoint.json", "checkpoint_all.npz"}
+        succeed(capsys, *words, "--resume")
+        assert (tmp_path / "x" / "mean.mrc").read_bytes() == (recon / "mean.mrc").read_bytes()
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_optics_that_are_not_modelled_are_one_line_of_warning(run, tmp_path, capsys):
+    text = (run / "particles.star").read_text()
+    text = text.replace(
+        "_rlnImageDimensionality #8", "_rlnImageDimensionality #8\n_rlnBeamTiltX #9"
+    )
+    star = run / "tilted.star"
+    star.write_text(re.sub(r"(opticsGroup1.*)", r"\1 0.5", text))
+    assert main(["reconstruct", str(star), "-o", str(tmp_path), "--epochs", "1"]) == 0
+    printed = capsys.readouterr().err
+    assert printed == f"warning: {star}: not modelled, and left out: rlnBeamTiltX\n"
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_relions_own_projections_are_reconstructed(data, tmp_path, capsys):
+    star = data / "particles" / "relion_pointmass_ctf" / "relion_proj_batch_pfac2.star"
+    succeed(capsys, "reconstruct", star, "-o", tmp_path)
+    mean, pixel_size = read_volume(tmp_path / "mean.mrc")
+    assert np.unravel_index(mean.argmax(), mean.shape) == (32, 32, 49)  # as SOURCES.md says
+    assert pixel_size == pytest.approx(3.54)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_clean_images_give_a_map_close_to_the_truth(tmp_path, capsys):
+    words = f"phantom --size 32 --pixel-size 4 -n 300 --noise-variance 0 -o {tmp_path}"
+    succeed(capsys, "simulate", *words.split())
+    words = "-o", tmp_path / "recon", "--truth", tmp_path / "truth.mrc", "--oversampling", 2
+    line = result(capsys, "reconstruct", tmp_path / "particles.star", *words)
+    assert min(line["fsc"]["truth"]["value"][:9]) > 0.99

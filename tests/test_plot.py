@@ -1,0 +1,243 @@
+"""The summary figure shows what it says, with units, and draws whatever it is given."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fslice.plot import Curve, draw_curves, summary_figure
+
+SIZE, PIXEL_SIZE = 12, 3.0
+FREQUENCIES = np.arange(SIZE // 2 + 1) / (SIZE * PIXEL_SIZE)
+FALLING = np.linspace(1, 0, SIZE // 2 + 1)
+
+
+@pytest.fixture
+def volume(rng):
+    return rng.normal(size=(SIZE,) * 3).astype(np.float32)
+
+
+def titled(figure, title):
+    """Return the axes with this title."""
+    (found,) = [axes for axes in figure.axes if axes.get_title() == title]
+    return found
+
+
+def labelled(figure, label):
+    """Return the axes with this x label."""
+    (found,) = [axes for axes in figure.axes if axes.get_xlabel() == label]
+    return found
+
+
+def shown(axes):
+    """Return the image that the axes show."""
+    (image,) = axes.get_images()
+    return np.asarray(image.get_array())
+
+
+def rendered(figure):
+    """Draw the figure; return the size of the picture in pixels."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    content = file.getvalue()
+    assert content.startswith(b"\x89PNG")
+    return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_slices_and_projections_are_those_of_the_map(axis, volume):
+    figure = summary_figure(volume, PIXEL_SIZE)
+    name = "zyx"[axis]
+    image = shown(titled(figure, f"slice at {name} = 0"))
+    np.testing.assert_array_equal(image, volume.take(SIZE // 2, axis))
+    image = shown(titled(figure, f"projection along {name}"))
+    np.testing.assert_allclose(image, volume.sum(axis), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("title", "x", "y"), [("slice at z = 0", "x", "y"), ("slice at y = 0", "x", "z")]
+)
+def test_axes_are_named_and_point_right_and_up(title, x, y, volume):
+    axes = titled(summary_figure(volume, PIXEL_SIZE), title)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (x, y)
+    assert axes.get_images()[0].origin == "lower"
+    assert axes.get_ylim()[0] < axes.get_ylim()[1]
+
+
+def test_the_scale_bar_has_the_length_that_it_says(volume):
+    axes = titled(summary_figure(volume, PIXEL_SIZE), "slice at z = 0")
+    (bar,), (text,) = axes.lines, axes.texts
+    assert text.get_text() == "5 Å"  # the box is 36 Angstrom
+    assert np.ptp(bar.get_xdata()) * PIXEL_SIZE == pytest.approx(5)
+
+
+def test_the_uncertainty_is_relative_to_the_prior_on_axes_of_frequency(volume):
+    sigma = np.abs(volume) + 0.1
+    figure = summary_figure(volume, PIXEL_SIZE, sigma=sigma, prior_variance=4.0)
+    axes = titled(figure, "uncertainty at $k_y$ = 0")
+    np.testing.assert_allclose(shown(axes), sigma[:, SIZE // 2] / 2)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("$k_x$ [1/Å]", "$k_z$ [1/Å]")
+    left, right, *_ = axes.get_images()[0].get_extent()
+    step = 1 / (SIZE * PIXEL_SIZE)
+    assert left == pytest.approx(-(SIZE // 2 + 0.5) * step)  # zero lies at SIZE // 2
+    assert right - left == pytest.approx(SIZE * step)
+    assert "relative to the prior" in labelled(figure, figure.axes[3].get_xlabel()).get_xlabel()
+
+
+def test_uncertainties_share_one_logarithmic_scale(volume):
+    sigma = np.geomspace(1e-3, 1, SIZE**3).reshape(volume.shape)
+    figure = summary_figure(volume, PIXEL_SIZE, sigma=sigma)
+    norms = [axes.get_images()[0].norm for axes in figure.axes if "uncertainty" in axes.get_title()]
+    assert len(norms) == 3
+    assert len({(norm.vmin, norm.vmax) for norm in norms}) == 1
+    assert {type(norm).__name__ for norm in norms} == {"LogNorm"}
+
+
+def test_oversampled_uncertainties_keep_their_frequencies(volume):
+    sigma = np.ones((2 * SIZE,) * 3)
+    sigma[0, 0, 0] = 0.1
+    figure = summary_figure(volume, PIXEL_SIZE, sigma=sigma)
+    left, right, *_ = titled(figure, "uncertainty at $k_z$ = 0").get_images()[0].get_extent()
+    assert right - left == pytest.approx(1 / PIXEL_SIZE)
+
+
+def curves():
+    return [
+        Curve("against the truth", FREQUENCIES, FALLING, 0.5, 12.0),
+        Curve("between half maps", FREQUENCIES, FALLING**2, 0.143, 9.0),
+        Curve("predicted", FREQUENCIES, FALLING**3),
+    ]
+
+
+def test_curves_come_with_thresholds_resolutions_and_units(volume):
+    figure = summary_figure(volume, PIXEL_SIZE, curves=curves())
+    axes = labelled(figure, "spatial frequency [1/Å]")
+    assert axes.get_ylabel() == "Fourier shell correlation"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "against the truth: 12.00 Å at 0.5",
+        "between half maps: 9.00 Å at 0.143",
+        "predicted",
+    ]
+    assert [text.get_text() for text in axes.texts] == ["0.143", "0.5"]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in dots] == [
+        (1 / 12, 0.5),
+        (1 / 9, 0.143),
+    ]
+
+
+def test_lengths_stand_above_their_frequencies(volume):
+    axes = labelled(summary_figure(volume, PIXEL_SIZE, curves=curves()), "spatial frequency [1/Å]")
+    (upper,) = axes.child_axes
+    labels = [label.get_text() for label in upper.get_xticklabels()]
+    assert len(labels) == 5
+    for label, place in zip(labels, upper.get_xticks(), strict=True):
+        assert label == f"{1 / place:g} Å"
+
+
+def test_curves_are_told_apart_without_colour(volume):
+    axes = labelled(summary_figure(volume, PIXEL_SIZE, curves=curves()), "spatial frequency [1/Å]")
+    styles = {str(line.get_linestyle()) for line in axes.lines if len(line.get_xdata()) > 2}
+    assert len(styles) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "reached", "legend"),
+    [
+        (np.ones_like(FALLING), 6.0, "a: above 0.5 to the end, 6.00 Å"),
+        (-FALLING, np.inf, "a: below 0.5 throughout"),
+    ],
+)
+def test_curves_that_never_cross_say_so_and_have_no_dot(values, reached, legend, volume):
+    shown = [Curve("a", FREQUENCIES, values, 0.5, reached)]
+    axes = labelled(summary_figure(volume, PIXEL_SIZE, curves=shown), "spatial frequency [1/Å]")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [legend]
+    assert not [line for line in axes.lines if line.get_marker() == "o"]
+
+
+def test_curves_can_be_drawn_into_any_axes():
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    draw_curves(axes, curves())
+    assert axes.get_xlim() == (0, FREQUENCIES[-1])
+
+
+def test_images_are_shown_and_gains_per_epoch(volume):
+    gains = [-5.0, 10.0, 12.0]
+    figure = summary_figure(volume, PIXEL_SIZE, particles=volume[:5], elbo_gains=gains)
+    np.testing.assert_array_equal(shown(titled_left(figure, "some of the images")), volume[0])
+    (line,) = labelled(figure, "epoch").lines
+    assert line.get_xdata().tolist() == [0, 1, 2]
+    assert line.get_ydata().tolist() == gains
+    assert labelled(figure, "epoch").get_ylabel() == "gain in ELBO\n[nats]"
+
+
+def titled_left(figure, title):
+    (found,) = [axes for axes in figure.axes if axes.get_title(loc="left") == title]
+    return found
+
+
+@pytest.mark.parametrize("size", [4, 5, 33])
+@pytest.mark.parametrize("with_sigma", [False, True])
+def test_whatever_is_given_is_drawn_without_a_warning(size, with_sigma, rng):
+    volume = rng.normal(size=(size,) * 3)
+    frequencies = np.arange(size // 2 + 1) / size
+    figure = summary_figure(
+        volume,
+        1.0,
+        sigma=np.ones_like(volume) if with_sigma else None,
+        curves=[Curve("a", frequencies, np.linspace(1, -0.2, size // 2 + 1), 0.5, 2.5)],
+        particles=volume[:2],
+        elbo_gains=[3.5],
+        title="everything",
+    )
+    width, height = rendered(figure)
+    assert width == 1950
+    assert height == (1395 if with_sigma else 990)
+
+
+def test_a_map_of_zeros_is_drawn():
+    zeros = np.zeros((6, 6, 6), np.float32)
+    rendered(summary_figure(zeros, 2.0, sigma=zeros + 1e-8, particles=zeros[:1]))
+
+
+def test_nothing_that_is_passed_is_changed(volume):
+    sigma, before = np.abs(volume) + 1, volume.copy()
+    rendered(summary_figure(volume, PIXEL_SIZE, sigma=sigma, particles=volume, curves=curves()))
+    np.testing.assert_array_equal(volume, before)
+    np.testing.assert_array_equal(sigma, np.abs(before) + 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"mean": np.zeros((4, 4, 5))}, ValueError, r"mean: expected shape \(4, 4, 4\)"),
+        ({"mean": np.zeros((4, 4, 4), int)}, TypeError, "mean: expected dtype float32 or"),
+        ({"sigma": np.zeros((4, 4))}, ValueError, r"sigma: expected shape \(4, 4, 4\)"),
+    ],
+)
+def test_wrong_arrays_are_named(arguments, error, message):
+    given = {"mean": np.zeros((4, 4, 4)), **arguments}
+    with pytest.raises(error, match=message):
+        summary_figure(pixel_size=1.0, **given)
+
+
+def test_without_matplotlib_the_command_that_installs_it_is_given(monkeypatch, volume):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "fslice\[plot\]"'):
+        summary_figure(volume, PIXEL_SIZE)
+
+
+def test_neither_pyplot_nor_its_state_is_touched():
+    code = (
+        "import sys, numpy as np\n"
+        "import fslice.plot\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "fslice.plot.summary_figure(np.ones((4, 4, 4)), 1.0).savefig(sys.stdout.buffer)\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=100)
+    assert done.returncode == 0, done.stderr
