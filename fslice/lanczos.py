@@ -54,7 +54,6 @@ def lanczos(
     apply : callable
         Symmetric positive definite operator P on half spectra of real arrays.
     vector : half spectrum
-        Not zero.
     function : callable
         f, on arrays of eigenvalues.
     tolerance : float, optional
@@ -82,6 +81,8 @@ def lanczos(
     True
     """
     norm = math.sqrt(inner(vector, vector))
+    if norm == 0:
+        return Krylov(0.0, [vector], np.ones(1), np.zeros(0), True)
     basis = [vector * (1 / norm)]
     diagonal: list[float] = []
     beside: list[float] = []

@@ -357,6 +357,9 @@ class Projector:
         check_same_precision(volume_ft=volume_ft, images_ft=images_ft)
         check_shape("images_ft", images_ft, self._slice_shape(rotations))
         xp = array_namespace(volume_ft, images_ft, rotations, shifts)
+        if not isinstance(precision, numbers.Real):
+            check_real("precision", precision)
+            check_shape("precision", precision, images_ft.shape[rotations.ndim - 2 :])
         values = self._ctf_values(ctf, rotations)
         if values is not None:
             values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))

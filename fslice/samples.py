@@ -151,7 +151,8 @@ def marginal_variance(precision: Precision, deviations: Iterable[Array]) -> Marg
     check_size("number of samples", count)
     mean = total / count
     spread = xp.maximum(squares / count - mean**2, 0) / max(count - 1, 1)
-    return Marginals(inverse + mean, xp.sqrt(spread) if count > 1 else mean * math.inf)
+    error = xp.sqrt(spread) if count > 1 else xp.full_like(mean, math.inf)
+    return Marginals(inverse + mean, error)
 
 
 def voxel_deviation(precision: Precision, deviations: Iterable[Array]) -> Array:

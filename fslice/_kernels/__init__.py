@@ -14,19 +14,28 @@ Every implementation offers the same functions, over images ``n`` and a `Lattice
     Per image ``sum(m * precision * |ctf * slice - image|**2)``, and the gradient of half their
     sum in the volume, without storing a projection.
 
+`gram_implementation` gives the module with the Gram matrix of linear slices:
+
+``new_gram(lattice, dtype)``, ``add_gram(total, weights, rotations, lattice)``,
+``stencil_of(total, lattice) -> stencil``
+    The stencil of ``scatter(weights * gather(.))``, summed in place over batches of images.
+``apply_stencil(stencil, volume) -> volume``
+    That operator, without the images.
+
 NumPy is the definition; Numba computes where it is installed.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 from types import ModuleType
 
 from fslice._arrays import Array, array_namespace
 from fslice._kernels.lattice import CUBIC, LINEAR, Lattice, band
 
-__all__ = ["CUBIC", "LINEAR", "Lattice", "band", "implementation"]
+__all__ = ["CUBIC", "LINEAR", "Lattice", "band", "gram_implementation", "implementation"]
 
 
 def implementation(*arrays: Array | None) -> ModuleType:
@@ -46,3 +55,9 @@ def _for_numpy() -> ModuleType:
     from fslice._kernels import with_numpy
 
     return with_numpy
+
+
+def gram_implementation(*arrays: Array | None) -> ModuleType:
+    """Return the module whose kernels accumulate and apply stencils of these arrays."""
+    compiled = implementation(*arrays).__name__.endswith("with_numba")
+    return importlib.import_module(f"fslice._kernels.{'gram_numba' if compiled else 'gram_numpy'}")

@@ -18,7 +18,9 @@ class Lattice(NamedTuple):
     Any box is allowed: one ``z`` plane and one slice row make the two-dimensional case.
     Frequencies ``-(n-1)//2 ... (n-1)//2`` of each axis take part, so the Nyquist planes of an
     even box are neither read nor written, and neither are slice frequencies beyond
-    `max_radius`. What the interpolation kernel meets outside this grid counts as zero.
+    `max_radius`. What the interpolation kernel meets outside this grid counts as zero; along an
+    axis of a single frequency nothing is interpolated, as the spectrum of a plane is constant
+    across it.
     """
 
     nz: int

@@ -95,20 +95,22 @@ def locate(rotation, ky, count, lattice, index, weight, slope):
     The sign in ``weight[0]`` is -1 for those. A cubic tap may still fall on x = -1: it keeps
     the offset -1, by which `cells` knows it.
     """
-    columns = lattice.nx // 2 + 1
+    columns, plane = lattice.nx // 2 + 1, (lattice.nx // 2 + 1) * lattice.ny
+    far = int64(lattice.scale * (lattice.rows + lattice.columns)) + 1  # no sample is beyond
     step, start = lattice.scale * rotation[0, 0], lattice.scale * rotation[0, 1] * ky
     for i in range(count):
         weight[0, i] = -1.0 if step * i + start < 0 else 1.0
-    _tabulate(lattice.taps, 0, step, start, count, lattice.nx, 0, 1, index, weight, slope)
+    _tabulate(lattice.taps, 0, step, start, count, far, lattice.nx, 0, 1, index, weight, slope)
     step, start = lattice.scale * rotation[1, 0], lattice.scale * rotation[1, 1] * ky
     _tabulate(
-        lattice.taps, 1, step, start, count, lattice.ny, lattice.ny, columns, index, weight, slope
-    )
+        lattice.taps, 1, step, start, count, far, lattice.ny, lattice.ny, columns,
+        index, weight, slope,
+    )  # fmt: skip
     step, start = lattice.scale * rotation[2, 0], lattice.scale * rotation[2, 1] * ky
-    plane = columns * lattice.ny
     _tabulate(
-        lattice.taps, 2, step, start, count, lattice.nz, lattice.nz, plane, index, weight, slope
-    )
+        lattice.taps, 2, step, start, count, far, lattice.nz, lattice.nz, plane,
+        index, weight, slope,
+    )  # fmt: skip
 
 
 @inlined
@@ -119,22 +121,37 @@ def square_weights(count, weight):
             weight[table, i] **= 2
 
 
-def _tabulate(taps, axis, step, start, count, size, wrap, stride, index, weight, slope):
+def _tabulate(taps, axis, step, start, count, far, size, wrap, stride, index, weight, slope):
     """Write offset, weight and slope of every tap along one axis; zero outside the grid."""
     raise NotImplementedError("compiled code only")
 
 
 @overload(_tabulate, jit_options=OPTIONS)
-def _choose_tabulate(taps, axis, step, start, count, size, wrap, stride, index, weight, slope):
+def _choose_tabulate(taps, axis, step, start, count, far, size, wrap, stride, index, weight, slope):
     return _tabulate_linear if len(taps) == 2 else _tabulate_cubic
 
 
-def _tabulate_linear(taps, axis, step, start, count, size, wrap, stride, index, weight, slope):
+@inlined
+def _tabulate_one(taps, axis, count, index, weight, slope):
+    """Tabulate an axis of a single frequency: the first tap reads it, whatever the position."""
+    for tap in range(len(taps)):
+        a = len(taps) * axis + tap
+        for i in range(count):
+            index[a, i] = 0
+            weight[a + 1, i] = 1.0 if tap == 0 else 0.0
+            if len(slope) > 0:
+                slope[a + 1, i] = 0.0
+
+
+def _tabulate_linear(taps, axis, step, start, count, far, size, wrap, stride, index, weight, slope):
+    if size == 1:
+        _tabulate_one(taps, axis, count, index, weight, slope)
+        return
     limit = int64((size - 1) // 2)
     a = 2 * axis
     for i in range(count):
         t = weight[0, i] * (step * i + start)
-        k = int64(t + size) - size  # floor, as t > -size
+        k = int64(t + far) - far  # floor, as t > -far
         f = t - k
         lower = -limit <= k and k <= limit
         upper = -limit <= k + 1 and k + 1 <= limit
@@ -149,12 +166,15 @@ def _tabulate_linear(taps, axis, step, start, count, size, wrap, stride, index, 
             slope[a + 2, i] = 1.0 if upper else 0.0
 
 
-def _tabulate_cubic(taps, axis, step, start, count, size, wrap, stride, index, weight, slope):
+def _tabulate_cubic(taps, axis, step, start, count, far, size, wrap, stride, index, weight, slope):
+    if size == 1:
+        _tabulate_one(taps, axis, count, index, weight, slope)
+        return
     limit = int64((size - 1) // 2)
     a = 4 * axis
     for i in range(count):
         t = weight[0, i] * (step * i + start)
-        k = int64(t + size) - size
+        k = int64(t + far) - far
         f = t - k
         weights = _cubic_weights(f)
         slopes = _cubic_slopes(f)

@@ -147,6 +147,10 @@ def _cells(block: Block, lattice: Lattice, power: int, slope_axis: int | None) -
 
 def _taps(block, lattice, axis, size, power, slope):
     """Return per tap the signed position along an axis and the weight; zero outside the grid."""
+    if size == 1:  # the first tap reads it, whatever the position
+        first = np.full_like(block.fraction[axis], 0 if slope else 1)
+        others = [np.zeros_like(first)] * (len(lattice.taps) - 1)
+        return [np.zeros_like(block.corner[axis])] * len(lattice.taps), [first, *others]
     linear = len(lattice.taps) == 2
     kind = (
         (splines.linear_slopes if linear else splines.cubic_slopes)

@@ -1,0 +1,62 @@
+"""Small problems as dense matrices, the oracle for everything that is in closed form."""
+
+import numpy as np
+
+import fslice
+from fslice.fourier import inverse_transform, multiplicity, shells, transform
+
+
+def coordinates(array_ft, size):
+    """Return a half spectrum as a vector, keeping inner products."""
+    weighted = array_ft * np.sqrt(multiplicity(size))
+    return np.concatenate([weighted.real.ravel(), weighted.imag.ravel()])
+
+
+def dense_problem(size=4, oversampling=1, n=6, seed=0, *, full=True, dimension=3):
+    """Return images with CTF, shifts and per-shell noise, and the whitened dense operator.
+
+    `design` maps real volumes of the padded box to the images' band, in coordinates whose dot
+    product is the weighted inner product of half spectra.
+    """
+    rng = np.random.default_rng(seed)
+    projector = fslice.Projector(size, oversampling)
+    if dimension == 3:
+        rotations = fslice.random_rotations(n, rng)
+    else:
+        angles = rng.uniform(0, 2 * np.pi, n)
+        rotations = np.moveaxis(
+            np.array([[np.cos(angles), -np.sin(angles)], [np.sin(angles), np.cos(angles)]]), -1, 0
+        )
+    images = rng.normal(size=(n, *[size] * (dimension - 1)))
+    half = (n, *[size] * (dimension - 2), size // 2 + 1)
+    given_inputs = {}
+    noise = np.ones((n, size // 2 + 1))
+    if full:
+        noise = rng.uniform(0.5, 2, noise.shape)
+        given_inputs = {
+            "shifts": rng.normal(size=(n, dimension - 1)),
+            "ctf": rng.normal(size=half),
+            "noise_variance": noise,
+        }
+    shell = np.minimum(shells(size, dimension - 1), size // 2)
+    root = np.sqrt(1 / noise[:, shell])
+    poses = {key: given_inputs.get(key) for key in ("shifts", "ctf")}
+    box = projector.box
+    basis = np.eye(box**dimension).reshape(-1, *[box] * dimension)
+    columns = [
+        coordinates(root * projector.project_ft(transform(e, dimension), rotations, **poses), size)
+        for e in basis
+    ]
+    band = projector.project_ft(transform(basis.sum(0) * 0 + basis[0], dimension), rotations) != 0
+    inputs = {"images": images, "rotations": rotations, "projector": projector, **given_inputs}
+    data = coordinates(root * transform(images, dimension - 1) * band, size)
+    return inputs, np.stack(columns, 1), data
+
+
+def real_matrix(operator, box, dimension=3):
+    """Return the matrix of an operator on half spectra, in the basis of real voxels."""
+    basis = np.eye(box**dimension).reshape(-1, *[box] * dimension)
+    columns = [
+        inverse_transform(operator(transform(e, dimension)), dimension, box).ravel() for e in basis
+    ]
+    return np.stack(columns, 1)
