@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fslice import checkpoint as checkpoints
 from fslice._arrays import Array, check_choice, check_size
+from fslice.accumulate import accumulate
+from fslice.checkpoint import Checkpoint
+from fslice.closed_form import solve, statistics_of
 from fslice.ctf import CTF
 from fslice.dataset import Dataset
 from fslice.fitting import RATE, Anchor, FitState, fit
 from fslice.projector import Projector
-from fslice.variational import Bound, collect, signal_variance
+from fslice.variational import Bound, Statistics, collect, signal_variance
 
 TOLERANCE = 1e-4
 """A fit has converged when the rest is at most this share of the gain over the prior."""
@@ -52,12 +54,13 @@ class Reconstruction:
     elbo_prior: float
     """The bound of what is known without the images: q = prior, or for a point the zero map."""
     elbo_trace: list[float]
-    """The bound at the beginning and after every epoch."""
+    """The bound at the beginning and after every epoch, or turn of a solver."""
     noise_variance: float
     """``sigma^2`` of every pixel."""
     prior_variance: float
     """``tau^2`` of every Fourier coefficient."""
     epochs: int
+    """Epochs, or turns of solving for the mean and for the noise."""
     converged: bool
     """Whether the estimated rest of the bound fell below the tolerance."""
     seconds: dict[str, float]
@@ -82,6 +85,7 @@ def reconstruct(
     ctf: CTF | None = None,
     *,
     posterior: str = "gaussian",
+    solver: str = "adam",
     epochs: int = 50,
     batch_size: int | None = None,
     prior_variance: float | None = None,
@@ -108,8 +112,12 @@ def reconstruct(
     posterior : {"gaussian", "dirac"}
         Independent Gaussians for the Fourier coefficients (the paper's section 5.1), or a
         point: the maximum a posteriori map.
+    solver : {"adam", "exact", "wiener"}
+        Stochastic steps; or, in one pass over the images, the maximum of the bound by
+        conjugate gradients on the normal equations (linear interpolation only); or the
+        conventional weighted back-projection, as a baseline.
     epochs : int
-        At most so many.
+        At most so many. This, `batch_size`, `seed` and `checkpoint` are Adam's.
     batch_size : int, optional
         Images per step. Default: so many that even the outermost frequencies are hit about
         four times, or all images if there are fewer.
@@ -159,37 +167,75 @@ def reconstruct(
     (32, 32, 32)
     """
     check_choice("posterior", posterior, ("gaussian", "dirac"))
+    check_choice("solver", solver, ("adam", "exact", "wiener"))
     for name, value in (("prior_variance", prior_variance), ("noise_variance", noise_variance)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: expected a number above 0, got {value}")
     dataset = Dataset(images, rotations, shifts, ctf)
     projector = Projector(dataset.size, oversampling, interpolation)
     report = _Reporter(progress, len(dataset), check_size("epochs", epochs))
-    seconds = {}
+    settings = _Settings(prior_variance, noise_variance, posterior == "gaussian")
+    if solver == "adam":
+        return _stochastic(
+            dataset,
+            projector,
+            settings,
+            report,
+            batch_size=_batch_size(batch_size, projector),
+            seed=check_size("seed", seed, 0),
+            checkpoint=checkpoint,
+        )
+    return _closed_form(dataset, projector, settings, report, solver)
 
-    started = time.perf_counter()
-    statistics = collect(dataset, projector, report.reading)
-    tau2 = signal_variance(statistics) if prior_variance is None else float(prior_variance)
-    bound = Bound(statistics, tau2, posterior == "gaussian", noise_variance)
-    seconds["reading"] = time.perf_counter() - started
 
-    started = time.perf_counter()
-    start = FitState(statistics.weighted_backprojection(), 0, RATE, (), None)
-    store = checkpoints.Checkpoint(checkpoint, dataset, projector, bound, seed)
+def _stochastic(
+    dataset: Dataset,
+    projector: Projector,
+    settings: _Settings,
+    report: _Reporter,
+    *,
+    batch_size: int,
+    seed: int,
+    checkpoint: str | os.PathLike[str] | None,
+) -> Reconstruction:
+    clock = [time.perf_counter()]
+    bound = settings.bound(collect(dataset, projector, report.reading))
+    clock.append(time.perf_counter())
+    start = FitState(bound.statistics.weighted_backprojection(), 0, RATE, (), None)
+    store = Checkpoint(checkpoint, dataset, projector, bound, seed)
     anchor, state, converged = fit(
         dataset,
         projector,
         bound,
         store.load(start),
-        epochs=epochs,
-        batch_size=_batch_size(batch_size, projector),
+        epochs=report.epochs,
+        batch_size=batch_size,
         tolerance=TOLERANCE,
-        seed=check_size("seed", seed, 0),
+        seed=seed,
         on_batch=report.fitting,
         on_epoch=store.save,
     )
-    seconds["fitting"] = time.perf_counter() - started
-    return _result(projector, bound, anchor, state, converged, seconds)
+    clock.append(time.perf_counter())
+    return _result(projector, bound, anchor, list(state.trace), state.epoch, converged, clock)
+
+
+def _closed_form(
+    dataset: Dataset, projector: Projector, settings: _Settings, report: _Reporter, solver: str
+) -> Reconstruction:
+    clock = [time.perf_counter()]
+    normal = accumulate(
+        dataset.images,
+        dataset.rotations,
+        dataset.shifts,
+        dataset.ctf,
+        projector=projector,
+        progress=report.read,
+    )
+    bound = settings.bound(statistics_of(normal))
+    clock.append(time.perf_counter())
+    anchor, trace, converged = solve(normal, bound, solver)
+    clock.append(time.perf_counter())
+    return _result(projector, bound, anchor, trace, len(trace) - 1, converged, clock)
 
 
 def full_grid(half: np.ndarray) -> np.ndarray:
@@ -209,6 +255,19 @@ def full_grid(half: np.ndarray) -> np.ndarray:
     return np.fft.fftshift(np.concatenate([half, mirrored], 2))
 
 
+class _Settings(NamedTuple):
+    """What is asked of the bound; None is found from the data."""
+
+    prior_variance: float | None
+    noise_variance: float | None
+    gaussian: bool
+
+    def bound(self, statistics: Statistics) -> Bound:
+        tau2 = self.prior_variance
+        tau2 = signal_variance(statistics) if tau2 is None else float(tau2)
+        return Bound(statistics, tau2, self.gaussian, self.noise_variance)
+
+
 class _Reporter:
     """Turns the callbacks of the stages into one."""
 
@@ -217,6 +276,10 @@ class _Reporter:
         self.done = 0
 
     def reading(self, images: int) -> None:
+        self._advance("reading", images, 0, None)
+
+    def read(self, images: int) -> None:
+        self.done = 0
         self._advance("reading", images, 0, None)
 
     def fitting(self, images: int, epoch: int, elbo: float | None) -> None:
@@ -239,9 +302,10 @@ def _result(
     projector: Projector,
     bound: Bound,
     anchor: Anchor,
-    state: FitState,
+    trace: list[float],
+    epochs: int,
     converged: bool,
-    seconds: dict[str, float],
+    clock: list[float],
 ) -> Reconstruction:
     return Reconstruction(
         mean=projector.to_volume(anchor.mean),
@@ -249,10 +313,10 @@ def _result(
         sigma=bound.sigma(anchor.noise_variance) if bound.gaussian else None,
         elbo=anchor.bound,
         elbo_prior=anchor.bound_of_prior,
-        elbo_trace=list(state.trace),
+        elbo_trace=trace,
         noise_variance=anchor.noise_variance,
         prior_variance=bound.prior_variance,
-        epochs=state.epoch,
+        epochs=epochs,
         converged=converged,
-        seconds=seconds,
+        seconds={"reading": clock[1] - clock[0], "fitting": clock[2] - clock[1]},
     )

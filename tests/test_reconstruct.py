@@ -63,6 +63,21 @@ def test_the_fit_solves_the_normal_equations(data):
     assert 0 <= best - result.elbo < 5e-4 * (best - result.elbo_prior)
 
 
+def test_the_exact_solver_finds_what_the_stochastic_one_approaches(data, result):
+    exact = fslice.reconstruct(data.images(), data.rotations, data.shifts, solver="exact")
+    gain = exact.elbo - exact.elbo_prior
+    assert -1e-6 * gain < exact.elbo - result.elbo < 5e-4 * gain
+    assert exact.noise_variance == pytest.approx(result.noise_variance, rel=1e-3)
+    assert np.median(abs(np.log(result.sigma / exact.sigma))) < 1e-3
+    assert exact.converged
+
+
+def test_the_conventional_map_has_the_lower_bound(data, result):
+    wiener = fslice.reconstruct(data.images(), data.rotations, data.shifts, solver="wiener")
+    assert wiener.elbo < result.elbo
+    assert fslice.fsc(wiener.mean, data.truth)[1:4].min() > 0.9
+
+
 def test_the_bound_is_the_monte_carlo_mean_of_its_definition(data, rng):
     dataset, projector, statistics = problem(data)
     bound = Bound(statistics, 3e4, True, data.noise_variance)
@@ -244,6 +259,7 @@ def test_the_full_grid_holds_every_frequency_and_its_mate(rng):
         ({"rotations": np.zeros((2, 3, 3))}, "rotations: expected orthonormal"),
         ({"rotations": np.stack([np.eye(3)] * 2)}, r"rotations: expected shape \(300, 3, 3\)"),
         ({"shifts": np.zeros((300, 3))}, r"shifts: expected shape \(300, 2\)"),
+        ({"solver": "newton"}, "solver: expected 'adam' or 'exact' or 'wiener', got 'newton'"),
         ({"posterior": "cauchy"}, "posterior: expected 'gaussian' or 'dirac', got 'cauchy'"),
         ({"noise_variance": 0.0}, "noise_variance: expected a number above 0, got 0.0"),
         ({"prior_variance": -1.0}, "prior_variance: expected a number above 0, got -1.0"),

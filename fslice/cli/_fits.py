@@ -60,6 +60,7 @@ def _fit(arguments: argparse.Namespace, name: str, particles: Particles) -> Reco
             particles.shifts,
             particles.ctf,
             posterior=arguments.posterior,
+            solver=arguments.solver,
             epochs=arguments.epochs,
             batch_size=arguments.batch_size,
             prior_variance=arguments.prior_variance,

@@ -97,7 +97,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--solver", choices=("adam",), default="adam", help="stochastic steps (default: adam)"
+        "--solver",
+        choices=("adam", "exact", "wiener"),
+        default="adam",
+        help="stochastic steps; or the same optimum from the normal equations, one pass over the "
+        "images; or the conventional weighted back-projection (default: adam)",
     )
     parser.add_argument(
         "--epochs",

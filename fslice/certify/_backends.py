@@ -1,0 +1,49 @@
+"""Which implementations of the kernels are present, and how to have one of them compute."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from types import ModuleType
+from unittest import mock
+
+import numpy as np
+
+from fslice import _kernels
+
+
+def present_backends() -> tuple[str, ...]:
+    """Return the names of the implementations of the kernels that can compute here.
+
+    Examples
+    --------
+    >>> present_backends()[0]
+    'numpy'
+    """
+    found = ["numpy"]
+    if importlib.util.find_spec("numba") is not None:
+        found.append("numba")
+    if importlib.util.find_spec("cupy") is not None:
+        try:
+            _kernels.implementation(importlib.import_module("cupy").zeros(1))
+            found.append("cupy")
+        except Exception:  # no device, no driver, or no kernels for it: whatever CuPy raises
+            pass
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def computed_by(backend: str) -> Iterator[ModuleType]:
+    """Have one implementation compute inside the block; yield the library its arrays belong to.
+
+    Between two blocks, and while a generator inside one is suspended, other code should not
+    call kernels: the choice is that of the process.
+    """
+    if backend == "cupy":
+        yield importlib.import_module("cupy")
+        return
+    module = importlib.import_module(f"fslice._kernels.with_{backend}")
+    with mock.patch.object(_kernels, "_for_numpy", return_value=module):
+        yield np
