@@ -4,8 +4,10 @@ import hashlib
 import importlib.util
 import os
 import pathlib
+import re
 import tempfile
 
+NEEDS_NUMBA = re.compile(r"^(import|from) (numba|fslice\._kernels\.(walk|cells))\b", re.MULTILINE)
 KERNELS = pathlib.Path(__file__).parent / "fslice" / "_kernels"
 
 
@@ -27,5 +29,5 @@ os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 collect_ignore = (
     []
     if importlib.util.find_spec("numba")
-    else [str(KERNELS / name) for name in ("with_numba.py", "walk.py", "cells.py")]
+    else [str(path) for path in KERNELS.glob("*.py") if NEEDS_NUMBA.search(path.read_text())]
 )

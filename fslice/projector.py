@@ -168,7 +168,7 @@ class Projector:
         Raises
         ------
         ValueError
-            A shape does not fit, or a matrix is no rotation.
+            A shape does not fit, a matrix is no rotation, or a shift is not finite.
         TypeError
             Array libraries are mixed, or precisions differ.
         """

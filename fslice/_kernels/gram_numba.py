@@ -54,8 +54,8 @@ def add_gram(moments, weights, rotations, lattice):
     edges = _slabs(rotations, lattice, numba.get_num_threads())
 
     def run(low: int, high: int) -> None:
-        row = scratch(lattice, moments.dtype)
-        _add_moments(weights, rotations, lattice, row, moments, low, high)
+        row, cells = scratch(lattice, moments.dtype), np.zeros((2, weights.shape[2]), np.int64)
+        _add_moments(weights, rotations, lattice, row, cells, moments, low, high)
 
     _in_threads(run, edges)
 
@@ -105,8 +105,8 @@ def _slabs(rotations, lattice, count) -> np.ndarray:
 
 
 @kernel
-def _add_moments(weights, rotations, lattice, row, moments, low, high):
-    index, weight, slope = row[:3]
+def _add_moments(weights, rotations, lattice, row, cells, moments, low, high):
+    offset, fraction, whole = row[:3]
     columns = lattice.nx // 2 + 1
     plane = columns * lattice.ny
     for n in range(len(rotations)):
@@ -115,14 +115,13 @@ def _add_moments(weights, rotations, lattice, row, moments, low, high):
             ky, count = row_extent(j, lattice)
             if count == 0 or not _meets(rotations[n], ky, count, lattice, low, high):
                 continue
-            locate(rotations[n], ky, count, lattice, index, weight, slope)
-            _find_cells(count, columns, plane, lattice, index, weight)
+            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            _find_cells(count, columns, plane, lattice, offset, cells)
             for i in range(count):
-                if low * plane <= index[1, i] and index[1, i] < high * plane:
+                if low * plane <= cells[1, i] and cells[1, i] < high * plane:
                     pair = 0.5 if i == 0 else 1.0
-                    _add_record(
-                        moments, index[0, i] * _RECORD, pair * weights[image, j, i], i, weight
-                    )
+                    ends = _ends(lattice, offset, fraction, whole, i)
+                    _add_record(moments, cells[0, i] * _RECORD, pair * weights[image, j, i], ends)
 
 
 @inlined
@@ -135,8 +134,8 @@ def _meets(rotation, ky, count, lattice, low, high):
 
 
 @inlined
-def _find_cells(count, columns, plane, lattice, index, weight):
-    """Replace ``index[0]`` by the number of each sample's cell, ``index[1]`` by its signed z.
+def _find_cells(count, columns, plane, lattice, offset, cells):
+    """Write the number of each sample's cell, and its signed z as an offset.
 
     A cell is known by its lower corner. Where that is outside the grid its weight is zero, and
     the cell lies below the upper corner.
@@ -144,19 +143,36 @@ def _find_cells(count, columns, plane, lattice, index, weight):
     total = plane * lattice.nz
     above = plane * (lattice.nz // 2 + 1)
     for i in range(count):
-        y = index[3, i] - columns if index[3, i] > 0 else plane - columns
-        z = index[5, i] - plane if index[5, i] > 0 else total - plane
-        y = index[2, i] if weight[3, i] > 0 else y
-        z = index[4, i] if weight[5, i] > 0 else z
-        index[0, i] = index[0, i] + y + z
-        index[1, i] = z if z < above else z - total
+        x = offset[0, i] if offset[0, i] < columns else 0
+        y = offset[2, i] - columns if offset[2, i] > 0 else plane - columns
+        z = offset[4, i] - plane if offset[4, i] > 0 else total - plane
+        y = offset[1, i] if offset[1, i] >= 0 else y
+        z = offset[3, i] if offset[3, i] >= 0 else z
+        cells[0, i] = x + y + z
+        cells[1, i] = z if z < above else z - total
 
 
 @inlined
-def _add_record(moments, start, value, i, weight):
-    x0, x1 = weight[1, i], weight[2, i]
-    y0, y1 = weight[3, i], weight[4, i]
-    z0, z1 = weight[5, i], weight[6, i]
+def _ends(lattice, offset, fraction, whole, i):
+    """Return the weights of the lower and the upper corner along x, y and z; zero outside."""
+    one, none = abs(fraction[0, i]), fraction[0, i] * 0  # in the precision of the table
+    x, y, z = fraction[1, i], fraction[2, i], fraction[3, i]
+    if whole[i]:
+        return one - x, x, one - y, y, one - z, z
+    limit = (lattice.nx - 1) // 2
+    return (
+        one - x if offset[0, i] <= limit else none,
+        x if offset[0, i] < limit else none,
+        one - y if offset[1, i] >= 0 else none,
+        y if offset[2, i] >= 0 else none,
+        one - z if offset[3, i] >= 0 else none,
+        z if offset[4, i] >= 0 else none,
+    )
+
+
+@inlined
+def _add_record(moments, start, value, ends):
+    x0, x1, y0, y1, z0, z1 = ends
     xs = (value * x0 * x0, value * x0 * x1, value * x1 * x1)
     ys = (y0 * y0, y0 * y1, y1 * y1)
     zs = (z0 * z0, z0 * z1, z1 * z1)

@@ -7,9 +7,9 @@ import math
 import numba
 import numpy as np
 
-from fslice._arrays import real_dtype
 from fslice._kernels.cells import read_slopes
 from fslice._kernels.walk import (
+    data,
     inlined,
     kernel,
     locate,
@@ -28,7 +28,7 @@ def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, latt
     gram = np.zeros((len(rotations), 6, 6))
 
     def run(start: int, stop: int) -> None:
-        row = scratch(lattice, real_dtype(volume.dtype), slopes=True)
+        row = scratch(lattice, volume.dtype)
         _pose_gram(
             volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
             np.zeros((2, 6)), gram, start, stop,
@@ -43,20 +43,19 @@ def _pose_gram(
     volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
     column, gram, start, stop,
 ):  # fmt: skip
-    index, weight, slope, phase_x, phase_y = row
-    flat = volume.reshape(volume.size)
+    offset, fraction, whole, edge, phase_x, phase_y = row
+    flat, edge, taps = data(volume), data(edge), lattice.taps
     for n in range(start, stop):
         tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, index, weight, slope)
+            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
             for i in range(count):
                 factor = phase_x[i] * phase_y[j]
                 if ctf is not None:
                     factor = complex(ctf[n, j, i] * factor.real, ctf[n, j, i] * factor.imag)
-                value, dx, dy, dz = read_slopes(
-                    lattice.taps, flat, i, index, weight, slope, lattice
-                )
+                local = read_slopes(taps, flat, i, offset, fraction, whole, edge, lattice)
+                value, dx, dy, dz = local
                 _turns(column, rotations[n], i, ky, factor, dx, dy, dz, lattice)
                 _shifts(column, i, ky, factor * value, images[n, j, i], lattice)
                 pair = 1.0 if i == 0 else 2.0

@@ -1,31 +1,30 @@
 """The interpolation kernels: weights of the taps around a sample, and their derivatives.
 
-Plain arithmetic on the fraction ``f`` in [0, 1), so that the same lines serve arrays and
-compiled scalars.
+The weight of each tap is a polynomial in the fraction ``f`` in [0, 1): its coefficients,
+lowest power first, are here, and `weights` evaluates them for arrays.
 """
 
+from __future__ import annotations
 
-def linear_weights(f):
-    """Return the weights of taps 0 and 1 (the paper's eq. 5)."""
-    return 1 - f, f
-
-
-def linear_slopes(f):
-    """Return the derivatives of `linear_weights` (the paper's eq. 7)."""
-    return f * 0 - 1, f * 0 + 1
-
-
-def cubic_weights(f):
-    """Return the weights of taps -1 to 2 of the cubic B-spline."""
-    g = 1 - f
-    f3 = f * f * f
-    g3 = g * g * g
-    middle = (4 - 6 * f * f + 3 * f3) / 6
-    return g3 / 6, middle, 1 - middle - (f3 + g3) / 6, f3 / 6
+WEIGHTS = {
+    2: ((1.0, -1.0), (0.0, 1.0)),  # taps 0 and 1 (the paper's eq. 5)
+    4: (  # taps -1 to 2 of the cubic B-spline
+        (1 / 6, -1 / 2, 1 / 2, -1 / 6),
+        (2 / 3, 0.0, -1.0, 1 / 2),
+        (1 / 6, 1 / 2, 1 / 2, -1 / 2),
+        (0.0, 0.0, 0.0, 1 / 6),
+    ),
+}
+SLOPES = {
+    taps: tuple(tuple(power * c for power, c in enumerate(row))[1:] for row in polynomials)
+    for taps, polynomials in WEIGHTS.items()
+}
+"""The derivatives of the polynomials (for two taps the paper's eq. 7)."""
 
 
-def cubic_slopes(f):
-    """Return the derivatives of `cubic_weights`."""
-    g = 1 - f
-    middle = (1.5 * f - 2) * f
-    return -g * g / 2, middle, -middle - (f * f - g * g) / 2, f * f / 2
+def evaluate(polynomial, f):
+    """Return a polynomial's value at every ``f`` (Horner's rule), in the precision of `f`."""
+    value = f * 0 + polynomial[-1]
+    for coefficient in polynomial[-2::-1]:
+        value = value * f + coefficient
+    return value

@@ -15,16 +15,16 @@ from typing import Any
 import numba
 import numpy as np
 
-from fslice._arrays import real_dtype
-from fslice._kernels.cells import add, read, read_slopes
+from fslice._kernels import splines
+from fslice._kernels.cells import add, add_squared, read, read_slopes
 from fslice._kernels.lattice import Lattice, add_friedel_mates
 from fslice._kernels.walk import (
+    data,
     inlined,
     kernel,
     locate,
     row_extent,
     scratch,
-    square_weights,
     tabulate_phases,
 )
 
@@ -37,7 +37,7 @@ def gather(volume, rotations, shifts, amplitude, lattice):
     slices = np.empty((len(rotations), *lattice.slice_shape), volume.dtype)
 
     def run(start: int, stop: int) -> None:
-        row = scratch(lattice, real_dtype(volume.dtype))
+        row = scratch(lattice, volume.dtype)
         _gather(volume, rotations, shifts, amplitude, lattice, row, slices, start, stop)
 
     _in_threads(run, len(rotations), numba.get_num_threads())
@@ -49,7 +49,7 @@ def scatter(slices, rotations, shifts, amplitude, lattice):
     slices = np.ascontiguousarray(slices)
 
     def run(volume: np.ndarray, start: int, stop: int) -> None:
-        row = scratch(lattice, real_dtype(slices.dtype))
+        row = scratch(lattice, slices.dtype)
         _scatter(slices, rotations, shifts, amplitude, lattice, row, volume, start, stop)
 
     return _accumulated(run, len(rotations), lattice, slices.dtype)
@@ -58,10 +58,13 @@ def scatter(slices, rotations, shifts, amplitude, lattice):
 def scatter_squares(weights, rotations, lattice):
     """Add weights into a volume with squared interpolation weights."""
     weights = np.ascontiguousarray(weights)
+    # all taps meet an axis of one frequency: their weights sum to one there, their squares do not
+    squares = sum(polynomial[0] ** 2 for polynomial in splines.WEIGHTS[len(lattice.taps)])
+    unit = squares ** -sum(size == 1 for size in (lattice.nz, lattice.ny, lattice.nx))
 
     def run(volume: np.ndarray, start: int, stop: int) -> None:
         row = scratch(lattice, weights.dtype)
-        _scatter_squares(weights, rotations, lattice, row, volume, start, stop)
+        _scatter_squares(weights, rotations, unit, lattice, row, volume, start, stop)
 
     return _accumulated(run, len(rotations), lattice, weights.dtype)
 
@@ -73,7 +76,7 @@ def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
     by_shift = np.zeros((len(rotations), 2))
 
     def run(by_volume: np.ndarray, start: int, stop: int) -> None:
-        row = scratch(lattice, real_dtype(volume.dtype), slopes=True)
+        row = scratch(lattice, volume.dtype)
         _gather_vjp(
             volume, cotangent, rotations, shifts, amplitude, lattice, row,
             by_volume, by_rotation, by_shift, start, stop,
@@ -89,7 +92,7 @@ def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice
     losses = np.zeros(len(rotations))
 
     def run(by_volume: np.ndarray, start: int, stop: int) -> None:
-        row = scratch(lattice, real_dtype(volume.dtype))
+        row = scratch(lattice, volume.dtype)
         _misfit(
             volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
             by_volume, losses, start, stop,
@@ -129,56 +132,45 @@ def _in_threads(run: Callable, n_images: int, threads: int) -> None:
 
 @kernel
 def _gather(volume, rotations, shifts, amplitude, lattice, row, slices, start, stop):
-    index, weight, slope, phase_x, phase_y = row
-    flat = volume.reshape(volume.size)
+    offset, fraction, whole, edge, phase_x, phase_y = row
+    flat, edge, taps = data(volume), data(edge), lattice.taps
     for n in range(start, stop):
         tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, index, weight, slope)
+            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
             for i in range(count):
-                phase = phase_x[i] * phase_y[j]
-                slices[n, j, i] = read(lattice.taps, flat, i, index, weight, lattice) * phase
+                value = read(taps, flat, i, offset, fraction, whole, edge, lattice)
+                slices[n, j, i] = value * (phase_x[i] * phase_y[j])
             slices[n, j, count:] = 0
 
 
 @kernel
 def _scatter(slices, rotations, shifts, amplitude, lattice, row, volume, start, stop):
-    index, weight, slope, phase_x, phase_y = row
-    flat = volume.reshape(volume.size)
+    offset, fraction, whole, edge, phase_x, phase_y = row
+    flat, edge, taps = data(volume), data(edge), lattice.taps
     for n in range(start, stop):
         tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
+        phase_x[0] *= 0.5  # both halves of the column kx = 0 are stored: each is half a pair
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, index, weight, slope)
-            # both halves of the column kx = 0 are stored, so each stands for half a pair
-            phase_x[0] *= 0.5
+            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
             for i in range(count):
-                phase = phase_x[i] * phase_y[j]
-                add(
-                    lattice.taps,
-                    flat,
-                    i,
-                    index,
-                    weight,
-                    lattice,
-                    slices[n, j, i] * phase.conjugate(),
-                )
-            phase_x[0] *= 2.0
+                value = slices[n, j, i] * (phase_x[i] * phase_y[j]).conjugate()
+                add(taps, flat, i, offset, fraction, whole, edge, lattice, value)
 
 
 @kernel
-def _scatter_squares(weights, rotations, lattice, row, volume, start, stop):
-    index, weight, slope = row[:3]
-    flat = volume.reshape(volume.size)
+def _scatter_squares(weights, rotations, unit, lattice, row, volume, start, stop):
+    offset, fraction, whole, edge = row[:4]
+    flat, edge, taps = data(volume), data(edge), lattice.taps
     for n in range(start, stop):
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, index, weight, slope)
-            square_weights(count, weight)
+            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
             for i in range(count):
-                half = 0.5 if i == 0 else 1.0
-                add(lattice.taps, flat, i, index, weight, lattice, half * weights[n, j, i])
+                value = weights[n, j, i] * (0.5 * unit if i == 0 else unit)
+                add_squared(taps, flat, i, offset, fraction, whole, edge, lattice, value)
 
 
 @kernel
@@ -186,23 +178,21 @@ def _gather_vjp(
     volume, cotangent, rotations, shifts, amplitude, lattice, row,
     by_volume, by_rotation, by_shift, start, stop,
 ):  # fmt: skip
-    index, weight, slope, phase_x, phase_y = row
-    flat, by_flat = volume.reshape(volume.size), by_volume.reshape(by_volume.size)
+    offset, fraction, whole, edge, phase_x, phase_y = row
+    flat, by_flat, edge, taps = data(volume), data(by_volume), data(edge), lattice.taps
     for n in range(start, stop):
         tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, index, weight, slope)
+            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
             sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
             for i in range(count):
-                phase = phase_x[i] * phase_y[j]
-                g = cotangent[n, j, i] * phase.conjugate()
-                value, dx, dy, dz = read_slopes(
-                    lattice.taps, flat, i, index, weight, slope, lattice
-                )
                 pair = 1.0 if i == 0 else 2.0
-                add(lattice.taps, by_flat, i, index, weight, lattice, _scaled(0.5 * pair, g))
-                sums = _pose_sums(sums, pair, i, g, value, dx, dy, dz)
+                g = cotangent[n, j, i] * (phase_x[i] * phase_y[j]).conjugate()
+                local = read_slopes(taps, flat, i, offset, fraction, whole, edge, lattice)
+                sums = _pose_sums(sums, pair, i, g, local)
+                share = _scaled(0.5 * pair, g)
+                add(taps, by_flat, i, offset, fraction, whole, edge, lattice, share)
             _add_pose_sums(sums, ky, lattice, by_rotation[n], by_shift[n])
 
 
@@ -211,33 +201,24 @@ def _misfit(
     volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
     by_volume, losses, start, stop,
 ):  # fmt: skip
-    index, weight, slope, phase_x, phase_y = row
-    flat, by_flat = volume.reshape(volume.size), by_volume.reshape(by_volume.size)
+    offset, fraction, whole, edge, phase_x, phase_y = row
+    flat, by_flat, edge, taps = data(volume), data(by_volume), data(edge), lattice.taps
     for n in range(start, stop):
         tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
         loss = 0.0
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, index, weight, slope)
+            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
             for i in range(count):
                 factor = phase_x[i] * phase_y[j]
                 if ctf is not None:
                     factor = _scaled(ctf[n, j, i], factor)
-                residual = (
-                    read(lattice.taps, flat, i, index, weight, lattice) * factor - images[n, j, i]
-                )
-                pair = 1.0 if i == 0 else 2.0
-                w = pair * precision[j, i]
+                value = read(taps, flat, i, offset, fraction, whole, edge, lattice)
+                residual = value * factor - images[n, j, i]
+                w = precision[j, i] * (1.0 if i == 0 else 2.0)
                 loss += w * (residual.real**2 + residual.imag**2)
-                add(
-                    lattice.taps,
-                    by_flat,
-                    i,
-                    index,
-                    weight,
-                    lattice,
-                    _scaled(0.5 * w, residual * factor.conjugate()),
-                )
+                share = _scaled(0.5 * w, residual * factor.conjugate())
+                add(taps, by_flat, i, offset, fraction, whole, edge, lattice, share)
         losses[n] = loss
 
 
@@ -247,8 +228,9 @@ def _scaled(s, z):
 
 
 @inlined
-def _pose_sums(sums, pair, kx, g, value, dx, dy, dz):
+def _pose_sums(sums, pair, kx, g, local):
     """Add one sample to the sums over a row: slopes, slopes times kx, and phase rates."""
+    value, dx, dy, dz = local
     x = pair * (g.real * dx.real + g.imag * dx.imag)
     y = pair * (g.real * dy.real + g.imag * dy.imag)
     z = pair * (g.real * dz.real + g.imag * dz.imag)

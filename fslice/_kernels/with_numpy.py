@@ -151,14 +151,10 @@ def _taps(block, lattice, axis, size, power, slope):
         first = np.full_like(block.fraction[axis], 0 if slope else 1)
         others = [np.zeros_like(first)] * (len(lattice.taps) - 1)
         return [np.zeros_like(block.corner[axis])] * len(lattice.taps), [first, *others]
-    linear = len(lattice.taps) == 2
-    kind = (
-        (splines.linear_slopes if linear else splines.cubic_slopes)
-        if slope
-        else (splines.linear_weights if linear else splines.cubic_weights)
-    )
+    polynomials = (splines.SLOPES if slope else splines.WEIGHTS)[len(lattice.taps)]
     positions, weights = [], []
-    for tap, weight in zip(lattice.taps, kind(block.fraction[axis]), strict=True):
+    for tap, polynomial in zip(lattice.taps, polynomials, strict=True):
+        weight = splines.evaluate(polynomial, block.fraction[axis])
         position = block.corner[axis] + tap
         inside = abs(position) <= (size - 1) // 2
         positions.append(np.where(inside, position, 0))

@@ -18,13 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from fslice.certify._analytic import analytic_checks, general_analytic_checks
 from fslice.certify._backends import computed_by, present_backends
 from fslice.certify._checks import Check, Line, measured
-from fslice.certify._definition import definition_checks, general_definition_checks
+from fslice.certify._definition import definition_checks
+from fslice.certify._definition_general import general_definition_checks
 from fslice.certify._dot import dot_checks, general_dot_checks
 from fslice.certify._gradient import gradient_checks
 from fslice.certify._gradient_general import general_gradient_checks
-from fslice.certify._report import header, report, row, table
+from fslice.certify._report import header, nearest, report, row, table
 
-__all__ = ["Line", "certify", "header", "present_backends", "report", "row", "table"]
+__all__ = ["Line", "certify", "header", "nearest", "present_backends", "report", "row", "table"]
 
 _BY_BACKEND: tuple[Callable[..., Iterator[Check]], ...] = (
     definition_checks,

@@ -106,6 +106,11 @@ def rounding_bound(dtype: str) -> float:
     return 100 * float(np.finfo(dtype).eps)
 
 
+def definition_check(subject: str, setting: Setting, measure: Callable[[], float]) -> Check:
+    """Return the comparison of an operator with its formula, to rounding."""
+    return Check("definition", subject, setting, rounding_bound(setting.dtype), measure)
+
+
 def generator(*key: Any) -> np.random.Generator:
     """Return a generator whose seed is what the check is called."""
     return np.random.default_rng(zlib.crc32(repr(key).encode()))

@@ -1,4 +1,4 @@
-"""Derivatives against central differences, in double precision, of what uses no kernel."""
+"""Derivatives of what uses no kernel, against central differences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fslice.certify._checks import (
     generator,
     noise,
 )
-from fslice.certify._definition import draw_ctf
+from fslice.certify._definition_general import draw_ctf
 from fslice.certify._differences import Problem, gradient_check
 from fslice.direct import fourier_sum, fourier_sum_vjp, project_direct, project_direct_vjp
 from fslice.fourier import multiplicity, transform

@@ -42,6 +42,28 @@ def row(line: Line) -> str:
     return f"{text}  {line.note}".rstrip()
 
 
+def nearest(lines: Iterable[Line]) -> list[Line]:
+    """Return, of lines that differ in box and oversampling only, the one nearest to its bound.
+
+    Examples
+    --------
+    >>> even = Line("dot", "rfft (2-D)", "-", "float64", 8, "-", "-", 1e-16, 2e-14)
+    >>> odd = even._replace(size=7, figure=2e-16)
+    >>> [line.size for line in nearest([even, odd])]
+    [7]
+    """
+    chosen: dict[tuple[str, ...], Line] = {}
+    for line in lines:
+        key = (line.test, line.subject, line.backend, line.dtype, line.kernel)
+        if key not in chosen or not _ratio(line) <= _ratio(chosen[key]):
+            chosen[key] = line
+    return list(chosen.values())
+
+
+def _ratio(line: Line) -> float:
+    return line.figure / line.bound
+
+
 def report(lines: Sequence[Line]) -> dict[str, Any]:
     """Return the certificate as JSON can hold it.
 

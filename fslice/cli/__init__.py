@@ -58,12 +58,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"interrupted{': ' if hint else ''}{hint}", file=sys.stderr)
             return 130
         except BrokenPipeError:  # the reader, such as head, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_stdout()
             return 0
         except (ValueError, OSError, ImportError, MemoryError) as error:
             print(f"error: {_one_line(error)}", file=sys.stderr)
+            try:
+                sys.stdout.flush()
+            except OSError:
+                _drop_stdout()
             return 2
     return 0
+
+
+def _drop_stdout() -> None:
+    """Send what is still buffered nowhere, so that the flush at exit does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> Parser:

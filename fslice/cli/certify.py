@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fslice.certify import Line, certify, header, present_backends, report, row
+from fslice.certify import Line, certify, header, nearest, present_backends, report, row
 from fslice.cli._arguments import command_parser
 from fslice.cli._environment import versions
 from fslice.cli._outputs import json_line, write_json
@@ -37,7 +37,10 @@ def add_command(commands: Any) -> None:
         help="who computes the kernels; may be repeated (default: all that are present)",
     )
     parser.add_argument(
-        "--failed", action="store_true", help="print only the lines that fail, and the summary"
+        "--summary",
+        action="store_true",
+        help="print, of lines that differ in box and oversampling only, the one nearest to its "
+        "bound, and all that fail",
     )
     parser.add_argument("-o", "--output", metavar="FILE.json", type=Path, help="write all lines")
 
@@ -54,8 +57,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print(header())
     for line in certify(arguments.backend):
         lines.append(line)
-        if not (arguments.failed and line.passed):
+        if not arguments.summary:
             print(row(line), flush=True)
+    if arguments.summary:
+        shown = nearest(lines)
+        for line in lines:
+            if line in shown or not line.passed:
+                print(row(line))
     results = {
         **report(lines),
         "backends": arguments.backend or present_backends(),

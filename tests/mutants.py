@@ -1,0 +1,277 @@
+"""Faults to seed into the kernels, of the kinds that people make.
+
+Each names the kind of test that must catch it, which shows what the other kinds are blind to.
+"""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """A fault: in the file `file` of the kernels `old` becomes `new`, caught by a `test` line."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str = "definition"
+
+
+NUMPY = (
+    Mutant(
+        "wrong sign of the shift's phase", "with_numpy", "np.exp(-2j * np.pi", "np.exp(2j * np.pi"
+    ),
+    Mutant(
+        "cell off by one", "with_numpy", "block.corner[axis] + tap", "block.corner[axis] + tap + 1"
+    ),
+    Mutant("border beyond Nyquist", "with_numpy", "<= (size - 1) // 2", "<= size // 2"),
+    Mutant("border one too near", "with_numpy", "<= (size - 1) // 2", "< (size - 1) // 2"),
+    Mutant(
+        "border not seen", "with_numpy", "np.where(inside, weight**power, 0)", "(weight**power)"
+    ),
+    Mutant("ghost plane not conjugated", "with_numpy", "block.mate ^ ghost", "block.mate"),
+    Mutant(
+        "mate not conjugated when read",
+        "with_numpy",
+        "np.conjugate(corner, out=corner, where=conjugate)",
+        "pass",
+    ),
+    Mutant(
+        "mate not conjugated when added",
+        "with_numpy",
+        "np.where(conjugate, values.conj(), values)",
+        "values",
+        "dot",
+    ),
+    Mutant(
+        "phase not conjugated in the adjoint",
+        "with_numpy",
+        "* block.phase.conj() * halves",
+        "* block.phase * halves",
+        "dot",
+    ),
+    Mutant(
+        "pairs counted twice on the plane kx = 0",
+        "with_numpy",
+        "== 0, 1.0, 2.0)",
+        "== 0, 2.0, 2.0)",
+    ),
+    Mutant("weights not squared", "with_numpy", "weight**power", "weight"),
+    Mutant(
+        "misfit's gradient not conjugated",
+        "with_numpy",
+        "residual * factor.conj()",
+        "residual * factor",
+    ),
+    Mutant(
+        "misfit's gradient too large by 2",
+        "with_numpy",
+        "* (pairs / 2))\n    return losses",
+        "* pairs)\n    return losses",
+    ),
+    Mutant("precision forgotten", "with_numpy", "* precision[inside]", ""),
+    Mutant(
+        "slope of a mate not turned",
+        "with_numpy",
+        "np.where(block.mate, -value, value)",
+        "value",
+        "gradient",
+    ),
+    Mutant(
+        "oversampling forgotten in the slope",
+        "with_numpy",
+        "lattice.scale * product",
+        "product",
+        "gradient",
+    ),
+    Mutant(
+        "wrong sign of the gradient in the shift",
+        "with_numpy",
+        ".imag @ turns.T",
+        ".imag @ -turns.T",
+        "gradient",
+    ),
+    Mutant(
+        "rows and columns swapped in the gradient",
+        "with_numpy",
+        "[[lattice.columns], [lattice.rows]]",
+        "[[lattice.rows], [lattice.columns]]",
+        "gradient",
+    ),
+    Mutant(
+        "cubic weights in reverse",
+        "splines",
+        "(1 / 6, -1 / 2, 1 / 2, -1 / 6),",
+        "(0.0, 0.0, 0.0, 1 / 6),",
+    ),
+    Mutant("wrong sign of the slopes", "splines", "(power * c for", "(-power * c for", "gradient"),
+    Mutant("a power forgotten in the slopes", "splines", "(power * c for", "(c for", "gradient"),
+    Mutant(
+        "band with a Nyquist row", "lattice", "<= (lattice.rows - 1) // 2", "<= lattice.rows // 2"
+    ),
+    Mutant(
+        "band with a Nyquist column",
+        "lattice",
+        "<= (lattice.columns - 1) // 2",
+        "<= lattice.columns // 2",
+    ),
+    Mutant(
+        "band short of its radius", "lattice", "<= lattice.max_radius**2", "< lattice.max_radius**2"
+    ),
+    Mutant("mates not conjugated", "lattice", "plane + mirrored.conj()", "plane + mirrored", "dot"),
+    Mutant(
+        "mates off by one",
+        "lattice",
+        "xp.roll(xp.flip(plane, (0, 1)), 1, (0, 1))",
+        "xp.flip(plane, (0, 1))",
+        "dot",
+    ),
+    Mutant(
+        "pose's turn about x with the wrong sign",
+        "pose_numpy",
+        "ky * along[2], -kx",
+        "-ky * along[2], -kx",
+        "gradient",
+    ),
+    Mutant(
+        "oversampling forgotten in the pose's slope",
+        "pose_numpy",
+        "lattice.scale * factor",
+        "factor",
+        "gradient",
+    ),
+    Mutant(
+        "pose's products not conjugated",
+        "pose_numpy",
+        "columns.conj() * pairs",
+        "columns * pairs",
+        "gradient",
+    ),
+    Mutant("stencil's cell off by one", "gram_numpy", "* nh + x[a]", "* nh + x[d]"),
+    Mutant("stencil's weights of one corner only", "gram_numpy", "wx[a] * wx[d]", "wx[a] * wx[a]"),
+    Mutant("stencil read the wrong way", "gram_numpy", "(-z, -y), (0, 1))", "(z, y), (0, 1))"),
+    Mutant(
+        "stencil without its mirror image",
+        "gram_numpy",
+        "return add_friedel_mates(result)",
+        "return result",
+    ),
+)
+
+NUMBA = (
+    Mutant(
+        "wrong sign of the shift's phase",
+        "walk",
+        "= -2 * math.pi * kx * shift[0]",
+        "= 2 * math.pi * kx * shift[0]",
+    ),
+    Mutant(
+        "row of Nyquist frequencies taken",
+        "walk",
+        "if left < 0 or abs(ky) > half:",
+        "if left < 0:",
+    ),
+    Mutant(
+        "border beyond Nyquist",
+        "walk",
+        "int64((size - 1) // 2)\n    table",
+        "int64(size // 2)\n    table",
+    ),
+    Mutant("cell off by one", "walk", "offset[0, i] = k + first", "offset[0, i] = k"),
+    Mutant("outside the grid not zero", "cells", "voxel = flat[0] * 0", "voxel = flat[0]"),
+    Mutant("planes swapped", "rows", "part(self._z, c)", "part(self._z, self.taps - 1 - c)"),
+    Mutant("wrong slope", "rows", "weighted_sum(r, along)", "weighted_sum(w, along)", "gradient"),
+    Mutant(
+        "mate not conjugated when read",
+        "cells",
+        "return _mate(fraction[0, i], value)",
+        "return value",
+    ),
+    Mutant(
+        "mate not conjugated when added",
+        "cells",
+        "value = _mate(fraction[0, i], value)",
+        "pass",
+        "dot",
+    ),
+    Mutant(
+        "slope of a mate not turned",
+        "cells",
+        "complex(sign * dx.real, dx.imag)",
+        "complex(dx.real, sign * dx.imag)",
+        "gradient",
+    ),
+    Mutant(
+        "ghost plane not conjugated when read",
+        "cells",
+        "voxel = flat[_mate_offset(p, y[b], z[c], lattice)].conjugate()",
+        "voxel = flat[_mate_offset(p, y[b], z[c], lattice)]",
+    ),
+    Mutant(
+        "ghost plane not conjugated when added",
+        "cells",
+        "+= voxel.conjugate()",
+        "+= voxel",
+        "dot",
+    ),
+    Mutant(
+        "phase not conjugated in the adjoint",
+        "with_numba",
+        "slices[n, j, i] * (phase_x[i] * phase_y[j]).conjugate()",
+        "slices[n, j, i] * (phase_x[i] * phase_y[j])",
+        "dot",
+    ),
+    Mutant(
+        "pairs counted twice on the plane kx = 0",
+        "with_numba",
+        "phase_x[0] *= 0.5",
+        "phase_x[0] *= 1.0",
+        "dot",
+    ),
+    Mutant(
+        "squares counted twice on the plane kx = 0",
+        "with_numba",
+        "(0.5 * unit if i == 0 else unit)",
+        "unit",
+    ),
+    Mutant(
+        "misfit's gradient not conjugated",
+        "with_numba",
+        "residual * factor.conjugate()",
+        "residual * factor",
+    ),
+    Mutant(
+        "ky forgotten in the gradient",
+        "with_numba",
+        "lattice.scale * ky * sums[axis]",
+        "lattice.scale * sums[axis]",
+        "gradient",
+    ),
+    Mutant(
+        "wrong sign of the gradient in the shift",
+        "with_numba",
+        "by_shift[0] += 2 * math.pi",
+        "by_shift[0] -= 2 * math.pi",
+        "gradient",
+    ),
+    Mutant(
+        "pose's shift with the wrong sign",
+        "pose_numba",
+        "x * value.imag, -x * value.real",
+        "-x * value.imag, x * value.real",
+        "gradient",
+    ),
+    Mutant(
+        "pairs counted once in the pose's products",
+        "pose_numba",
+        "pair = 1.0 if i == 0 else 2.0",
+        "pair = 1.0",
+        "gradient",
+    ),
+    Mutant("stencil's cell off by one", "gram_numba", "(y - b) % ny", "(y + b) % ny"),
+    Mutant(
+        "stencil's pairs counted twice",
+        "gram_numba",
+        "pair = 0.5 if i == 0",
+        "pair = 1.0 if i == 0",
+    ),
+)

@@ -1,0 +1,302 @@
+"""The kernels, each against a dense matrix, and all implementations against the definition.
+
+The matrix is built from the definition in the textbook and shares no code with the kernels: sums
+of B-splines over every frequency of the full spectrum, without half spaces, taps or traversals.
+"""
+
+import dataclasses
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import Case, noise, poses, precisions, seeds
+
+from fslice import _kernels
+from fslice._arrays import complex_dtype
+from fslice._kernels import CUBIC, LINEAR, Lattice, with_numpy
+from fslice.geometry import euler_to_matrix
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
+"""Largest difference between implementations, relative to the largest value."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelCase(Case):
+    """What the kernels take."""
+
+    lattice: Lattice
+    volume: Any
+    slices: Any
+    rotations: Any
+    shifts: Any
+    ctf: Any
+    precision: Any
+    amplitude: float
+
+    @property
+    def pose(self):
+        """Return rotations, shifts, amplitude and lattice: the last arguments of most kernels."""
+        return self.rotations, self.shifts, self.amplitude, self.lattice
+
+
+@st.composite
+def lattices(draw, largest):
+    """Draw cubes, the two-dimensional case, and boxes and slices of any sides."""
+    taps = draw(st.sampled_from([LINEAR, CUBIC]))
+    kind = draw(st.sampled_from(["cube", "image", "any"]))
+    sides = st.integers(1, largest)
+    if kind == "any":
+        nz, ny, nx, rows, columns = (draw(sides) for _ in range(5))
+        scale = draw(st.sampled_from([0.5, 1.0, 1.7]))
+    else:
+        columns = draw(sides)
+        nx = draw(st.integers(columns, largest))
+        ny, nz, rows = (nx, nx, columns) if kind == "cube" else (nx, 1, 1)
+        scale = nx / columns
+    default = (columns - 1) // 2
+    radius = draw(st.sampled_from([0.0, default / 2, float(default), default + 0.6, 2.0 * columns]))
+    return Lattice(nz, ny, nx, rows, columns, scale, radius, taps)
+
+
+def rotations_of(rng, lattice, kind):
+    """Return three rotations: at random, or by right angles, which hit grid points.
+
+    Where the sine of a right angle is off by rounding, a sample may lie on either side of its
+    grid point: right for values, but nothing to compare derivatives with.
+    """
+    turns = 90.0 * rng.integers(-4, 5, (3, 3))
+    angles = rng.uniform(-180, 180, (3, 3)) if kind == "random" else turns
+    if lattice.nz == lattice.rows == 1:
+        angles[:, :2] = 0  # in the plane
+    rotations = euler_to_matrix(angles)
+    return np.rint(rotations) if kind == "exact" else rotations
+
+
+@st.composite
+def kernel_cases(draw, largest=9, kinds=("random", "exact")):
+    """Draw a `KernelCase`; half spectra of slices are unrestricted."""
+    rng = np.random.default_rng(draw(seeds))
+    lattice, dtype = draw(lattices(largest)), draw(precisions)
+    rotations = rotations_of(rng, lattice, draw(st.sampled_from(kinds)))
+    box = (lattice.nz, lattice.ny, lattice.nx)
+    half = (3, *lattice.slice_shape)
+    return KernelCase(
+        lattice=lattice,
+        volume=np.fft.rfftn(noise(rng, box), norm="ortho").astype(complex_dtype(dtype)),
+        slices=noise(rng, half, complex_dtype(dtype)),
+        rotations=rotations.astype(dtype),
+        shifts=noise(rng, (3, 2), dtype),
+        ctf=noise(rng, half, dtype),
+        precision=abs(noise(rng, lattice.slice_shape, dtype)),
+        amplitude=float(rng.uniform(0.5, 2)),
+    )
+
+
+def misfit(kernels, case, ctf):
+    """Call `misfit` with the arguments of a case."""
+    return kernels.misfit(
+        case.volume, case.slices, case.rotations, case.shifts, ctf, case.precision,
+        case.amplitude, case.lattice,
+    )  # fmt: skip
+
+
+def run_all(kernels, case):
+    """Return the results of all kernels by name."""
+    names = ("by volume", "by rotation", "by shift")
+    derivatives = kernels.gather_vjp(case.volume, case.slices, *case.pose)
+    losses, by_volume = misfit(kernels, case, case.ctf)
+    weights = abs(case.ctf)
+    return {
+        "gather": kernels.gather(case.volume, *case.pose),
+        "scatter": kernels.scatter(case.slices, *case.pose),
+        "scatter_squares": kernels.scatter_squares(weights, case.rotations, case.lattice),
+        **dict(zip(names, derivatives, strict=True)),
+        "losses": losses,
+        "losses without a CTF": misfit(kernels, case, None)[0],
+        "gradient of the losses": by_volume,
+    }
+
+
+def assert_close(name, found, expected, tolerance):
+    """Assert that two arrays are equal but for `tolerance` of the largest value."""
+    assert found.dtype == expected.dtype, name
+    scale = max(abs(expected).max(), 1e-2)  # a sum of noise that cancels is no scale
+    assert abs(found - expected).max() <= tolerance * scale, name
+
+
+@settings(max_examples=200)
+@given(case=kernel_cases())
+def test_implementations_agree_with_the_definition(backend, case):
+    moved = case.on(backend)
+    found = run_all(_kernels.implementation(moved.volume), moved)
+    for name, expected in run_all(with_numpy, case).items():
+        assert_close(name, found[name], expected, TOLERANCE[case.rotations.dtype.name])
+
+
+@given(case=kernel_cases(kinds=("rounded",)))
+def test_implementations_agree_where_rounding_decides_the_cell(backend, case):
+    moved = case.on(backend)
+    found = run_all(_kernels.implementation(moved.volume), moved)
+    expected = run_all(with_numpy, case)
+    del expected["by rotation"]  # either side's derivative is right on the face of a cell
+    for name, value in expected.items():
+        assert_close(name, found[name], value, TOLERANCE[case.rotations.dtype.name])
+
+
+# against a dense matrix --------------------------------------------------------------------------
+
+
+def b_spline(x, degree):
+    """Return the B-spline of degree 1 or 3, in closed form."""
+    x = abs(x)
+    if degree == 1:
+        return np.maximum(1 - x, 0)
+    return np.where(x < 1, 2 / 3 - x**2 + x**3 / 2, np.maximum(2 - x, 0) ** 3 / 6)
+
+
+def signed(size):
+    """Return the frequencies of an axis in the order of the FFT."""
+    return np.rint(np.fft.fftfreq(size) * size)
+
+
+def box_of(lattice):
+    return lattice.nz, lattice.ny, lattice.nx
+
+
+def spectra_of_unit_volumes(lattice):
+    """Return the full spectra of all volumes of one voxel, (voxels, nz, ny, nx)."""
+    box = box_of(lattice)
+    voxels = int(np.prod(box))
+    return np.fft.fftn(np.eye(voxels).reshape(voxels, *box), axes=(1, 2, 3), norm="ortho")
+
+
+def slices_of_unit_volumes(case):
+    """Return the slices of all volumes of one voxel, (n, rows, columns//2 + 1, voxels)."""
+    lattice = case.lattice
+    kx, ky = np.arange(lattice.columns // 2 + 1), signed(lattice.rows)[:, None]
+    k = np.stack(np.broadcast_arrays(kx, ky, 0.0), -1)
+    positions = lattice.scale * np.einsum("nij,rcj->nrci", case.rotations.astype(float), k)
+    weights = []
+    for axis, size in enumerate((lattice.nx, lattice.ny, lattice.nz)):
+        q = signed(size)
+        spline = b_spline(positions[..., axis, None] - q, len(lattice.taps) - 1)
+        inside = np.where(abs(q) <= (size - 1) // 2, spline, 0)
+        weights.append(inside if size > 1 else np.ones_like(spline))  # a plane: constant across
+    spectra = spectra_of_unit_volumes(lattice)
+    values = np.einsum("nrcx,nrcy,nrcz,vzyx->nrcv", *weights, spectra, optimize=True)
+    turns = kx * case.shifts[:, 0, None, None].astype(float) / lattice.columns
+    turns = turns + ky * case.shifts[:, 1, None, None].astype(float) / lattice.rows
+    used = (abs(ky) <= (lattice.rows - 1) // 2) & (kx <= (lattice.columns - 1) // 2)
+    used = used & (kx**2 + ky**2 <= lattice.max_radius**2)
+    return values * (used * case.amplitude * np.exp(-2j * np.pi * turns))[..., None]
+
+
+def pairs(lattice):
+    """Return how many frequencies of the full plane each column of a slice stands for."""
+    kx = np.arange(lattice.columns // 2 + 1)
+    return np.where((kx == 0) | (2 * kx == lattice.columns), 1, 2)
+
+
+def to_real(half_ft, lattice):
+    """Return the real volume of a half spectrum, flat; its origin is voxel 0."""
+    return np.fft.irfftn(half_ft, s=box_of(lattice), axes=(0, 1, 2), norm="ortho").ravel()
+
+
+def transposed(matrix, slices, lattice):
+    """Apply the transposed matrix, in the inner product of half spectra."""
+    products = (slices[..., None].conj() * matrix).real.sum((0, 1))
+    return np.tensordot(pairs(lattice), products, 1)
+
+
+def assert_is(found, expected, case):
+    """Assert that a result is what the matrix gives."""
+    tolerance = 10 * TOLERANCE[case.rotations.dtype.name]
+    assert_close("", found, expected.astype(found.dtype), tolerance)
+
+
+small = kernel_cases(largest=4)
+
+
+@given(case=small)
+def test_gather_is_the_b_spline_sum_over_the_full_spectrum(backend, case):
+    case = case.on(backend)
+    found = _kernels.implementation(case.volume).gather(case.volume, *case.pose)
+    expected = slices_of_unit_volumes(case) @ to_real(case.volume, case.lattice)
+    assert_is(found, expected, case)
+
+
+@given(case=small)
+def test_scatter_is_the_transposed_matrix(backend, case):
+    case = case.on(backend)
+    kernels = _kernels.implementation(case.volume)
+    expected = transposed(slices_of_unit_volumes(case), case.slices, case.lattice)
+    by_volume, _, _ = kernels.gather_vjp(case.volume, case.slices, *case.pose)
+    for found in (kernels.scatter(case.slices, *case.pose), by_volume):
+        assert_is(to_real(found, case.lattice), expected, case)
+
+
+@given(case=small)
+def test_scatter_squares_is_the_diagonal_of_the_gram_matrix(backend, case):
+    """At each frequency the mean over the two phases of a wave."""
+    case = case.on(backend)
+    weights, lattice = abs(case.ctf), case.lattice
+    found = _kernels.implementation(weights).scatter_squares(weights, case.rotations, lattice)
+    still = dataclasses.replace(case, shifts=0 * case.shifts, amplitude=1.0)
+    matrix = slices_of_unit_volumes(still)
+    weighted = (weights * pairs(lattice))[..., None] * matrix
+    axes = ((0, 1, 2), (0, 1, 2))
+    gram = np.tensordot(weighted.conj(), matrix, axes).real  # between voxels
+    waves = spectra_of_unit_volumes(lattice)[..., : lattice.nx // 2 + 1].reshape(len(gram), -1)
+    expected = np.einsum("vk,vw,wk->k", waves.conj(), gram, waves, optimize=True).real
+    assert_is(found.ravel(), expected, case)
+
+
+@given(case=small, with_ctf=st.booleans())
+def test_misfit_is_the_weighted_squared_residual_and_its_gradient(backend, case, with_ctf):
+    case = case.on(backend)
+    ctf = case.ctf if with_ctf else np.ones_like(case.ctf)
+    losses, by_volume = misfit(
+        _kernels.implementation(case.volume), case, ctf if with_ctf else None
+    )
+    matrix = slices_of_unit_volumes(case) * ctf[..., None]
+    residual = matrix @ to_real(case.volume, case.lattice) - case.slices
+    residual *= _kernels.band(case.lattice)
+    weighted = residual * case.precision
+    powers = (residual.conj() * weighted).real.sum(1) @ pairs(case.lattice)
+    assert_is(losses, powers, case)
+    expected = transposed(matrix, weighted, case.lattice)
+    assert_is(to_real(by_volume, case.lattice), expected, case)
+
+
+def test_band_is_where_slices_are_not_zero(backend):
+    lattice = Lattice(9, 9, 9, 8, 8, 9 / 8, 2.9, LINEAR)
+    volume = np.ones(lattice.volume_shape, complex)
+    pose = np.eye(3)[None], np.zeros((1, 2)), 1.0, lattice
+    slices = _kernels.implementation(volume).gather(volume, *pose)
+    band = _kernels.band(lattice)
+    assert np.array_equal(slices[0] != 0, band)
+    assert band.sum() == 3 * 5  # kx to 2, |ky| to 2: the next, at 3, is beyond 2.9
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_changes_no_more_than_rounding(threads, rng):
+    numba = pytest.importorskip("numba", reason="Numba is not installed")
+    with_numba = importlib.import_module("fslice._kernels.with_numba")
+    lattice = Lattice(8, 8, 8, 8, 8, 1.0, 3.0, LINEAR)
+    slices = noise(rng, (5, 8, 5), complex)
+    pose = poses(rng, (5,)), noise(rng, (5, 2)), 1.0, lattice
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    try:
+        found = with_numba.scatter(slices, *pose)
+    finally:
+        numba.set_num_threads(before)
+    assert abs(found - with_numpy.scatter(slices, *pose)).max() < 1e-13
+
+
+def test_what_is_no_array_of_a_known_library_has_no_kernels():
+    with pytest.raises(TypeError, match="expected a NumPy or CuPy array, got list"):
+        _kernels.implementation([1.0])
