@@ -28,7 +28,7 @@ def draw_cone():
     """Draw the uncertainty that images from a cone of 60 degrees leave, beside that of all."""
     figure = Figure(figsize=(9.5, 3.4), dpi=120, layout="constrained")
     panels = figure.subplots(1, 3)
-    cases = ("all directions", None), ("a cone of 60 degrees about z", 60.0)
+    cases = ("all directions", None), ("60 degree cone about z", 60.0)
     for axes, (title, cone) in zip(panels[:2], cases, strict=True):
         data = simulated(0.1, cone=cone)
         result = fslice.reconstruct(data.images(), data.rotations)
@@ -38,11 +38,12 @@ def draw_cone():
         picture = axes.imshow(ratio, origin="lower", vmin=0, vmax=1, extent=extent)
         axes.set(title=title, xlabel="$k_x$ [1/Å]", ylabel="$k_z$ [1/Å]")
         frequencies = fslice.shell_frequencies(BOX, PIXEL_SIZE)
-        panels[2].plot(frequencies, fslice.fsc(result.mean, data.truth), label=title, lw=1.8)
+        label = "all" if cone is None else "cone"
+        panels[2].plot(frequencies, fslice.fsc(result.mean, data.truth), label=label, lw=1.8)
     figure.colorbar(picture, ax=panels[:2], label="s over that of the prior", shrink=0.9)
     panels[2].axhline(0.5, color="0.5", lw=0.8)
     panels[2].set(xlabel="spatial frequency [1/Å]", ylabel="FSC with the truth", xlim=(0, 0.12))
-    panels[2].legend(frameon=False, fontsize=8, loc="upper right")
+    panels[2].legend(frameon=False, loc="upper right")
     figure.savefig(HERE / "cone.png")
 
 

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from fslice.certify import Line, certify, header, nearest, present_backends, report, row
 from fslice.cli._arguments import command_parser
 from fslice.cli._environment import versions
@@ -55,7 +57,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     started, lines = time.perf_counter(), list[Line]()
     print(header())
-    for line in certify(arguments.backend):
+    # a bar where there is a terminal and the lines themselves do not show how far it is
+    hidden = None if arguments.summary else True
+    for line in tqdm(certify(arguments.backend), unit=" lines", leave=False, disable=hidden):
         lines.append(line)
         if not arguments.summary:
             print(row(line), flush=True)
