@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ class Checkpoint:
     dataset: Dataset
     projector: Projector
     bound: Bound
+    batch_size: int
     seed: int
 
     def save(self, state: FitState) -> None:
@@ -68,19 +70,22 @@ class Checkpoint:
         )
 
     def _identity(self) -> np.ndarray:
-        """Return numbers that differ between fits of different data or settings."""
-        known, projector, bound = self.bound.statistics, self.projector, self.bound
-        return np.array(
-            [
-                len(self.dataset),
-                projector.size,
-                projector.oversampling,
-                len(projector.interpolation),
-                bound.prior_variance,
-                bound.gaussian,
-                bound.noise_variance or 0.0,
-                known.power,
-                self.seed,
-            ],
-            dtype=np.float64,
+        """Return a digest that differs between fits of different data or settings.
+
+        Images, shifts and CTF enter through the back-projection, poses through the diagonal.
+        """
+        digest = hashlib.sha256()
+        known, bound = self.bound.statistics, self.bound
+        for array in (known.backprojection, known.diagonal):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        settings = (
+            len(self.dataset),
+            self.projector,
+            bound.prior_variance,
+            bound.gaussian,
+            bound.noise_variance,
+            self.batch_size,
+            self.seed,
         )
+        digest.update(repr(settings).encode())
+        return np.frombuffer(digest.digest(), np.uint8)

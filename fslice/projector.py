@@ -395,8 +395,9 @@ class Projector:
     def sampling_density(self, rotations: Array, ctf: CTF | Array | None = None) -> Array:
         """Return how much of the images' weight each frequency of the volume received.
 
-        The row sums of ``backproject_ft(project_ft(.))``: a constant spectrum comes back
-        multiplied by them, so dividing a back-projection by them normalises it.
+        It is what comes back when all samples of a constant spectrum are inserted, so dividing
+        a back-projection by it normalises it. With the linear kernel these are the row sums of
+        ``backproject_ft(project_ft(.))``; the cubic one loses taps beyond the border.
 
         Parameters
         ----------

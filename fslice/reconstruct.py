@@ -120,7 +120,7 @@ def reconstruct(
         At most so many. This, `batch_size`, `seed` and `checkpoint` are Adam's.
     batch_size : int, optional
         Images per step. Default: so many that even the outermost frequencies are hit about
-        four times, or all images if there are fewer.
+        four times (without oversampling), or all images if there are fewer.
     prior_variance : float, optional
         ``tau^2`` of every coefficient of the unitary spectrum, which is that of every voxel.
         Default: the mean power of the conventional estimate.
@@ -202,7 +202,7 @@ def _stochastic(
     bound = settings.bound(collect(dataset, projector, report.reading))
     clock.append(time.perf_counter())
     start = FitState(bound.statistics.weighted_backprojection(), 0, RATE, (), None)
-    store = Checkpoint(checkpoint, dataset, projector, bound, seed)
+    store = Checkpoint(checkpoint, dataset, projector, bound, batch_size, seed)
     anchor, state, converged = fit(
         dataset,
         projector,

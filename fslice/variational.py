@@ -151,7 +151,8 @@ def signal_variance(statistics: Statistics) -> float:
     """Return the mean power per seen frequency of the conventional estimate.
 
     A scalar prior of this variance is wide wherever the object's spectrum is weak: it hardly
-    biases the mean, and frequencies without data fall back to it.
+    biases the mean, and frequencies without data fall back to it. The power includes that of the
+    noise in the estimate, which makes it wider still.
     """
     estimate = statistics.weighted_backprojection()
     seen = weighted_sum((statistics.density > 0).astype(np.float64))

@@ -195,8 +195,16 @@ def test_a_checkpoint_of_another_fit_or_a_broken_one_is_refused(data, tmp_path):
     path = tmp_path / "fit.npz"
     arguments = data.images(), data.rotations, data.shifts
     fslice.reconstruct(*arguments, epochs=1, checkpoint=path)
-    with pytest.raises(ValueError, match="belongs to a fit of other data or settings"):
-        fslice.reconstruct(*arguments, epochs=1, seed=5, checkpoint=path)
+    for change in (
+        {"seed": 5},
+        {"batch_size": 33},
+        {"rotations": data.rotations[::-1]},
+        {"shifts": -data.shifts},
+        {"prior_variance": 1.0},
+    ):
+        known = dict(zip(("images", "rotations", "shifts"), arguments, strict=True))
+        with pytest.raises(ValueError, match="belongs to a fit of other data or settings"):
+            fslice.reconstruct(**{**known, "epochs": 1, "checkpoint": path, **change})
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="is not a readable checkpoint"):
         fslice.reconstruct(*arguments, checkpoint=path)
@@ -205,7 +213,7 @@ def test_a_checkpoint_of_another_fit_or_a_broken_one_is_refused(data, tmp_path):
 def test_a_checkpoint_is_whole_or_absent(data, tmp_path, monkeypatch):
     dataset, projector, statistics = problem(data)
     store = Checkpoint(
-        tmp_path / "fit.npz", dataset, projector, Bound(statistics, 1.0, True, None), 0
+        tmp_path / "fit.npz", dataset, projector, Bound(statistics, 1.0, True, None), 64, 0
     )
 
     def full(*_, **__):
