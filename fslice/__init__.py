@@ -10,7 +10,6 @@ from fslice.fourier import (
     rfft2,
     rfft3,
 )
-from fslice.gaussians import GaussianModel
 from fslice.geometry import (
     euler_to_matrix,
     grid_rotations,
@@ -18,6 +17,7 @@ from fslice.geometry import (
     random_rotations,
     rotations_in_cone,
 )
+from fslice.inference.reconstruct import Progress, Reconstruction, reconstruct
 from fslice.metrics import (
     fsc,
     fsc_from_snr,
@@ -28,12 +28,12 @@ from fslice.metrics import (
     snr_from_fsc,
     spectral_snr,
 )
-from fslice.models import model_from_atoms, volume_from_map
-from fslice.phantom import phantom
 from fslice.projector import Gradients, Projector
-from fslice.reconstruct import Progress, Reconstruction, reconstruct
 from fslice.shifts import shift_slices, shift_slices_vjp
-from fslice.simulate import Simulation, simulate
+from fslice.simulation.gaussians import GaussianModel
+from fslice.simulation.models import model_from_atoms, volume_from_map
+from fslice.simulation.phantom import phantom
+from fslice.simulation.simulate import Simulation, simulate
 from fslice.slices import extract_slices, extract_slices_vjp, insert_slices
 
 __all__ = [

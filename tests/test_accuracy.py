@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fslice import Projector, inner, random_rotations, rfft2
-from fslice.phantom import phantom
+from fslice.simulation.phantom import phantom
 
 SIZE, PIXEL_SIZE = 64, 4.0
 OVERSAMPLING = (1, 1.5, 2, 3)

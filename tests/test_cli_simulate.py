@@ -9,9 +9,9 @@ from mrcfile import validate
 
 from fslice.geometry import matrix_to_euler
 from fslice.io import open_stack, read_particles, read_star, read_volume, write_volume
-from fslice.models import volume_from_map
-from fslice.phantom import phantom
-from fslice.simulate import simulate
+from fslice.simulation.models import volume_from_map
+from fslice.simulation.phantom import phantom
+from fslice.simulation.simulate import simulate
 
 FILES = ["particles.mrcs", "particles.star", "simulation.json", "truth.mrc"]
 SIZE = 24

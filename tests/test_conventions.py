@@ -18,8 +18,8 @@ from fslice import (
     rfft3,
     shift_slices,
 )
-from fslice.gaussians import GaussianModel
 from fslice.geometry import rotvec_to_matrix
+from fslice.simulation.gaussians import GaussianModel
 
 sizes = st.sampled_from([8, 9])  # both parities
 both_parities = pytest.mark.parametrize("size", [8, 9])

@@ -8,28 +8,28 @@ from dense import dense_problem, real_matrix
 from scipy.stats import multivariate_normal
 
 import fslice
-from fslice.accumulate import accumulate
-from fslice.collapsed import (
+from fslice.exact.accumulate import accumulate
+from fslice.exact.collapsed import (
     adam_on_collapsed,
     collapsed_elbo,
     collapsed_elbo_gradient,
     expected_log_likelihood,
 )
-from fslice.conjugate_gradients import conjugate_gradients
-from fslice.evidence import held_out_log_likelihood, log_determinant, log_evidence
-from fslice.exact import solve_exact
-from fslice.fourier import inner, irfft3, rfft3
-from fslice.lanczos import lanczos
-from fslice.normal import no_images
-from fslice.precision import Precision
-from fslice.samples import (
+from fslice.exact.conjugate_gradients import conjugate_gradients
+from fslice.exact.evidence import held_out_log_likelihood, log_determinant, log_evidence
+from fslice.exact.lanczos import lanczos
+from fslice.exact.normal import no_images
+from fslice.exact.precision import Precision
+from fslice.exact.samples import (
     marginal_variance,
     posterior_deviations,
     predicted_fsc,
     voxel_deviation,
 )
+from fslice.exact.solve import solve_exact
+from fslice.exact.wiener import solve_wiener
+from fslice.fourier import inner, irfft3, rfft3
 from fslice.testing import check_gradient
-from fslice.wiener import solve_wiener
 
 NOISE = 0.7
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fslice import _gaussian_sums, fourier
-from fslice.gaussians import GaussianModel, check_box
+from fslice import fourier
 from fslice.geometry import random_rotations
+from fslice.simulation import _gaussian_sums
+from fslice.simulation.gaussians import GaussianModel, check_box
 
 
 def blobs(size, rng, count=7, pixel_size=1.0, deviation=2.0):
@@ -157,7 +158,7 @@ def test_images_do_not_depend_on_how_they_are_split(rng, monkeypatch):
     model, rotations = points(16, rng), random_rotations(5, rng)
     shifts = rng.normal(size=(5, 2))
     whole = model.project_ft(rotations, 16, 1.0, shifts)
-    monkeypatch.setattr("fslice.gaussians._TABLE", 16 * 7)
+    monkeypatch.setattr("fslice.simulation.gaussians._TABLE", 16 * 7)
     assert np.allclose(model.project_ft(rotations, 16, 1.0, shifts), whole)
 
 

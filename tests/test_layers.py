@@ -13,15 +13,12 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 # module. To add one, put it to the right of what it imports.
 LAYERS = {
     "arrays": "_arrays",
-    "primitives": "fourier geometry optim _kernels _fourier_sum spaces linop testing "
-    "conjugate_gradients lanczos",
-    "operators": "slices shifts ctf _trilinear _posed realspace _slice_points direct projector",
-    "objects": "_gaussian_sums gaussians models phantom draws _clean_spectra simulate",
+    "primitives": "fourier geometry optim _kernels _fourier_sum spaces linop testing",
+    "operators": "slices shifts ctf realspace _slice_points direct projector pose_curvature",
+    "objects": "simulation",
     "files": "io",
-    "statistics": "metrics noise poisson likelihood posterior normal accumulate precision wiener "
-    "samples support pose_curvature",
-    "fits": "dataset variational fitting checkpoint collapsed exact evidence empirical_bayes "
-    "closed_form reconstruct",
+    "statistics": "metrics noise poisson likelihood posterior exact",
+    "fits": "inference",
     "names": "__init__",
     "programs": "plot certify cli __main__",
 }

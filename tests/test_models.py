@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fslice import fourier
-from fslice.gaussians import GaussianModel
 from fslice.geometry import euler_to_matrix
-from fslice.models import check_fits, model_from_atoms, volume_from_map
+from fslice.simulation.gaussians import GaussianModel
+from fslice.simulation.models import check_fits, model_from_atoms, volume_from_map
 
 sizes = st.integers(4, 13)
 seeds = st.integers(0, 2**32 - 1)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import fslice
 from fslice._kernels import gram_numpy
-from fslice.accumulate import accumulate
+from fslice.exact.accumulate import accumulate
+from fslice.exact.normal import NormalEquations, no_images, normal_lattice
 from fslice.fourier import inner, rfft2, rfft3, shell_sum, transform
-from fslice.normal import NormalEquations, no_images, normal_lattice
 
 MODULES = [gram_numpy]
 if importlib.util.find_spec("numba") is not None:

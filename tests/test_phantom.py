@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fslice.gaussians import GaussianModel
 from fslice.geometry import euler_to_matrix
-from fslice.phantom import phantom
+from fslice.simulation.gaussians import GaussianModel
+from fslice.simulation.phantom import phantom
 
 
 def overlap(a, b):

@@ -4,12 +4,12 @@ from scipy.stats import spearmanr
 
 import fslice
 from fslice import Projector, inner, rfft2
-from fslice.checkpoint import Checkpoint
-from fslice.dataset import Dataset
-from fslice.fitting import CHUNK, FitState, evaluate
+from fslice.inference.checkpoint import Checkpoint
+from fslice.inference.dataset import Dataset
+from fslice.inference.fitting import CHUNK, FitState, evaluate
+from fslice.inference.reconstruct import full_grid
+from fslice.inference.variational import Bound, collect
 from fslice.posterior import GaussianPosterior, weighted_sum
-from fslice.reconstruct import full_grid
-from fslice.variational import Bound, collect
 
 SIZE = 24
 
@@ -229,7 +229,7 @@ def test_a_step_that_made_the_bound_worse_is_undone(data):
     """Even an absurd rate ends at a good fit, because it is halved on the way."""
     dataset, projector, statistics = problem(data)
     bound = Bound(statistics, 2e4, True, None)
-    from fslice.fitting import fit
+    from fslice.inference.fitting import fit
 
     start = FitState(statistics.weighted_backprojection(), 0, 200.0, (), None)
     _, state, converged = fit(

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fslice import draws, fourier
+from fslice import fourier
 from fslice.ctf import CTF
-from fslice.gaussians import GaussianModel
-from fslice.phantom import phantom
-from fslice.simulate import simulate
+from fslice.simulation import draws
+from fslice.simulation.gaussians import GaussianModel
+from fslice.simulation.phantom import phantom
+from fslice.simulation.simulate import simulate
 
 SIZE, PIXEL_SIZE = 32, 4.0
 MODEL = phantom(SIZE, PIXEL_SIZE)
@@ -40,7 +41,7 @@ def test_truth_is_the_models_volume():
 def test_large_models_are_projected_with_an_error_below_1e_4(size, monkeypatch):
     model = phantom(size, PIXEL_SIZE, radius=0.5)
     analytic = simulate(model, 8, size, PIXEL_SIZE, shift_std=2.0)
-    monkeypatch.setattr("fslice._clean_spectra._FEW", 0)
+    monkeypatch.setattr("fslice.simulation._clean_spectra._FEW", 0)
     sampled = simulate(model, 8, size, PIXEL_SIZE, shift_std=2.0)
     assert relative_error(sampled.images(), analytic.images()) < 1e-4
 
@@ -93,7 +94,7 @@ def test_ctfs_given_are_those_used(rng):
 @pytest.mark.parametrize("ctf", [None, (8_000.0, 30_000.0)])
 @pytest.mark.parametrize("few", [0, 200])
 def test_signal_variance_is_that_of_all_clean_pixels(ctf, few, monkeypatch):
-    monkeypatch.setattr("fslice._clean_spectra._FEW", few)
+    monkeypatch.setattr("fslice.simulation._clean_spectra._FEW", few)
     simulation = make(n=100, snr=0.3, ctf=ctf, shift_std=1.0)
     expected = simulation.clean_images().var(dtype=np.float64)
     assert np.isclose(simulation.signal_variance, expected, rtol=1e-5)

@@ -5,10 +5,15 @@ import pytest
 from dense import dense_problem, real_matrix
 
 import fslice
-from fslice.accumulate import accumulate
+from fslice.exact.accumulate import accumulate
+from fslice.exact.normal import no_images
+from fslice.exact.support import (
+    SupportedPrecision,
+    soft_sphere,
+    solve_supported,
+    supported_deviations,
+)
 from fslice.fourier import rfft3
-from fslice.normal import no_images
-from fslice.support import SupportedPrecision, soft_sphere, solve_supported, supported_deviations
 from fslice.testing import check_adjoint
 
 NOISE = 0.7

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import fslice
-from fslice.accumulate import accumulate
-from fslice.empirical_bayes import learn
-from fslice.samples import posterior_deviations, predicted_fsc
+from fslice.exact.accumulate import accumulate
+from fslice.exact.empirical_bayes import learn
+from fslice.exact.samples import posterior_deviations, predicted_fsc
 
 HERE = Path(__file__).parent
 BOX, PIXEL_SIZE = 64, 4.0

@@ -14,10 +14,10 @@ from fslice._arrays import to_numpy
 from fslice.certify._checks import Check, Setting, draw_rotations, generator, relative
 from fslice.direct import project_direct
 from fslice.fourier import irfft2
-from fslice.gaussians import GaussianModel
-from fslice.phantom import phantom
 from fslice.projector import Projector
 from fslice.realspace import project_realspace
+from fslice.simulation.gaussians import GaussianModel
+from fslice.simulation.phantom import phantom
 
 SIZES = (64, 63)
 RADII = (0.5, 0.9)

@@ -10,7 +10,6 @@ from types import ModuleType
 import numpy as np
 
 from fslice._arrays import complex_dtype, to_numpy
-from fslice.accumulate import accumulate
 from fslice.certify import _formula
 from fslice.certify._cases import COUNT, Case, draw_case
 from fslice.certify._checks import (
@@ -21,6 +20,7 @@ from fslice.certify._checks import (
     relative,
     settings,
 )
+from fslice.exact.accumulate import accumulate
 from fslice.fourier import inverse_transform, multiplicity, transform
 from fslice.slices import extract_slices
 

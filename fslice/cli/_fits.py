@@ -13,8 +13,8 @@ from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
 from fslice.cli._progress import fit_bar
+from fslice.inference.reconstruct import Reconstruction, reconstruct
 from fslice.io import Particles
-from fslice.reconstruct import Reconstruction, reconstruct
 
 _RECORD = "checkpoint.json"
 _FITS = ("all", "half1", "half2")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fslice.gaussians import GaussianModel
 from fslice.io import read_atoms, read_volume
-from fslice.models import model_from_atoms, volume_from_map
-from fslice.phantom import phantom
+from fslice.simulation.gaussians import GaussianModel
+from fslice.simulation.models import model_from_atoms, volume_from_map
+from fslice.simulation.phantom import phantom
 
 _ATOMS = (".pdb", ".ent", ".cif", ".mmcif")
 _MAPS = (".mrc", ".map")

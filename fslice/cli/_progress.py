@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-from fslice.reconstruct import Progress
+from fslice.inference.reconstruct import Progress
 
 
 @contextlib.contextmanager

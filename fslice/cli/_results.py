@@ -14,6 +14,7 @@ from fslice.cli._environment import versions
 from fslice.cli._inputs import Inputs
 from fslice.cli._maps import describe_resolution
 from fslice.cli._outputs import write_json
+from fslice.inference.reconstruct import Reconstruction
 from fslice.io import write_volume
 from fslice.io._files import atomic_write
 from fslice.metrics import (
@@ -25,7 +26,6 @@ from fslice.metrics import (
     spectral_snr,
 )
 from fslice.plot import Curve, summary_figure
-from fslice.reconstruct import Reconstruction
 
 NAMES = ("mean.mrc", "sigma.mrc", "half1.mrc", "half2.mrc", "summary.png", "result.json")
 

@@ -20,7 +20,6 @@ from fslice.cli._environment import versions
 from fslice.cli._models import PIXEL_SIZE, SIZE, read_model
 from fslice.cli._outputs import check_space, output_folder, write_json
 from fslice.cli._progress import image_bar
-from fslice.draws import DEFOCUS_RANGE
 from fslice.io import (
     Particles,
     StackWriter,
@@ -28,8 +27,9 @@ from fslice.io import (
     write_particles,
     write_volume,
 )
-from fslice.simulate import Simulation
-from fslice.simulate import simulate as make_simulation
+from fslice.simulation.draws import DEFOCUS_RANGE
+from fslice.simulation.simulate import Simulation
+from fslice.simulation.simulate import simulate as make_simulation
 
 _NAMES = ("particles.mrcs", "particles.star", "truth.mrc", "simulation.json")
 

@@ -17,7 +17,7 @@ are lines, and "z" below is then its y axis.
 from __future__ import annotations
 
 from fslice._arrays import Array
-from fslice._posed import add_at_poses, read_at_poses, read_at_poses_vjp
+from fslice.realspace._posed import add_at_poses, read_at_poses, read_at_poses_vjp
 
 
 def rotate_volume(volume: Array, rotations: Array, shifts: Array | None = None) -> Array:

@@ -16,8 +16,8 @@ import numpy as np
 
 from fslice import _kernels
 from fslice._arrays import Array
-from fslice.dataset import Dataset
 from fslice.fourier import inner, multiplicity
+from fslice.inference.dataset import Dataset
 from fslice.likelihood import log_likelihood
 from fslice.posterior import DiracPosterior, GaussianPosterior, weighted_sum
 from fslice.projector import Projector

@@ -11,10 +11,10 @@ import scipy.fft
 
 from fslice import fourier
 from fslice._arrays import Array, check_finite, check_real, check_shape
-from fslice._gaussian_sums import cropped
-from fslice.gaussians import GaussianModel
-from fslice.models import check_fits
 from fslice.projector import Projector
+from fslice.simulation._gaussian_sums import cropped
+from fslice.simulation.gaussians import GaussianModel
+from fslice.simulation.models import check_fits
 
 _FEW = 200
 """Models of up to this many Gaussians are projected analytically."""

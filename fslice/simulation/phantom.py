@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fslice.gaussians import GaussianModel, check_box
+from fslice.simulation.gaussians import GaussianModel, check_box
 
 _FOLD = 7
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fslice._arrays import Array, array_namespace, check_size
+from fslice.exact.precision import Precision
+from fslice.exact.wiener import solve_wiener
 from fslice.fourier import inner
 from fslice.likelihood import log_likelihood
 from fslice.optim import adam_init, adam_update
 from fslice.posterior import GaussianPosterior, weighted_sum
-from fslice.precision import Precision
-from fslice.wiener import solve_wiener
 
 
 def collapsed_elbo(precision: Precision, mean_ft: Array, sigma: Array) -> float:
@@ -33,7 +33,7 @@ def collapsed_elbo(precision: Precision, mean_ft: Array, sigma: Array) -> float:
     Without images the best posterior is the prior, and its ELBO is 0:
 
     >>> import numpy as np, fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(4)), 4.0)
     >>> mean_ft = np.zeros((4, 4, 3), complex)
     >>> collapsed_elbo(precision, mean_ft, np.full((4, 4, 3), 2.0))
@@ -88,7 +88,7 @@ def collapsed_elbo_gradient(
 ) -> tuple[Array, Array]:
     """Return the gradients of `collapsed_elbo` in the mean and in the logarithm of sigma.
 
-    Both are zero at the solution of `fslice.exact.solve_exact`.
+    Both are zero at the solution of `fslice.exact.solve.solve_exact`.
     """
     return precision.rhs - precision(mean_ft), 1 - precision.diagonal() * sigma**2
 
@@ -123,8 +123,8 @@ def adam_on_collapsed(
     Examples
     --------
     >>> import numpy as np, fslice
-    >>> from fslice.accumulate import accumulate
-    >>> from fslice.exact import solve_exact
+    >>> from fslice.exact.accumulate import accumulate
+    >>> from fslice.exact.solve import solve_exact
     >>> rng = np.random.default_rng(0)
     >>> images, rotations = rng.normal(size=(200, 8, 8)), fslice.random_rotations(200, rng)
     >>> normal = accumulate(images, rotations, projector=fslice.Projector(8))

@@ -18,10 +18,10 @@ from fslice._arrays import (
     check_size,
     complex_dtype,
 )
-from fslice.conjugate_gradients import Solved, conjugate_gradients
+from fslice.exact.conjugate_gradients import Solved, conjugate_gradients
+from fslice.exact.lanczos import lanczos
+from fslice.exact.normal import NormalEquations
 from fslice.fourier import inverse_transform, shells, transform
-from fslice.lanczos import lanczos
-from fslice.normal import NormalEquations
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class SupportedPrecision:
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> normal = no_images(fslice.Projector(8))
     >>> precision = SupportedPrecision(normal, 4.0, soft_sphere(8, radius=2, edge=1))
     >>> z = fslice.rfft3(np.random.default_rng(0).normal(size=(8, 8, 8)))
@@ -160,7 +160,7 @@ def solve_supported(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.accumulate import accumulate
+    >>> from fslice.exact.accumulate import accumulate
     >>> rng = np.random.default_rng(0)
     >>> projector, rotations = fslice.Projector(16, 2), fslice.random_rotations(50, rng)
     >>> mask = soft_sphere(16, radius=3, edge=2)
@@ -215,7 +215,7 @@ def supported_deviations(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = SupportedPrecision(no_images(fslice.Projector(8)), 4.0, np.ones((8, 8, 8)))
     >>> z, = supported_deviations(precision, 1, np.random.default_rng(0))
     >>> round(float(precision.volume(z).std()))

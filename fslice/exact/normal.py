@@ -66,7 +66,7 @@ class NormalEquations:
     Examples
     --------
     >>> import fslice
-    >>> from fslice.accumulate import accumulate
+    >>> from fslice.exact.accumulate import accumulate
     >>> rng = np.random.default_rng(0)
     >>> projector = fslice.Projector(8)
     >>> volume, rotations = rng.normal(size=(8, 8, 8)), fslice.random_rotations(20, rng)

@@ -17,9 +17,9 @@ from fslice._arrays import (
     complex_dtype,
 )
 from fslice.ctf import CTF
+from fslice.exact.normal import NormalEquations, no_images, normal_lattice
 from fslice.fourier import multiplicity, shells, transform
 from fslice.geometry import check_rotations
-from fslice.normal import NormalEquations, no_images, normal_lattice
 from fslice.projector import Projector
 from fslice.slices import flat_poses
 

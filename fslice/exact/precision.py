@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from fslice._arrays import Array, array_namespace, check_real
+from fslice.exact.normal import NormalEquations
 from fslice.fourier import hermitian_part, shells
-from fslice.normal import NormalEquations
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Precision:
     Where there are no images the prior remains:
 
     >>> import numpy as np, fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(8)), prior_variance=4.0)
     >>> float(precision.diagonal().max())
     0.25

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, real_dtype
+from fslice.exact.lanczos import Krylov, lanczos
+from fslice.exact.precision import Precision
 from fslice.fourier import transform
-from fslice.lanczos import Krylov, lanczos
 from fslice.metrics import fsc
-from fslice.precision import Precision
 
 
 def whitened(precision: Precision) -> tuple[Array, Callable[[Array], Array]]:
@@ -72,7 +72,7 @@ def posterior_deviations(
     Without images the prior remains:
 
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(16)), 4.0)
     >>> sample, = posterior_deviations(precision, 1, np.random.default_rng(0))
     >>> round(float(fslice.irfft3(sample).std()), 1)
@@ -133,7 +133,7 @@ def marginal_variance(precision: Precision, deviations: Iterable[Array]) -> Marg
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(8)), 4.0)
     >>> deviations = posterior_deviations(precision, 2, np.random.default_rng(0))
     >>> np.allclose(marginal_variance(precision, deviations).variance, 4)
@@ -177,7 +177,7 @@ def voxel_deviation(precision: Precision, deviations: Iterable[Array]) -> Array:
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(8, oversampling=2)), 4.0)
     >>> deviations = posterior_deviations(precision, 50, np.random.default_rng(0))
     >>> float(voxel_deviation(precision, deviations)[4, 4, 4].round()) # as far as 50 samples tell
@@ -216,12 +216,12 @@ def predicted_fsc(
     Notes
     -----
     To the model the truth is one more sample of the posterior. The prediction is as good as
-    the prior: it has to be right per shell, as `fslice.empirical_bayes` makes it.
+    the prior: it has to be right per shell, as `fslice.exact.empirical_bayes` makes it.
 
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(8)), 4.0)
     >>> deviations = posterior_deviations(precision, 3, np.random.default_rng(0))
     >>> predicted_fsc(precision, precision.normal.b, deviations).max()  # nothing is known

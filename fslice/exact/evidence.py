@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size
-from fslice.collapsed import expected_log_likelihood
-from fslice.conjugate_gradients import conjugate_gradients
+from fslice.exact.collapsed import expected_log_likelihood
+from fslice.exact.conjugate_gradients import conjugate_gradients
+from fslice.exact.lanczos import lanczos
+from fslice.exact.normal import NormalEquations
+from fslice.exact.precision import Precision
+from fslice.exact.samples import warn_unless_converged, white_noise, whitened
 from fslice.fourier import inner
-from fslice.lanczos import lanczos
-from fslice.normal import NormalEquations
 from fslice.posterior import weighted_sum
-from fslice.precision import Precision
-from fslice.samples import warn_unless_converged, white_noise, whitened
 
 
 class Estimate(NamedTuple):
@@ -68,8 +68,8 @@ def log_evidence(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.accumulate import accumulate
-    >>> from fslice.exact import solve_exact
+    >>> from fslice.exact.accumulate import accumulate
+    >>> from fslice.exact.solve import solve_exact
     >>> rng = np.random.default_rng(0)
     >>> images, rotations = rng.normal(size=(200, 8, 8)), fslice.random_rotations(200, rng)
     >>> normal = accumulate(images, rotations, projector=fslice.Projector(8))
@@ -104,7 +104,7 @@ def log_determinant(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(8)), 0.5)
     >>> np.isclose(log_determinant(precision).value, 512 * np.log(2))
     np.True_
@@ -164,7 +164,7 @@ def held_out_log_likelihood(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> precision = Precision(no_images(fslice.Projector(8)), 0.5)
     >>> held_out_log_likelihood(precision, precision.normal).value
     0.0

@@ -63,7 +63,7 @@ def random_ctf(
     defocus : (lowest, highest), optional
         Underfocus in Angstrom; the mean of U and V is uniform between them.
     astigmatism : float, optional
-        Standard deviation in Angstrom of U - V; the angle is uniform.
+        Root mean square in Angstrom of U - V; the angle is uniform.
     voltage : float, optional
         kV.
     spherical_aberration : float, optional

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, check_size, to_numpy
-from fslice.collapsed import expected_residual
-from fslice.exact import ExactSolution, solve_exact
+from fslice.exact.collapsed import expected_residual
+from fslice.exact.normal import NormalEquations
+from fslice.exact.precision import Precision
+from fslice.exact.samples import marginal_variance, posterior_deviations
+from fslice.exact.solve import ExactSolution, solve_exact
+from fslice.exact.wiener import solve_wiener
 from fslice.fourier import multiplicity, shells
-from fslice.normal import NormalEquations
-from fslice.precision import Precision
-from fslice.samples import marginal_variance, posterior_deviations
-from fslice.wiener import solve_wiener
 
 _SEED = 1
 
@@ -70,7 +70,7 @@ def learn(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.accumulate import accumulate
+    >>> from fslice.exact.accumulate import accumulate
     >>> rng = np.random.default_rng(0)
     >>> projector, rotations = fslice.Projector(16), fslice.random_rotations(300, rng)
     >>> images_ft = projector.project_ft(fslice.rfft3(rng.normal(size=(16, 16, 16))), rotations)

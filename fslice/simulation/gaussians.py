@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fslice import _gaussian_sums, fourier
+from fslice import fourier
 from fslice._arrays import Array, check_finite, check_shape, check_size, complex_dtype
 from fslice.geometry import check_rotations
+from fslice.simulation import _gaussian_sums
 
 _MANY = 1000
 """From this number of Gaussians on, the spectrum is gridded instead of summed."""

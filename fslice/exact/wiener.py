@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fslice._arrays import Array
-from fslice.normal import NormalEquations
-from fslice.precision import Precision
+from fslice.exact.normal import NormalEquations
+from fslice.exact.precision import Precision
 
 
 def solve_wiener(
@@ -16,7 +16,7 @@ def solve_wiener(
     ----------
     normal : NormalEquations
     prior_variance, noise_variance
-        As in `fslice.precision.Precision`.
+        As in `fslice.exact.solve.precision.Precision`.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def solve_wiener(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.normal import no_images
+    >>> from fslice.exact.normal import no_images
     >>> float(abs(solve_wiener(no_images(fslice.Projector(8)), 1.0)).max())
     0.0
     """

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, check_choice, check_size
-from fslice.accumulate import accumulate
-from fslice.checkpoint import Checkpoint
-from fslice.closed_form import solve, statistics_of
 from fslice.ctf import CTF
-from fslice.dataset import Dataset
-from fslice.fitting import RATE, Anchor, FitState, fit
+from fslice.exact.accumulate import accumulate
+from fslice.inference.checkpoint import Checkpoint
+from fslice.inference.closed_form import solve, statistics_of
+from fslice.inference.dataset import Dataset
+from fslice.inference.fitting import RATE, Anchor, FitState, fit
+from fslice.inference.variational import Bound, Statistics, collect, signal_variance
 from fslice.projector import Projector
-from fslice.variational import Bound, Statistics, collect, signal_variance
 
 TOLERANCE = 1e-4
 """A fit has converged when the rest is at most this share of the gain over the prior."""
@@ -152,8 +152,8 @@ def reconstruct(
     -----
     Maximises ``E_q[log p(images | volume)] - KL(q || prior)`` (eq. 14). It converges when half
     the squared gradient, in units of posterior standard deviations, is at most 1e-4 of the
-    gain over the prior; see `fslice.fitting` for the steps and `fslice.variational` for the
-    bound.
+    gain over the prior; see `fslice.inference.fitting` for the steps and
+    `fslice.inference.variational` for the bound.
 
     Examples
     --------

@@ -9,10 +9,10 @@ import numpy as np
 
 from fslice import fourier
 from fslice._arrays import Array, check_size
-from fslice._clean_spectra import Spectra, clean_spectra
 from fslice.ctf import CTF
-from fslice.draws import add_noise, draw_ctf, draw_rotations, draw_shifts
-from fslice.gaussians import GaussianModel, check_box
+from fslice.simulation._clean_spectra import Spectra, clean_spectra
+from fslice.simulation.draws import add_noise, draw_ctf, draw_rotations, draw_shifts
+from fslice.simulation.gaussians import GaussianModel, check_box
 
 _BLOCK = 64
 """Images made together; fixed, so that the batch size changes no bit of them."""
@@ -48,7 +48,7 @@ class Simulation:
 
     Examples
     --------
-    >>> from fslice.phantom import phantom
+    >>> from fslice.simulation.phantom import phantom
     >>> simulation = simulate(phantom(32, 4.0), 100, 32, 4.0, snr=0.5, seed=1)
     >>> [batch.shape for batch in simulation.batches(64)]
     [(64, 32, 32), (36, 32, 32)]
@@ -205,7 +205,7 @@ def simulate(
 
     Examples
     --------
-    >>> from fslice.phantom import phantom
+    >>> from fslice.simulation.phantom import phantom
     >>> simulation = simulate(phantom(32, 4.0), 10, 32, 4.0, snr=0.5)
     >>> simulation.images().shape, round(simulation.snr, 3)
     ((10, 32, 32), 0.5)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fslice._arrays import Array
-from fslice.exact import solve_exact
-from fslice.fitting import Anchor
+from fslice.exact.normal import NormalEquations
+from fslice.exact.solve import solve_exact
+from fslice.exact.wiener import solve_wiener
 from fslice.fourier import inner
-from fslice.normal import NormalEquations
-from fslice.variational import Bound, Statistics
-from fslice.wiener import solve_wiener
+from fslice.inference.fitting import Anchor
+from fslice.inference.variational import Bound, Statistics
 
 ROUNDS = 20
 """At most so many turns of solving for the mean and for the noise variance."""

@@ -6,11 +6,11 @@ import warnings
 from dataclasses import dataclass
 
 from fslice._arrays import Array, array_namespace
-from fslice.collapsed import collapsed_elbo
-from fslice.conjugate_gradients import conjugate_gradients
-from fslice.normal import NormalEquations
+from fslice.exact.collapsed import collapsed_elbo
+from fslice.exact.conjugate_gradients import conjugate_gradients
+from fslice.exact.normal import NormalEquations
+from fslice.exact.precision import Precision
 from fslice.posterior import GaussianPosterior
-from fslice.precision import Precision
 
 _UNOBSERVED = 0.01
 
@@ -98,7 +98,7 @@ def solve_exact(
     Examples
     --------
     >>> import numpy as np, fslice
-    >>> from fslice.accumulate import accumulate
+    >>> from fslice.exact.accumulate import accumulate
     >>> rng = np.random.default_rng(0)
     >>> projector = fslice.Projector(8)
     >>> volume, rotations = rng.normal(size=(8, 8, 8)), fslice.random_rotations(200, rng)

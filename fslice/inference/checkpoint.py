@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fslice.dataset import Dataset
-from fslice.fitting import FitState
+from fslice.inference.dataset import Dataset
+from fslice.inference.fitting import FitState
+from fslice.inference.variational import Bound
 from fslice.projector import Projector
-from fslice.variational import Bound
 
 
 @dataclass(frozen=True, eq=False)

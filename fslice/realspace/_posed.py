@@ -16,7 +16,8 @@ from fslice._arrays import (
     check_same_precision,
     check_shape,
 )
-from fslice._trilinear import (
+from fslice.geometry import check_rotations
+from fslice.realspace._trilinear import (
     empty_with_margin,
     sample,
     slopes,
@@ -24,7 +25,6 @@ from fslice._trilinear import (
     with_margin,
     without_margin,
 )
-from fslice.geometry import check_rotations
 
 # Points sampled together. On the CPU temporaries should fit the cache (and the allocator's
 # reuse: four times as many took seven times as long per point); on a GPU, fill it.

@@ -22,10 +22,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fslice._arrays import Array
-from fslice.dataset import Dataset
+from fslice.inference.dataset import Dataset
+from fslice.inference.variational import Bound, relative_decrement
 from fslice.optim import adam_init, adam_update
 from fslice.projector import Projector
-from fslice.variational import Bound, relative_decrement
 
 STEPS = 32
 """Steps per epoch."""

@@ -1,0 +1,1 @@
+"""Exact inference for known poses: normal equations, solvers, samples, evidence."""

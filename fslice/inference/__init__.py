@@ -1,0 +1,1 @@
+"""Fitting posteriors over the volume: data sets, the evidence lower bound, stochastic steps."""

@@ -1,0 +1,1 @@
+"""Simulated particles with known truth: models, phantoms, poses, noise."""
