@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +17,14 @@ from fslice.certify import computed_by
 class Fslice:
     """The contestant; `backend` is ``"numpy"`` or ``"numba"``."""
 
-    def __init__(self, backend: str):
-        import importlib
+    interpolations = ("linear", "cubic")
+    largest_batch = 1024
 
-        importlib.import_module(backend)
+    def __init__(self, backend: str):
+        importlib.import_module(backend)  # raises where it is not installed
         self.name = {"numpy": "fslice (NumPy)", "numba": "fslice (Numba)"}[backend]
         self.version = fslice.__version__
         self.backend = backend
-        self.interpolations = ("linear", "cubic")
 
     def operations(self, problem: Problem) -> dict[str, Callable[[], Any]]:
         """Return what is timed, by name."""
@@ -51,10 +52,8 @@ class Fslice:
         scale = math.sqrt(problem.size)  # fslice's slices are spectra of images: sums, not means
         if operation == "project, all gradients":
             images, gradients = result
-            arrays = [images, *gradients[:3]]
-        else:
-            arrays = [result]
-        return [array / scale for array in arrays]
+            return [array / scale for array in (images, *gradients[:3])]
+        return [] if "misfit" in operation else [result / scale]
 
     def _with_backend(self, call):
         def run():

@@ -1,6 +1,10 @@
 """Tomography in Fourier space, with maps that know how sure they are."""
 
 from fslice.ctf import CTF
+from fslice.direct import backproject_direct, fourier_sum, project_direct
+from fslice.exact.accumulate import accumulate
+from fslice.exact.normal import NormalEquations
+from fslice.exact.solve import ExactSolution, solve_exact
 from fslice.fourier import (
     hermitian_part,
     inner,
@@ -38,15 +42,20 @@ from fslice.slices import extract_slices, extract_slices_vjp, insert_slices
 
 __all__ = [
     "CTF",
+    "ExactSolution",
     "GaussianModel",
     "Gradients",
+    "NormalEquations",
     "Progress",
     "Projector",
     "Reconstruction",
     "Simulation",
+    "accumulate",
+    "backproject_direct",
     "euler_to_matrix",
     "extract_slices",
     "extract_slices_vjp",
+    "fourier_sum",
     "fsc",
     "fsc_from_snr",
     "grid_rotations",
@@ -61,6 +70,7 @@ __all__ = [
     "model_from_atoms",
     "multiplicity",
     "phantom",
+    "project_direct",
     "random_rotations",
     "reconstruct",
     "resolution",
@@ -72,6 +82,7 @@ __all__ = [
     "shift_slices_vjp",
     "simulate",
     "snr_from_fsc",
+    "solve_exact",
     "spectral_snr",
     "volume_from_map",
 ]

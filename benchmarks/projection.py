@@ -1,0 +1,180 @@
+"""Speed of projecting, inserting and differentiating: fslice and its peers, in turns.
+
+    pip install -e ".[bench]"
+    python benchmarks/projection.py
+
+First checks that all contestants compute the same thing, then times them, and prints tables.
+See benchmarks/README.md for what is measured and how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from problem import Problem, difference, make_problem
+from timing import in_turns, machine, once
+from with_fslice import Fslice
+from with_torch_fourier_slice import TorchFourierSlice
+from with_torch_projectors import TorchProjectors
+
+CONTESTANTS = (
+    functools.partial(Fslice, "numba"),
+    functools.partial(Fslice, "numpy"),
+    TorchProjectors,
+    TorchFourierSlice,
+)
+OPERATIONS = (
+    "project",
+    "insert",
+    "project, all gradients",
+    "misfit, volume gradient",
+)
+BATCHES = (16, 64, 256, 1024)
+PIXELS = 1024 * 128**2
+"""Of the largest batch that is tried."""
+ENOUGH = 5.0
+"""Seconds of one call beyond which no larger batch is tried."""
+
+
+def main() -> None:
+    arguments = parse()
+    contestants = present()
+    results = []
+    print("\n".join(f"{c.name} {c.version}" for c in contestants))
+    for interpolation in ("linear", "cubic") if arguments.cubic else ("linear",):
+        taking_part = [c for c in contestants if interpolation in c.interpolations]
+        for size in arguments.sizes:
+            different = differences(taking_part, make_problem(size, 16, interpolation))
+            rates = measure(taking_part, size, interpolation, arguments)
+            for row in rates:
+                row["difference"] = different[row["contestant"]][row["operation"]]
+            print(
+                f"\nbox {size}, {interpolation}, {rates[0]['samples per image']} samples an image"
+            )
+            print(table(rates))
+            results += rates
+    report = {"machine": arguments.machine, "versions": {c.name: c.version for c in contestants}}
+    if arguments.output:
+        arguments.output.write_text(json.dumps(report | {"results": results}, indent=1) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="boxes, in pixels")
+    parser.add_argument(
+        "--batch", type=int, help="images of a call; default: what each contestant does best at"
+    )
+    parser.add_argument("--repeats", type=int, default=7, help="calls of each, of which the median")
+    parser.add_argument("--cubic", action="store_true", help="measure the cubic kernels too")
+    parser.add_argument("--output", type=Path, help="JSON file with every sample")
+    arguments = parser.parse_args()
+    arguments.machine = machine()
+    return arguments
+
+
+def present() -> list[Any]:
+    """Return the contestants that are installed; say which are not."""
+    found = []
+    for make in CONTESTANTS:
+        try:
+            found.append(make())
+        except (ImportError, OSError) as error:
+            print(f"left out: {error}".splitlines()[0])
+    return found
+
+
+def differences(contestants: list[Any], problem: Problem) -> dict[str, dict[str, float | None]]:
+    """Return by how much each contestant's answers differ from the first one's."""
+    first, found = {}, {}
+    for contestant in contestants:
+        operations = contestant.operations(problem)
+        answers = {
+            name: contestant.answer(name, call(), problem) for name, call in operations.items()
+        }
+        first = first or answers
+        found[contestant.name] = {
+            name: difference(answer, first[name]) if answer else None
+            for name, answer in answers.items()
+        }
+    return found
+
+
+def measure(
+    contestants: list[Any], size: int, interpolation: str, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Return one row for each contestant and operation."""
+    calls, batches = {}, {}
+    problems = functools.cache(lambda batch: make_problem(size, batch, interpolation))
+    for contestant in contestants:
+        for name, (batch, call) in best_batches(contestant, problems, size, arguments).items():
+            calls[contestant.name, name], batches[contestant.name, name] = call, batch
+    grouped = {key: calls[key] for key in sorted(calls, key=lambda key: OPERATIONS.index(key[1]))}
+    samples = in_turns(grouped, arguments.repeats)
+    band = int((abs(problems(16).images_ft[0]) > 0).sum())
+    return [
+        {
+            "size": size,
+            "interpolation": interpolation,
+            "contestant": contestant,
+            "operation": operation,
+            "batch": batches[contestant, operation],
+            "samples per image": band,
+            "images per second": batches[contestant, operation] / median(s[0] for s in seconds),
+            "seconds": [round(s[0], 5) for s in seconds],
+            "processor seconds": [round(s[1], 5) for s in seconds],
+        }
+        for (contestant, operation), seconds in samples.items()
+    ]
+
+
+def best_batches(
+    contestant: Any, problems: Any, size: int, arguments: argparse.Namespace
+) -> dict[str, tuple[int, Any]]:
+    """Return, for each operation, the number of images with the highest rate, and its call."""
+    best, rates = {}, {}
+    most = min(PIXELS // size**2, contestant.largest_batch)
+    for batch in [arguments.batch] if arguments.batch else [b for b in BATCHES if b <= most]:
+        for name, call in contestant.operations(problems(batch)).items():
+            if rates.get(name, (0, 0))[1] > ENOUGH:
+                continue
+            once(call)  # the first call compiles, and touches new memory
+            seconds = min(once(call)[0], once(call)[0])
+            if batch / seconds > rates.get(name, (0, 0))[0]:
+                best[name] = batch, call
+            rates[name] = max(batch / seconds, rates.get(name, (0, 0))[0]), seconds
+    return best
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Lay out images per second, with their ratio to torch-projectors, and the batches."""
+    rates = {(row["contestant"], row["operation"]): row for row in rows}
+    lines = [["images per second", *OPERATIONS]]
+    for contestant in dict.fromkeys(row["contestant"] for row in rows):
+        lines.append([contestant])
+        for operation in OPERATIONS:
+            row = rates[contestant, operation]
+            peer = rates.get(("torch-projectors", operation), row)
+            ratio = row["images per second"] / peer["images per second"]
+            lines[-1].append(f"{row['images per second']:,.0f} ({ratio:.2g}x)")
+    lines.append([])
+    lines.append(["relative difference", *OPERATIONS])
+    for contestant in dict.fromkeys(row["contestant"] for row in rows):
+        figures = [rates[contestant, operation]["difference"] for operation in OPERATIONS]
+        lines.append([contestant, *("-" if f is None else f"{f:.1e}" for f in figures)])
+    lines.append([])
+    lines.append(["images of a call", *OPERATIONS])
+    for contestant in dict.fromkeys(row["contestant"] for row in rows):
+        lines.append([contestant, *(str(rates[contestant, o]["batch"]) for o in OPERATIONS)])
+    return "\n".join(
+        "  ".join(cell.ljust(22) if i == 0 else cell.rjust(24) for i, cell in enumerate(line))
+        for line in lines
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""torch-projectors: C++ kernels under PyTorch's automatic differentiation.
+
+Its matrices are fslice's, its shifts are (row, column). Its cubic kernel is Catmull-Rom's. What it
+inserts is not the adjoint of what it projects, so it differs on the plane ``kx = 0``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from problem import Problem, in_the_space_of_volumes
+
+import fslice
+
+
+class TorchProjectors:
+    """The contestant."""
+
+    interpolations = ("linear", "cubic")
+    largest_batch = 1024
+
+    def __init__(self):
+        import torch
+        import torch_projectors
+
+        self._torch, self._projectors = torch, torch_projectors
+        self.name = "torch-projectors"
+        self.version = f"{version('torch-projectors')}, torch {torch.__version__}"
+
+    def operations(self, problem: Problem) -> dict[str, Callable[[], Any]]:
+        """Return what is timed, by name."""
+        torch, options = self._torch, self._options(problem)
+        volume, images = torch.tensor(fslice.rfft3(problem.volume))[None], self._images(problem)
+        pairs, rotations = torch.tensor(problem.pairs), torch.tensor(problem.rotations)[None]
+        shifts = torch.tensor(problem.shifts[:, ::-1].copy())[None]
+        project = self._projectors.project_3d_to_2d_forw
+
+        @torch.no_grad()
+        def project_only():
+            return project(volume, rotations, shifts, **options)
+
+        @torch.no_grad()
+        def insert():
+            return self._projectors.backproject_2d_to_3d_forw(
+                images, rotations, None, shifts, **options
+            )[0]
+
+        def project_with_gradients():
+            leaves = [leaf.detach().requires_grad_() for leaf in (volume, rotations, shifts)]
+            slices = project(*leaves, **options)
+            slices.backward(cotangent)
+            return slices.detach(), *(leaf.grad for leaf in leaves)
+
+        def misfit():
+            leaf = volume.detach().requires_grad_()
+            residual = torch.view_as_real(project(leaf, rotations, shifts, **options) - images)
+            power = (residual.square().sum(-1) * pairs).sum((-2, -1))
+            (power.sum() / 2).backward()
+            return power.detach(), leaf.grad
+
+        cotangent = images * pairs
+        return {
+            "project": project_only,
+            "insert": insert,
+            "project, all gradients": project_with_gradients,
+            "misfit, volume gradient": misfit,
+        }
+
+    def answer(self, operation: str, result: Any, problem: Problem) -> list[np.ndarray]:
+        """Return the result in the terms in which contestants are compared."""
+        if operation == "project, all gradients":
+            slices, by_volume, by_rotation, by_shift = (array[0].numpy() for array in result)
+            return [slices, in_the_space_of_volumes(by_volume), by_rotation, by_shift[:, ::-1]]
+        return [] if "misfit" in operation else [result[0].numpy()]
+
+    def _images(self, problem):
+        return self._torch.tensor(problem.images_ft)[None]
+
+    def _options(self, problem):
+        return {
+            "interpolation": problem.interpolation,
+            "fourier_radius_cutoff": float(problem.max_radius),
+        }
