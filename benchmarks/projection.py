@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from problem import Problem, difference, make_problem
-from timing import in_turns, machine, once
+from timing import in_turns, machine, sample
 from with_fslice import Fslice
 from with_torch_fourier_slice import TorchFourierSlice
 from with_torch_projectors import TorchProjectors
@@ -69,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--batch", type=int, help="images of a call; default: what each contestant does best at"
     )
-    parser.add_argument("--repeats", type=int, default=7, help="calls of each, of which the median")
+    parser.add_argument("--repeats", type=int, default=7, help="samples of each (median)")
     parser.add_argument("--cubic", action="store_true", help="measure the cubic kernels too")
     parser.add_argument("--output", type=Path, help="JSON file with every sample")
     arguments = parser.parse_args()
@@ -142,8 +142,8 @@ def best_batches(
         for name, call in contestant.operations(problems(batch)).items():
             if rates.get(name, (0, 0))[1] > ENOUGH:
                 continue
-            once(call)  # the first call compiles, and touches new memory
-            seconds = min(once(call)[0], once(call)[0])
+            call()  # the first one compiles
+            seconds = sample(call)[0]
             if batch / seconds > rates.get(name, (0, 0))[0]:
                 best[name] = batch, call
             rates[name] = max(batch / seconds, rates.get(name, (0, 0))[0]), seconds

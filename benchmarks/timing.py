@@ -1,4 +1,4 @@
-"""Taking turns: every contestant is called once before any is called again."""
+"""Taking turns: every contestant is measured once before any is measured again."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ PAUSE = 0.3
 """Seconds between calls: OpenMP threads spin for up to 0.2 s after their work is done."""
 
 
-def once(call: Callable[[], Any]) -> tuple[float, float]:
-    """Return the wall time and the processor time of one call, in seconds."""
+LONG = 0.5
+"""Least seconds of a sample: a call is repeated until then, as idle cores need time to speed up."""
+
+
+def sample(call: Callable[[], Any]) -> tuple[float, float]:
+    """Return the mean wall time and processor time of a call, in seconds."""
     time.sleep(PAUSE)
-    wall, busy = time.perf_counter(), time.process_time()
-    result = call()
-    seconds = time.perf_counter() - wall, time.process_time() - busy
-    del result  # freed outside
-    return seconds
+    wall, busy, calls = time.perf_counter(), time.process_time(), 0
+    while calls == 0 or time.perf_counter() - wall < LONG:
+        call()
+        calls += 1
+    return (time.perf_counter() - wall) / calls, (time.process_time() - busy) / calls
 
 
 def in_turns(calls: Mapping[Any, Callable[[], Any]], repeats: int) -> dict[Any, list]:
-    """Call all in turn, `repeats` times over; return the (wall, processor) seconds of each."""
+    """Sample all in turn, `repeats` times over; return the (wall, processor) seconds of a call."""
     samples: dict[Any, list] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
-            samples[name].append(once(call))
+            samples[name].append(sample(call))
     return samples
 
 

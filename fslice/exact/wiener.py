@@ -16,7 +16,7 @@ def solve_wiener(
     ----------
     normal : NormalEquations
     prior_variance, noise_variance
-        As in `fslice.exact.solve.precision.Precision`.
+        As in `fslice.exact.precision.Precision`.
 
     Returns
     -------
