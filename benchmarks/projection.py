@@ -28,6 +28,7 @@ CONTESTANTS = (
     TorchProjectors,
     TorchFourierSlice,
 )
+PEER = "torch-projectors"
 OPERATIONS = (
     "project",
     "insert",
@@ -98,8 +99,7 @@ def differences(contestants: list[Any], problem: Problem) -> dict[str, dict[str,
         }
         first = first or answers
         found[contestant.name] = {
-            name: difference(answer, first[name]) if answer else None
-            for name, answer in answers.items()
+            name: difference(answer, first[name]) for name, answer in answers.items()
         }
     return found
 
@@ -151,28 +151,38 @@ def best_batches(
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Lay out images per second, with their ratio to torch-projectors, and the batches."""
-    rates = {(row["contestant"], row["operation"]): row for row in rows}
-    lines = [["images per second", *OPERATIONS]]
-    for contestant in dict.fromkeys(row["contestant"] for row in rows):
-        lines.append([contestant])
-        for operation in OPERATIONS:
-            row = rates[contestant, operation]
-            peer = rates.get(("torch-projectors", operation), row)
-            ratio = row["images per second"] / peer["images per second"]
-            lines[-1].append(f"{row['images per second']:,.0f} ({ratio:.2g}x)")
-    lines.append([])
-    lines.append(["relative difference", *OPERATIONS])
-    for contestant in dict.fromkeys(row["contestant"] for row in rows):
-        figures = [rates[contestant, operation]["difference"] for operation in OPERATIONS]
-        lines.append([contestant, *("-" if f is None else f"{f:.1e}" for f in figures)])
-    lines.append([])
-    lines.append(["images of a call", *OPERATIONS])
-    for contestant in dict.fromkeys(row["contestant"] for row in rows):
-        lines.append([contestant, *(str(rates[contestant, o]["batch"]) for o in OPERATIONS)])
+    """Lay out images per second, their ratio to torch-projectors, differences and batches."""
+    found = {(row["contestant"], row["operation"]): row for row in rows}
+
+    def rate(row: dict[str, Any]) -> str:
+        peer = found.get((PEER, row["operation"]))
+        return f"{row['images per second']:,.0f}" + (f" ({ratio(row, peer):.2g}x)" if peer else "")
+
+    def deviation(row: dict[str, Any]) -> str:
+        return "-" if row["difference"] is None else f"{row['difference']:.1e}"
+
+    lines = []
+    for title, entry in {
+        "images per second": rate,
+        "relative difference": deviation,
+        "images of a call": lambda row: str(row["batch"]),
+    }.items():
+        lines.append([title, *OPERATIONS])
+        for name in dict.fromkeys(row["contestant"] for row in rows):
+            lines.append([name, *(entry(found[name, operation]) for operation in OPERATIONS)])
+        lines.append([])
     return "\n".join(
-        "  ".join(cell.ljust(22) if i == 0 else cell.rjust(24) for i, cell in enumerate(line))
-        for line in lines
+        "  ".join(cell.rjust(24) if i else cell.ljust(22) for i, cell in enumerate(line))
+        for line in lines[:-1]
+    )
+
+
+def ratio(row: dict[str, Any], peer: dict[str, Any]) -> float:
+    """Return how many times faster a row is: the median over the rounds, as rounds differ."""
+    return (
+        row["batch"]
+        / peer["batch"]
+        * median(theirs / own for own, theirs in zip(row["seconds"], peer["seconds"], strict=True))
     )
 
 

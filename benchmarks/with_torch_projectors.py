@@ -71,10 +71,16 @@ class TorchProjectors:
 
     def answer(self, operation: str, result: Any, problem: Problem) -> list[np.ndarray]:
         """Return the result in the terms in which contestants are compared."""
+        if "misfit" in operation:
+            return []
+        linear = problem.interpolation == "linear"  # else volumes are those of another kernel
         if operation == "project, all gradients":
             slices, by_volume, by_rotation, by_shift = (array[0].numpy() for array in result)
-            return [slices, in_the_space_of_volumes(by_volume), by_rotation, by_shift[:, ::-1]]
-        return [] if "misfit" in operation else [result[0].numpy()]
+            by_volume = in_the_space_of_volumes(by_volume) if linear else None
+            return [slices, by_volume, by_rotation, by_shift[:, ::-1]]
+        if operation == "project" or linear:
+            return [result[0].numpy()]
+        return [None]
 
     def _images(self, problem):
         return self._torch.tensor(problem.images_ft)[None]
