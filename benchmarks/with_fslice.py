@@ -44,6 +44,9 @@ class Fslice:
             "insert": lambda: projector.backproject_ft(images_ft, *pose),
             "project, all gradients": project_with_gradients,
             "misfit, volume gradient": lambda: projector.misfit(volume_ft, images_ft, *pose),
+            "misfit, all gradients": lambda: projector.misfit_gradients(
+                volume_ft, images_ft, *pose
+            ),
         }
         return {name: self._with_backend(call) for name, call in operations.items()}
 

@@ -54,19 +54,21 @@ class TorchProjectors:
             slices.backward(cotangent)
             return slices.detach(), *(leaf.grad for leaf in leaves)
 
-        def misfit():
-            leaf = volume.detach().requires_grad_()
-            residual = torch.view_as_real(project(leaf, rotations, shifts, **options) - images)
+        def misfit(*leaves):
+            leaves = [leaf.detach().requires_grad_() for leaf in leaves]
+            slices = project(*leaves, *(rotations, shifts)[len(leaves) - 1 :], **options)
+            residual = torch.view_as_real(slices - images)
             power = (residual.square().sum(-1) * pairs).sum((-2, -1))
             (power.sum() / 2).backward()
-            return power.detach(), leaf.grad
+            return power.detach(), *(leaf.grad for leaf in leaves)
 
         cotangent = images * pairs
         return {
             "project": project_only,
             "insert": insert,
             "project, all gradients": project_with_gradients,
-            "misfit, volume gradient": misfit,
+            "misfit, volume gradient": lambda: misfit(volume),
+            "misfit, all gradients": lambda: misfit(volume, rotations, shifts),
         }
 
     def answer(self, operation: str, result: Any, problem: Problem) -> list[np.ndarray]:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import numbers
 from typing import NamedTuple
 
 from fslice import _kernels
-from fslice._arrays import (
-    Array,
-    array_namespace,
-    check_complex,
-    check_real,
-    check_same_precision,
-    check_shape,
-)
+from fslice._arrays import Array, array_namespace
 from fslice.ctf import CTF
 from fslice.projector import Projector
-from fslice.slices import flat_poses
 
 
 class PoseCurvature(NamedTuple):
@@ -96,26 +86,8 @@ def pose_curvature(
     >>> angle_between(r, truth).round(6), abs(t).round(6)
     (array([0.]), array([[0., 0.]]))
     """
-    lattice = projector._check("volume_ft", volume_ft, rotations, shifts)
-    check_shape("volume_ft", volume_ft, projector._volume_shape(rotations))
-    check_complex("images_ft", images_ft)
-    check_same_precision(volume_ft=volume_ft, images_ft=images_ft)
-    check_shape("images_ft", images_ft, projector._slice_shape(rotations))
-    xp = array_namespace(volume_ft, images_ft, rotations, shifts)
-    if not isinstance(precision, numbers.Real):
-        check_real("precision", precision)
-        check_shape("precision", precision, images_ft.shape[rotations.ndim - 2 :])
-    values = projector._ctf_values(ctf, rotations)
-    if values is not None:
-        values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))
-    matrices, moves = flat_poses(rotations, shifts)
-    gram = _implementation(volume_ft, images_ft).pose_gram(
-        volume_ft.reshape(lattice.volume_shape),
-        images_ft.reshape((-1, *lattice.slice_shape)),
-        matrices, moves, values,
-        xp.broadcast_to(xp.asarray(precision, dtype=rotations.dtype), lattice.slice_shape),
-        projector._amplitude(rotations), lattice,
-    )  # fmt: skip
+    arguments = projector._misfit_arguments(volume_ft, images_ft, rotations, shifts, ctf, precision)
+    gram = _kernels.pose_implementation(volume_ft, images_ft).pose_gram(*arguments)
     # a plane turns about its normal only, and a line moves along x only
     free = slice(0, 5) if rotations.shape[-1] == 3 else slice(2, 4)
     batch = rotations.shape[:-2]
@@ -161,9 +133,3 @@ def pose_deviations(curvature: PoseCurvature) -> Array:
     variances = (vectors**2 * inverse[..., None, :]).sum(-1)
     unseen = (vectors**2 * ~seen[..., None, :]).sum(-1) > tiny
     return xp.where(unseen, xp.inf, xp.sqrt(variances) / unit)
-
-
-def _implementation(*arrays: Array):
-    """Return the module whose kernel takes these arrays."""
-    compiled = _kernels.implementation(*arrays).__name__.endswith("with_numba")
-    return importlib.import_module(f"fslice._kernels.{'pose_numba' if compiled else 'pose_numpy'}")

@@ -311,15 +311,7 @@ class Projector:
             cotangent.reshape((-1, *lattice.slice_shape)),
             matrices, moves, self._amplitude(rotations), lattice,
         )  # fmt: skip
-        dimension = rotations.shape[-1]
-        entries = by_rotation[:, :dimension, :dimension].reshape(rotations.shape)
-        moved = by_shift[:, : dimension - 1].reshape((*rotations.shape[:-2], dimension - 1))
-        return Gradients(
-            by_volume.reshape(volume_ft.shape),
-            entries.astype(rotations.dtype),
-            None if shifts is None else moved.astype(rotations.dtype),
-            by_ctf,
-        )
+        return _shaped(by_volume, by_rotation, by_shift, by_ctf, volume_ft, rotations, shifts)
 
     def misfit(
         self,
@@ -351,26 +343,58 @@ class Projector:
             Gradient of half the sum of `power`:
             ``backproject_ft((project_ft(v) - images) / sigma^2)``.
         """
-        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
-        check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
-        check_complex("images_ft", images_ft)
-        check_same_precision(volume_ft=volume_ft, images_ft=images_ft)
-        check_shape("images_ft", images_ft, self._slice_shape(rotations))
-        xp = array_namespace(volume_ft, images_ft, rotations, shifts)
-        if not isinstance(precision, numbers.Real):
-            check_real("precision", precision)
-            check_shape("precision", precision, images_ft.shape[rotations.ndim - 2 :])
-        values = self._ctf_values(ctf, rotations)
-        if values is not None:
-            values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))
-        weight = xp.broadcast_to(xp.asarray(precision, dtype=rotations.dtype), lattice.slice_shape)
-        matrices, moves = flat_poses(rotations, shifts)
-        power, by_volume = _kernels.implementation(volume_ft, images_ft).misfit(
-            volume_ft.reshape(lattice.volume_shape),
-            images_ft.reshape((-1, *lattice.slice_shape)),
-            matrices, moves, values, weight, self._amplitude(rotations), lattice,
-        )  # fmt: skip
+        arguments = self._misfit_arguments(volume_ft, images_ft, rotations, shifts, ctf, precision)
+        power, by_volume = _kernels.implementation(volume_ft, images_ft).misfit(*arguments)
         return power.reshape(rotations.shape[:-2]), by_volume.reshape(volume_ft.shape)
+
+    def misfit_gradients(
+        self,
+        volume_ft: Array,
+        images_ft: Array,
+        rotations: Array,
+        shifts: Array | None = None,
+        ctf: CTF | Array | None = None,
+        precision: Array | float = 1.0,
+    ) -> tuple[Array, Gradients]:
+        """Compare projections with images, and return every gradient, in one walk.
+
+        What `project_ft` and `project_ft_vjp` of the weighted residual give in two walks, with
+        no projection stored.
+
+        Parameters
+        ----------
+        volume_ft, images_ft, rotations, shifts, ctf, precision
+            As in `misfit`.
+
+        Returns
+        -------
+        power : (...) float64 array
+            As in `misfit`.
+        Gradients
+            Of half the sum of `power`, as `project_ft_vjp` returns them.
+
+        Examples
+        --------
+        >>> import numpy as np, fslice
+        >>> rng = np.random.default_rng(0)
+        >>> projector = fslice.Projector(8)
+        >>> volume_ft = fslice.rfft3(rng.normal(size=(8, 8, 8)))
+        >>> images_ft = fslice.rfft2(rng.normal(size=(3, 8, 8)))
+        >>> rotations = fslice.random_rotations(3, rng)
+        >>> power, gradients = projector.misfit_gradients(volume_ft, images_ft, rotations)
+        >>> residual = projector.project_ft(volume_ft, rotations) - images_ft
+        >>> same = projector.project_ft_vjp(volume_ft, rotations, residual)
+        >>> np.allclose(gradients.rotations, same.rotations)
+        True
+        """
+        arguments = self._misfit_arguments(volume_ft, images_ft, rotations, shifts, ctf, precision)
+        kernels = _kernels.implementation(volume_ft, images_ft)
+        power, by_volume, by_rotation, by_shift, by_ctf = kernels.misfit_gradients(*arguments)
+        if by_ctf is not None:
+            by_ctf = by_ctf.reshape(images_ft.shape)
+        return power.reshape(rotations.shape[:-2]), _shaped(
+            by_volume, by_rotation, by_shift, by_ctf, volume_ft, rotations, shifts
+        )
 
     def gram_diagonal(self, rotations: Array, ctf: CTF | Array | None = None) -> Array:
         """Return the diagonal of ``backproject_ft(project_ft(.))``, summed over the images.
@@ -426,6 +450,35 @@ class Projector:
         weights = xp.ones((1,), rotations.dtype) if values is None else values**2
         weights = xp.broadcast_to(weights, self._slice_shape(rotations))
         return lattice, weights.reshape((-1, *lattice.slice_shape))
+
+    def _misfit_arguments(
+        self,
+        volume_ft: Array,
+        images_ft: Array,
+        rotations: Array,
+        shifts: Array | None,
+        ctf: CTF | Array | None,
+        precision: Array | float,
+    ) -> tuple[Any, ...]:
+        """Check what is compared and return it as the kernels take it."""
+        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
+        check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
+        check_complex("images_ft", images_ft)
+        check_same_precision(volume_ft=volume_ft, images_ft=images_ft)
+        check_shape("images_ft", images_ft, self._slice_shape(rotations))
+        xp = array_namespace(volume_ft, images_ft, rotations, shifts)
+        if not isinstance(precision, numbers.Real):
+            check_real("precision", precision)
+            check_shape("precision", precision, images_ft.shape[rotations.ndim - 2 :])
+        values = self._ctf_values(ctf, rotations)
+        if values is not None:
+            values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))
+        weight = xp.broadcast_to(xp.asarray(precision, dtype=rotations.dtype), lattice.slice_shape)
+        return (
+            volume_ft.reshape(lattice.volume_shape),
+            images_ft.reshape((-1, *lattice.slice_shape)),
+            *flat_poses(rotations, shifts), values, weight, self._amplitude(rotations), lattice,
+        )  # fmt: skip
 
     def _lattice(self, dimension: int) -> _kernels.Lattice:
         return make_lattice(dimension, self.box, self.size, self.interpolation, self.max_radius)
@@ -498,6 +551,19 @@ class Projector:
 
     def _deconvolved(self, volume: Array) -> Array:
         return self._convolved(volume, -1)
+
+
+def _shaped(by_volume, by_rotation, by_shift, by_ctf, volume_ft, rotations, shifts) -> Gradients:
+    """Return what kernels give in the shapes and the precision of the inputs."""
+    dimension = rotations.shape[-1]
+    entries = by_rotation[:, :dimension, :dimension].reshape(rotations.shape)
+    moved = by_shift[:, : dimension - 1].reshape((*rotations.shape[:-2], dimension - 1))
+    return Gradients(
+        by_volume.reshape(volume_ft.shape),
+        entries.astype(rotations.dtype),
+        None if shifts is None else moved.astype(rotations.dtype),
+        by_ctf,
+    )
 
 
 def _dimension(rotations: Array) -> int:

@@ -68,7 +68,19 @@ NUMPY = (
         "* (pairs / 2))\n    return losses",
         "* pairs)\n    return losses",
     ),
-    Mutant("precision forgotten", "with_numpy", "* precision[inside]", ""),
+    Mutant(
+        "precision forgotten",
+        "with_numpy",
+        "_pair_weights(lattice) * precision[inside]\n    for",
+        "_pair_weights(lattice)\n    for",
+    ),
+    Mutant(
+        "precision forgotten in the gradient of the misfit",
+        "with_numpy",
+        "cotangent = residual * precision",
+        "cotangent = residual",
+        "gradient",
+    ),
     Mutant(
         "slope of a mate not turned",
         "with_numpy",
@@ -177,7 +189,12 @@ NUMBA = (
         "int64(size // 2)\n    table",
     ),
     Mutant("cell off by one", "walk", "offset[0, i] = k + first", "offset[0, i] = k"),
-    Mutant("outside the grid not zero", "cells", "voxel = flat[0] * 0", "voxel = flat[0]"),
+    Mutant(
+        "outside the grid not zero",
+        "cells",
+        "edge[i] = 0\n                elif",
+        "edge[i] = flat[0]\n                elif",
+    ),
     Mutant("planes swapped", "rows", "part(self._z, c)", "part(self._z, self.taps - 1 - c)"),
     Mutant("wrong slope", "rows", "weighted_sum(r, along)", "weighted_sum(w, along)", "gradient"),
     Mutant(
@@ -203,14 +220,14 @@ NUMBA = (
     Mutant(
         "ghost plane not conjugated when read",
         "cells",
-        "voxel = flat[_mate_offset(p, y[b], z[c], lattice)].conjugate()",
-        "voxel = flat[_mate_offset(p, y[b], z[c], lattice)]",
+        "= flat[_mate_offset(p, along, above, lattice)].conjugate()",
+        "= flat[_mate_offset(p, along, above, lattice)]",
     ),
     Mutant(
         "ghost plane not conjugated when added",
         "cells",
-        "+= voxel.conjugate()",
-        "+= voxel",
+        "+= edge[i].conjugate()",
+        "+= edge[i]",
         "dot",
     ),
     Mutant(
@@ -238,6 +255,20 @@ NUMBA = (
         "with_numba",
         "residual * factor.conjugate()",
         "residual * factor",
+    ),
+    Mutant(
+        "CTF forgotten in the gradient of the misfit",
+        "with_numba",
+        "factor = _scaled(ctf[n, j, i], phase)",
+        "phase = factor = _scaled(ctf[n, j, i], phase)",
+        "gradient",
+    ),
+    Mutant(
+        "pairs counted once in the pose's gradient of the misfit",
+        "with_numba",
+        "_pose_sums(sums, 1.0, i, g, local)",
+        "_pose_sums(sums, 0.5, i, g, local)",
+        "gradient",
     ),
     Mutant(
         "ky forgotten in the gradient",

@@ -263,6 +263,30 @@ def test_misfit_is_the_weighted_residual_and_its_gradient(backend, case, weighte
         assert abs(power[index] - wanted) <= tolerance * max(1, wanted)
 
 
+@given(case=projector_cases(), weighted=st.booleans())
+def test_misfit_gradients_are_those_of_projecting_and_comparing(backend, case, weighted):
+    case = case.on(backend)
+    projector = case.projector
+    shape = case.images_ft.shape[case.rotations.ndim - 2 :]
+    precision = 1.75
+    if weighted:
+        precision = abs(noise(np.random.default_rng(case.images.size), shape, case.volume.dtype))
+    rotations, shifts, ctf = case.pose
+    arguments = case.volume_ft, case.images_ft, rotations, shifts, ctf, precision
+    power, found = projector.misfit_gradients(*arguments)
+    residual = projector.project_ft(case.volume_ft, *case.pose) - case.images_ft
+    residual *= band(projector, case.volume.ndim - 1) * precision
+    composed = projector.project_ft_vjp(case.volume_ft, rotations, residual, shifts, ctf)
+    tolerance = 1000 * np.finfo(case.volume.dtype).eps
+    for name, value in composed._asdict().items():
+        own = getattr(found, name)
+        assert (own is None) == (value is None), name
+        if value is not None:
+            assert (own.shape, own.dtype) == (value.shape, value.dtype), name
+            assert abs(own - value).max() <= tolerance * max(1, abs(value).max()), name
+    assert np.allclose(power, projector.misfit(*arguments)[0], rtol=tolerance, atol=tolerance)
+
+
 @given(seed=seeds, projector=projectors(), dimension=st.sampled_from([2, 3]), one=st.booleans())
 def test_gram_diagonal_is_that_of_backproject_after_project(seed, projector, dimension, one):
     """Per frequency the mean over the cosine and the sine wave, each of norm 1."""

@@ -42,6 +42,7 @@ CALLS = {
     "backproject_ft": lambda p, v, y, *pose: p.backproject_ft(rfft2(y), *pose),
     "project_ft_vjp": lambda p, v, y, r, *rest: p.project_ft_vjp(rfft3(v), r, rfft2(y), *rest),
     "misfit": lambda p, v, y, *pose: p.misfit(rfft3(v), rfft2(y), *pose),
+    "misfit_gradients": lambda p, v, y, *pose: p.misfit_gradients(rfft3(v), rfft2(y), *pose),
 }
 POSES = {
     "rotations that are a list": (

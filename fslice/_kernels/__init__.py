@@ -13,6 +13,8 @@ Every implementation offers the same functions, over images ``n`` and a `Lattice
 ``misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice)``
     Per image ``sum(m * precision * |ctf * slice - image|**2)``, and the gradient of half their
     sum in the volume, without storing a projection.
+``misfit_gradients(volume, images, rotations, shifts, ctf, precision, amplitude, lattice)``
+    The same, followed by the gradients in rotations, shifts and the CTF, in the same walk.
 
 `gram_implementation` gives the module with the Gram matrix of linear slices:
 
@@ -21,6 +23,11 @@ Every implementation offers the same functions, over images ``n`` and a `Lattice
     The stencil of ``scatter(weights * gather(.))``, summed in place over batches of images.
 ``apply_stencil(stencil, volume) -> volume``
     That operator, without the images.
+
+`pose_implementation` gives that with their derivatives in the pose:
+
+``pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, lattice)``
+    Per image the 6 x 6 products of the residual and its five derivatives.
 
 NumPy is the definition; Numba computes where it is installed.
 """
@@ -35,7 +42,15 @@ from types import ModuleType
 from fslice._arrays import Array, array_namespace
 from fslice._kernels.lattice import CUBIC, LINEAR, Lattice, band
 
-__all__ = ["CUBIC", "LINEAR", "Lattice", "band", "gram_implementation", "implementation"]
+__all__ = [
+    "CUBIC",
+    "LINEAR",
+    "Lattice",
+    "band",
+    "gram_implementation",
+    "implementation",
+    "pose_implementation",
+]
 
 
 def implementation(*arrays: Array | None) -> ModuleType:
@@ -59,5 +74,14 @@ def _for_numpy() -> ModuleType:
 
 def gram_implementation(*arrays: Array | None) -> ModuleType:
     """Return the module whose kernels accumulate and apply stencils of these arrays."""
-    compiled = implementation(*arrays).__name__.endswith("with_numba")
-    return importlib.import_module(f"fslice._kernels.{'gram_numba' if compiled else 'gram_numpy'}")
+    return _beside("gram", *arrays)
+
+
+def pose_implementation(*arrays: Array | None) -> ModuleType:
+    """Return the module whose kernel multiplies derivatives in the pose of these arrays."""
+    return _beside("pose", *arrays)
+
+
+def _beside(kind: str, *arrays: Array | None) -> ModuleType:
+    name = implementation(*arrays).__name__.rpartition("with_")[2]
+    return importlib.import_module(f"fslice._kernels.{kind}_{name}")

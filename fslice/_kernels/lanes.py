@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils
 
 _BYTES = {"float": 4, "double": 8}
 _FLAGS = ("contract", "nsz", "arcp", "reassoc")
@@ -96,6 +97,16 @@ def load(data: Vector, start: Any, real: Any, lanes: int) -> Vector:
     builder = data.builder
     pointer = _pointer(data, start, real, lanes)
     return Vector(builder, builder.load(pointer, align=_BYTES[str(real)]))
+
+
+def prefetch(data: Vector, start: Any) -> None:
+    """Ask for the cache line of the array's item `start`, which need not exist."""
+    builder = data.builder
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    takes = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, takes, "llvm.prefetch.p0i8")
+    item = builder.bitcast(builder.gep(data.value, [start]), byte)
+    builder.call(function, [item, _number(0), _number(3), _number(1)])  # to read, and to keep
 
 
 def store(row: Vector, data: Vector, start: Any) -> None:

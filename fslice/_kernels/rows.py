@@ -7,13 +7,22 @@ be in the volume: `cells` sees to that.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from numba import types
 
 from fslice._kernels import splines
-from fslice._kernels.lanes import Vector, load, pack, polynomials, store, weighted_sum
+from fslice._kernels.lanes import (
+    Vector,
+    load,
+    pack,
+    polynomials,
+    prefetch,
+    store,
+    weighted_sum,
+)
 from fslice._kernels.walk import intrinsic
 
 
@@ -40,6 +49,11 @@ class Cell:
         """Read the rows, plane by plane."""
         for c in range(self.taps):
             yield [self._row(b, c) for b in range(self.taps)]
+
+    def expect(self) -> None:
+        """Ask for the rows' cache lines, so that they are near when they are needed."""
+        for b, c in itertools.product(range(self.taps), repeat=2):
+            prefetch(self._data, self._start(b, c))
 
     def add(self, b: int, c: int, row: Vector) -> None:
         """Add a row to that at tap `b` along y and tap `c` along z."""
@@ -69,6 +83,17 @@ class Cell:
     def _start(self, b: int, c: int) -> Any:
         part, add = self._builder.extract_value, self._builder.add
         return add(add(part(self._z, c), self._x), part(self._y, b))
+
+
+@intrinsic
+def expect(typing_context, flat, x, y, z, fractions):
+    """Ask for a cell that will be read or added to soon; it may lie outside the array."""
+
+    def generate(*arguments):
+        Cell(*arguments).expect()
+        return arguments[0].get_dummy_value()
+
+    return types.none(flat, x, y, z, fractions), generate
 
 
 @intrinsic

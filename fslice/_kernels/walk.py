@@ -33,8 +33,11 @@ kernel = numba.njit(**OPTIONS, cache=True)
 inlined = numba.njit(**OPTIONS)
 
 
+AHEAD = 8  # samples before one is needed, its memory is asked for
+
+
 class Row(NamedTuple):
-    """Scratch tables of one row, one entry per sample.
+    """Scratch tables of one row, one entry per sample, and `AHEAD` more to look at.
 
     Kernels unpack them once: reading an array from a tuple inside the loop counts references.
     """
@@ -50,11 +53,12 @@ class Row(NamedTuple):
 def scratch(lattice: Lattice, dtype: Any) -> Row:
     """Allocate the tables of one thread, for volumes of that type."""
     columns = lattice.slice_shape[1]
+    samples = columns + AHEAD
     phases = np.result_type(dtype, np.complex64)
     return Row(
-        np.zeros((1 + 2 * len(lattice.taps), columns), np.int64),
-        np.zeros((4, columns), real_dtype(dtype)),
-        np.zeros(columns, np.bool_),
+        np.zeros((1 + 2 * len(lattice.taps), samples), np.int64),
+        np.zeros((4, samples), real_dtype(dtype)),
+        np.zeros(samples, np.bool_),
         np.zeros(len(lattice.taps) ** 3, dtype),
         np.zeros(columns, phases),
         np.zeros(lattice.rows, phases),

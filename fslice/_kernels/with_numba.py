@@ -88,6 +88,23 @@ def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
 
 def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
     """Return each image's weighted squared residual and the gradient of half their sum."""
+    arguments = volume, images, rotations, shifts, ctf, precision, amplitude, lattice
+    return _misfit_and(None, None, None, *arguments)
+
+
+def misfit_gradients(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
+    """Return `misfit` with the gradients in rotations, shifts and, unless it is None, the CTF."""
+    by_rotation, by_shift = np.zeros((len(rotations), 3, 3)), np.zeros((len(rotations), 2))
+    by_ctf = None if ctf is None else np.empty(images.shape, ctf.dtype)
+    arguments = volume, images, rotations, shifts, ctf, precision, amplitude, lattice
+    losses, by_volume = _misfit_and(by_rotation, by_shift, by_ctf, *arguments)
+    return losses, by_volume, by_rotation, by_shift, by_ctf
+
+
+def _misfit_and(
+    by_rotation, by_shift, by_ctf,
+    volume, images, rotations, shifts, ctf, precision, amplitude, lattice,
+):  # fmt: skip
     volume, images = np.ascontiguousarray(volume), np.ascontiguousarray(images)
     losses = np.zeros(len(rotations))
 
@@ -95,7 +112,7 @@ def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice
         row = scratch(lattice, volume.dtype)
         _misfit(
             volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
-            by_volume, losses, start, stop,
+            by_volume, by_rotation, by_shift, by_ctf, losses, start, stop,
         )  # fmt: skip
 
     return losses, _accumulated(run, len(rotations), lattice, volume.dtype)
@@ -199,8 +216,9 @@ def _gather_vjp(
 @kernel
 def _misfit(
     volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
-    by_volume, losses, start, stop,
+    by_volume, by_rotation, by_shift, by_ctf, losses, start, stop,
 ):  # fmt: skip
+    # what is None is known when this is compiled, and leaves nothing behind
     offset, fraction, whole, edge, phase_x, phase_y = row
     flat, by_flat, edge, taps = data(volume), data(by_volume), data(edge), lattice.taps
     for n in range(start, stop):
@@ -209,16 +227,30 @@ def _misfit(
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
             locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
             for i in range(count):
-                factor = phase_x[i] * phase_y[j]
+                factor = phase = phase_x[i] * phase_y[j]
                 if ctf is not None:
-                    factor = _scaled(ctf[n, j, i], factor)
-                value = read(taps, flat, i, offset, fraction, whole, edge, lattice)
+                    factor = _scaled(ctf[n, j, i], phase)
+                if by_rotation is None:
+                    value = read(taps, flat, i, offset, fraction, whole, edge, lattice)
+                else:
+                    local = read_slopes(taps, flat, i, offset, fraction, whole, edge, lattice)
+                    value = local[0]
                 residual = value * factor - images[n, j, i]
                 w = precision[j, i] * (1.0 if i == 0 else 2.0)
                 loss += w * (residual.real**2 + residual.imag**2)
-                share = _scaled(0.5 * w, residual * factor.conjugate())
+                g = _scaled(w, residual * factor.conjugate())
+                share = _scaled(0.5, g)
                 add(taps, by_flat, i, offset, fraction, whole, edge, lattice, share)
+                if by_rotation is not None:
+                    sums = _pose_sums(sums, 1.0, i, g, local)
+                if by_ctf is not None:
+                    by_ctf[n, j, i] = precision[j, i] * _dot(residual, value * phase)
+            if by_rotation is not None:
+                _add_pose_sums(sums, ky, lattice, by_rotation[n], by_shift[n])
+            if by_ctf is not None:
+                by_ctf[n, j, count:] = 0
         losses[n] = loss
 
 
@@ -228,12 +260,15 @@ def _scaled(s, z):
 
 
 @inlined
+def _dot(a, b):
+    return a.real * b.real + a.imag * b.imag
+
+
+@inlined
 def _pose_sums(sums, pair, kx, g, local):
     """Add one sample to the sums over a row: slopes, slopes times kx, and phase rates."""
     value, dx, dy, dz = local
-    x = pair * (g.real * dx.real + g.imag * dx.imag)
-    y = pair * (g.real * dy.real + g.imag * dy.imag)
-    z = pair * (g.real * dz.real + g.imag * dz.imag)
+    x, y, z = pair * _dot(g, dx), pair * _dot(g, dy), pair * _dot(g, dz)
     turn = pair * (g.real * value.imag - g.imag * value.real)
     return (
         sums[0] + x, sums[1] + y, sums[2] + z, sums[3] + turn,

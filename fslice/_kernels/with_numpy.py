@@ -92,6 +92,19 @@ def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice
     return losses, add_friedel_mates(by_volume)
 
 
+def misfit_gradients(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
+    """Return `misfit` with the gradients in rotations, shifts and, unless it is None, the CTF."""
+    poses, inside = (rotations, shifts, amplitude, lattice), band(lattice)
+    slices = gather(volume, *poses)
+    residual = np.where(inside, (slices if ctf is None else slices * ctf) - images, 0)
+    pairs = _pair_weights(lattice) * precision[inside]
+    losses = (pairs * abs(residual[:, inside]) ** 2).sum(1, dtype=np.float64)
+    cotangent = residual * precision
+    by_ctf = None if ctf is None else (cotangent.conj() * slices).real
+    by_poses = gather_vjp(volume, cotangent if ctf is None else cotangent * ctf, *poses)
+    return losses, *by_poses, by_ctf
+
+
 def _slices(n_images: int, lattice: Lattice, dtype: np.dtype) -> np.ndarray:
     return np.zeros((n_images, *lattice.slice_shape), dtype)
 

@@ -106,6 +106,22 @@ def _misfit(case: Case, setting: Setting) -> float:
     )
 
 
+def _misfit_gradients(case: Case, setting: Setting) -> float:
+    """Return the largest difference from `misfit` and from projecting, comparing, and `vjp`."""
+    images, volume_ft, pose = case.images_ft, case.volume_ft, case.pose
+    precision = abs(case.ctf[0]) + 1
+    power, found = case.projector.misfit_gradients(volume_ft, images, *pose, precision=precision)
+    difference = (case.projector.project_ft(volume_ft, *pose) - images) * precision
+    expected = case.projector.project_ft_vjp(
+        volume_ft, case.rotations, difference, case.shifts, case.ctf
+    )
+    alone, _ = case.projector.misfit(volume_ft, images, *pose, precision=precision)
+    return max(
+        relative(to_numpy(a), to_numpy(b))
+        for a, b in zip((power, *found), (alone, *expected), strict=True)
+    )
+
+
 def _gradient_in_volume(case: Case, setting: Setting) -> float:
     """Return how far the gradient in the volume is from the adjoint."""
     found = case.projector.project_ft_vjp(
@@ -167,6 +183,7 @@ def _normal(case: Case, setting: Setting) -> float:
 _PROJECTIONS: dict[str, Callable[[Case, Setting], float]] = {
     "project_ft": _project_ft,
     "misfit": _misfit,
+    "misfit_gradients": _misfit_gradients,
     "project_ft_vjp": _gradient_in_volume,
     "gram_diagonal": _gram_diagonal,
     "sampling_density": _sampling_density,

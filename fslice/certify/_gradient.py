@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import ModuleType
 from typing import Any
 
-from fslice._arrays import Array
+from fslice._arrays import Array, array_namespace
 from fslice.certify._cases import Case, draw_case, half_inner
 from fslice.certify._checks import (
     GRADIENT_BOUND,
@@ -20,10 +20,9 @@ from fslice.certify._checks import (
 )
 from fslice.certify._differences import STEP, Problem, gradient_check
 from fslice.fourier import multiplicity
-from fslice.geometry import (
-    rotvec_to_matrix,
-)
+from fslice.geometry import rotvec_to_matrix
 from fslice.pose_curvature import PoseCurvature, pose_curvature
+from fslice.projector import Gradients
 from fslice.slices import extract_slices, extract_slices_vjp
 
 
@@ -43,6 +42,12 @@ def gradient_checks(backend: str, xp: ModuleType) -> Iterator[Check]:
                 setting,
                 partial(_misfit, setting, dimension, xp),
             )
+            for name in ("rotations", "shifts", "ctf"):
+                yield gradient_check(
+                    f"Projector.misfit_gradients{objects}: {name}",
+                    setting,
+                    partial(_misfit_gradients, setting, dimension, xp, name),
+                )
         yield gradient_check("pose_curvature: pose", setting, partial(_pose, setting, xp))
         yield Check(
             "gradient",
@@ -78,11 +83,9 @@ def _project_ft(setting: Setting, dimension: int, xp: ModuleType, name: str) -> 
         return product(own.projector.project_ft(own.volume_ft, *own.pose), case.images_ft)
 
     gradient = found.volume if name == "volume_ft" else getattr(found, name)
-    inner = {
-        "volume_ft": half_inner(case.projector.box),
-        "ctf": lambda a, b: float((a * b * multiplicity(setting.size, xp)).sum()),
-    }.get(name)
-    return Problem(function, gradient, getattr(case, name), case.direction[name], inner)
+    return Problem(
+        function, gradient, getattr(case, name), case.direction[name], _inner(case, name)
+    )
 
 
 def _misfit(setting: Setting, dimension: int, xp: ModuleType) -> Problem:
@@ -99,6 +102,36 @@ def _misfit(setting: Setting, dimension: int, xp: ModuleType) -> Problem:
         case.direction["volume_ft"],
         half_inner(case.projector.box),
     )
+
+
+def _misfit_gradients(setting: Setting, dimension: int, xp: ModuleType, name: str) -> Problem:
+    case = draw_case(setting, dimension, xp, smooth=True)
+    precision = abs(case.ctf[0]) + 1
+
+    def misfit(value: Array) -> tuple[Array, Gradients]:
+        own: Case = case._replace(**{name: value})
+        return own.projector.misfit_gradients(
+            own.volume_ft, own.images_ft, *own.pose, precision=precision
+        )
+
+    value = getattr(case, name)
+    return Problem(
+        lambda value: float(misfit(value)[0].sum()) / 2,
+        getattr(misfit(value)[1], name),
+        value,
+        case.direction[name],
+        _inner(case, name),
+    )
+
+
+def _inner(case: Case, name: str) -> Callable[[Array, Array], float] | None:
+    """Return the product of gradients and directions in that input, unless it is the plain one."""
+    if name == "volume_ft":
+        return half_inner(case.projector.box)
+    if name == "ctf":
+        weights = multiplicity(case.projector.size, array_namespace(case.ctf))
+        return lambda a, b: float((a * b * weights).sum())
+    return None
 
 
 def _moved(case: Case, pose: Array) -> Case:
