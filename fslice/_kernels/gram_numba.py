@@ -2,9 +2,10 @@
 
 The 36 products of a sample's weights are linear in 27 moments: along each axis only lower times
 lower, lower times upper and upper times upper occur. `add_gram` adds the 27 side by side, one
-record per cell, and `stencil_of` converts them once. Memory is what limits it: images in the order
-of their viewing directions meet cells that are still in the cache, which measured 2.5 times
-faster for 40,000 of them than images in random order.
+record per cell, and `stencil_of` converts them once. Memory is what limits it. Records are asked
+for before they are needed, which measured 1.4 to 2 times faster; and images in the order of their
+viewing directions meet cells that are still in the cache, which measured 1.7 times faster for
+40,000 of them than images in random order.
 
 Threads share one sum: each owns a slab of planes z and walks the rows that meet it. There is
 no copy per thread, and a result has the same bits whatever the number of threads.
@@ -20,8 +21,9 @@ import numpy as np
 from numba import uintp
 
 from fslice._kernels.lattice import Lattice, add_friedel_mates
+from fslice._kernels.rows import expect_item
 from fslice._kernels.stencil import OFFSETS, corner_pairs
-from fslice._kernels.walk import inlined, kernel, locate, row_extent, scratch
+from fslice._kernels.walk import AHEAD, data, inlined, kernel, locate, row_extent, scratch
 
 _RECORD = 32  # 27 moments and padding, so that records do not share cache lines
 _ALIGNMENT = 128
@@ -54,7 +56,10 @@ def add_gram(moments, weights, rotations, lattice):
     edges = _slabs(rotations, lattice, numba.get_num_threads())
 
     def run(low: int, high: int) -> None:
-        row, cells = scratch(lattice, moments.dtype), np.zeros((2, weights.shape[2]), np.int64)
+        row, cells = (
+            scratch(lattice, moments.dtype),
+            np.zeros((2, weights.shape[2] + AHEAD), np.int64),
+        )
         _add_moments(weights, rotations, lattice, row, cells, moments, low, high)
 
     _in_threads(run, edges)
@@ -109,6 +114,7 @@ def _add_moments(weights, rotations, lattice, row, cells, moments, low, high):
     offset, fraction, whole = row[:3]
     columns = lattice.nx // 2 + 1
     plane = columns * lattice.ny
+    flat = data(moments)
     for n in range(len(rotations)):
         image = n if len(weights) > 1 else 0
         for j in range(lattice.rows):
@@ -118,6 +124,9 @@ def _add_moments(weights, rotations, lattice, row, cells, moments, low, high):
             locate(rotations[n], ky, count, lattice, offset, fraction, whole)
             _find_cells(count, columns, plane, lattice, offset, cells)
             for i in range(count):
+                later = cells[0, i + AHEAD] * _RECORD
+                expect_item(flat, later)
+                expect_item(flat, later + _RECORD // 2)  # two lines in single precision
                 if low * plane <= cells[1, i] and cells[1, i] < high * plane:
                     pair = 0.5 if i == 0 else 1.0
                     ends = _ends(lattice, offset, fraction, whole, i)

@@ -97,6 +97,17 @@ def expect(typing_context, flat, x, y, z, fractions):
 
 
 @intrinsic
+def expect_item(typing_context, flat, item):
+    """Ask for the cache line of an item of an array, which may lie outside."""
+
+    def generate(context, builder, signature, arguments):
+        prefetch(Vector(builder, arguments[0]), arguments[1])
+        return context.get_dummy_value()
+
+    return types.none(flat, item), generate
+
+
+@intrinsic
 def interpolate(typing_context, flat, x, y, z, fractions):
     """Return the interpolated value in a cell."""
 
