@@ -20,6 +20,7 @@ from fslice.geometry import (
     matrix_to_euler,
     random_rotations,
     rotations_in_cone,
+    symmetry_rotations,
 )
 from fslice.inference.reconstruct import Progress, Reconstruction, reconstruct
 from fslice.metrics import (
@@ -39,6 +40,7 @@ from fslice.simulation.models import model_from_atoms, volume_from_map
 from fslice.simulation.phantom import phantom
 from fslice.simulation.simulate import Simulation, simulate
 from fslice.slices import extract_slices, extract_slices_vjp, insert_slices
+from fslice.symmetrize import symmetrize
 
 __all__ = [
     "CTF",
@@ -84,6 +86,8 @@ __all__ = [
     "snr_from_fsc",
     "solve_exact",
     "spectral_snr",
+    "symmetrize",
+    "symmetry_rotations",
     "volume_from_map",
 ]
 

@@ -148,6 +148,24 @@ def inverse_transform(array_ft: Array, ndim: int, size: int) -> Array:
     return xp.fft.fftshift(array, axes=axes)
 
 
+def axis_transform(array: Array, axis: int) -> Array:
+    """Transform a real array along one axis to a half spectrum, not scaled, about index 0.
+
+    Examples
+    --------
+    >>> axis_transform(np.ones((2, 4)), 1)[0].real
+    array([4., 0., 0.])
+    """
+    xp = array_namespace(array)
+    return _fft(xp).rfft(array, axis=axis, **_workers(xp))
+
+
+def inverse_axis_transform(array_ft: Array, axis: int, size: int) -> Array:
+    """Apply the inverse of `axis_transform`; `size` is the length of the axis."""
+    xp = array_namespace(array_ft)
+    return _fft(xp).irfft(array_ft, size, axis=axis, **_workers(xp))
+
+
 def _inverse(array_ft: Array, ndim: int, name: str) -> Array:
     return inverse_transform(array_ft, ndim, _check_half(name, array_ft, ndim))
 
