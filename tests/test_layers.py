@@ -14,7 +14,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 LAYERS = {
     "arrays": "_arrays",
     "primitives": "fourier geometry optim _kernels _fourier_sum spaces linop testing",
-    "operators": "slices shifts ctf realspace _slice_points direct projector pose_curvature _shears symmetrize",
+    "operators": "slices shifts ctf realspace _slice_points direct projector pose_curvature "
+    "_shears symmetrize",
     "objects": "simulation",
     "files": "io",
     "statistics": "metrics noise poisson likelihood posterior exact",

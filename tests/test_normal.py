@@ -175,7 +175,7 @@ def test_saved_normal_equations_load_alike(tmp_path):
 
 def test_another_file_is_no_normal_equations(tmp_path):
     np.savez(tmp_path / "other.npz", a=1)
-    with pytest.raises(ValueError, match=r"other.npz: expected normal equations, format 1"):
+    with pytest.raises(ValueError, match=r"other.npz: expected normal equations, format 2"):
         NormalEquations.load(tmp_path / "other.npz")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fslice.geometry import symmetry_name
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, raised for `fslice.cli.main` to print.
@@ -48,6 +50,21 @@ def command_parser(
 def add_output(parser: argparse.ArgumentParser, **options: Any) -> None:
     """Add ``-o DIR``."""
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, **options)
+
+
+def add_symmetry(parser: argparse.ArgumentParser, **options: Any) -> None:
+    """Add ``--symmetry G``."""
+    groups = "C1, C2, ..., D1, ..., T, O, I1 to I4; axes as in RELION"
+    options["help"] = f"{options['help']}: {groups} (default: C1)"
+    parser.add_argument("--symmetry", type=point_group, metavar="G", default="C1", **options)
+
+
+def point_group(text: str) -> str:
+    """Read the name of a point group."""
+    try:
+        return symmetry_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("symmetry: ")) from error
 
 
 def count(minimum: int) -> Callable[[str], int]:

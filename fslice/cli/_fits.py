@@ -23,7 +23,7 @@ CHECKPOINTS = (*(f"checkpoint_{name}.npz" for name in _FITS), _RECORD)
 
 _SETTINGS = (
     *("particles", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
-    *("oversampling", "pixel_size", "halves", "seed"),
+    *("oversampling", "symmetry", "pixel_size", "halves", "seed"),
 )
 """The arguments on which the course of the fits depends."""
 
@@ -66,6 +66,7 @@ def _fit(arguments: argparse.Namespace, name: str, particles: Particles) -> Reco
             prior_variance=arguments.prior_variance,
             noise_variance=arguments.noise_variance,
             oversampling=arguments.oversampling,
+            symmetry=arguments.symmetry,
             seed=arguments.seed,
             progress=progress,
             checkpoint=arguments.output / f"checkpoint_{name}.npz",

@@ -110,6 +110,7 @@ def _numbers(
         "images": len(inputs.particles),
         "size": inputs.size,
         "pixel_size": inputs.particles.pixel_size,
+        "symmetry": fit.symmetry,
         "elbo": fit.elbo,
         "elbo_prior": fit.elbo_prior,
         "elbo_trace": list(fit.elbo_trace),

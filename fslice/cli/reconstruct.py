@@ -8,6 +8,7 @@ from typing import Any
 
 from fslice.cli._arguments import (
     add_output,
+    add_symmetry,
     at_least_one,
     command_parser,
     count,
@@ -87,6 +88,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="the map is padded to F times its box: more accurate, F^3 times the memory "
         "(default: 1)",
     )
+    add_symmetry(parser, help="point group of the object")
     parser.add_argument(
         "--pixel-size",
         type=positive,

@@ -9,6 +9,7 @@ from typing import Any
 
 from fslice.cli._arguments import (
     add_output,
+    add_symmetry,
     command_parser,
     count,
     given,
@@ -86,6 +87,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help="Angstrom; for a map whose header does not say",
     )
+    add_symmetry(parser, help="average the model over this point group first")
 
 
 def _add_noise(parser: argparse.ArgumentParser) -> None:
@@ -191,6 +193,7 @@ def _simulate(
         cone=arguments.cone,
         shift_std=arguments.shift_std,
         ctf=None if defocus is None else (defocus[0], defocus[1]),
+        symmetry=arguments.symmetry,
         seed=arguments.seed,
         progress=progress,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from fslice._arrays import (
 from fslice.ctf import CTF
 from fslice.exact.normal import NormalEquations, no_images, normal_lattice
 from fslice.fourier import multiplicity, shells, transform
-from fslice.geometry import check_rotations
+from fslice.geometry import check_rotations, symmetry_name, symmetry_rotations
 from fslice.projector import Projector
 from fslice.slices import flat_poses
 
@@ -35,6 +36,7 @@ def accumulate(
     *,
     projector: Projector,
     noise_variance: Array | None = None,
+    symmetry: str = "C1",
     batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> NormalEquations:
@@ -55,6 +57,9 @@ def accumulate(
     noise_variance : real array that broadcasts with (n, D//2 + 1), optional
         Of each image and each shell of its frequencies, up to a factor that the solvers take
         separately. Default 1.
+    symmetry : str, optional
+        Point group of the object, as in `fslice.symmetry_rotations`: every image is summed at each
+        of the poses ``g @ R`` that see the same.
     batch_size : int, optional
         Images in memory at a time. Default: 64 MB of them.
     progress : callable, optional
@@ -79,6 +84,10 @@ def accumulate(
     interpolation weights. Images that are in memory are taken in the order of their viewing
     directions, so that successive slices meet the same memory: that halves the time.
 
+    The copies of an image under a symmetry are summed like images of their own, which is what
+    mean, variances and learned prior of a symmetric volume need; log-likelihood, ELBO and noise
+    count each image once. The mathematics' section on symmetry says why.
+
     Examples
     --------
     >>> import fslice
@@ -90,9 +99,10 @@ def accumulate(
     """
     dimension = _check(images, rotations, shifts, ctf, projector)
     n, dtype = len(images), np.dtype(images.dtype)
-    sums = _Sums(projector, dimension, dtype)
+    group = _group(symmetry, dimension).astype(dtype)
+    sums = _Sums(projector, dimension, dtype, group)
     if n == 0:
-        return no_images(projector, dimension, dtype)
+        return replace(no_images(projector, dimension, dtype), symmetry=symmetry_name(symmetry))
     rotations = rotations.astype(dtype)
     shifts = None if shifts is None else shifts.astype(dtype)
     weights = _noise_weights(noise_variance, n, projector.size)
@@ -117,14 +127,17 @@ def accumulate(
         sums.add_slices(slices, values, chosen)
         if progress is not None:
             progress(start + len(rows))
-    return sums.result()
+    return replace(sums.result(), symmetry=symmetry_name(symmetry))
 
 
 class _Sums:
     """The sums while they grow: the stencil still in the form that the kernel adds to."""
 
-    def __init__(self, projector: Projector, dimension: int, dtype: np.dtype) -> None:
+    def __init__(
+        self, projector: Projector, dimension: int, dtype: np.dtype, group: np.ndarray
+    ) -> None:
         self.projector, self.dimension, self.dtype = projector, dimension, dtype
+        self.group = group
         self.lattice = normal_lattice(projector, dimension)
         self.kernels = _kernels.gram_implementation(np.zeros(0, dtype))
         self.gram = self.kernels.new_gram(self.lattice, dtype)
@@ -148,7 +161,8 @@ class _Sums:
             part = slice(start, start + together)
             images_ft[part] = transform(images[part], self.dimension - 1)
             self._weigh(images_ft[part], weights[part] if len(weights) > 1 else weights)
-        self.b = self.b + self.projector.backproject_ft(images_ft, rotations, shifts, ctf)
+        for g in self.group:
+            self.b = self.b + self.projector.backproject_ft(images_ft, g @ rotations, shifts, ctf)
         share = len(images) / len(weights)
         self.log_weights += share * float((np.log(weights) @ self.per_image).sum())
         self.count += len(images)
@@ -170,15 +184,22 @@ class _Sums:
         factors = (amplitude * weights).astype(self.dtype)[:, self.shells]
         if ctf is not None:
             factors = factors * ctf**2
-        matrices, _ = flat_poses(rotations)
         factors = factors.reshape((-1, *self.lattice.slice_shape))
-        self.kernels.add_gram(self.gram, factors, matrices, self.lattice)
+        for g in self.group:
+            matrices, _ = flat_poses(g @ rotations)
+            self.kernels.add_gram(self.gram, factors, matrices, self.lattice)
 
     def result(self) -> NormalEquations:
         stencil = self.kernels.stencil_of(self.gram, self.lattice)
-        degrees = self.count * self.per_image
+        copies = len(self.group)
         return NormalEquations(
-            self.projector, self.b, stencil, self.power, degrees, self.log_weights, self.count
+            self.projector,
+            self.b,
+            stencil,
+            copies * self.power,
+            copies * self.count * self.per_image,
+            copies * self.log_weights,
+            self.count,
         )
 
 
@@ -214,6 +235,16 @@ def _noise_weights(noise_variance: Array | None, n: int, size: int) -> np.ndarra
     if not (np.isfinite(variance).all() and (variance > 0).all()):
         raise ValueError("noise_variance: expected finite values above 0")
     return np.broadcast_to(1 / variance, (len(variance), columns))
+
+
+def _group(symmetry: str, dimension: int) -> np.ndarray:
+    """Return the rotations of a point group; lines have none but C1."""
+    group = symmetry_rotations(symmetry)
+    if dimension == 3:
+        return group
+    if len(group) > 1:
+        raise ValueError(f"symmetry: expected C1 for images of lines, got {symmetry}")
+    return np.eye(2)[None]
 
 
 def _ctf_values(ctf: CTF | Array | None, rows: np.ndarray, size: int, dtype: Any) -> Array | None:

@@ -26,7 +26,8 @@ def collapsed_elbo(precision: Precision, mean_ft: Array, sigma: Array) -> float:
     Returns
     -------
     float
-        In nats; `expected_log_likelihood` minus the divergence from the prior.
+        In nats; `expected_log_likelihood` minus the divergence from the prior, of one asymmetric
+        unit if the images were summed under a symmetry.
 
     Examples
     --------
@@ -40,7 +41,7 @@ def collapsed_elbo(precision: Precision, mean_ft: Array, sigma: Array) -> float:
     0.0
     """
     posterior = GaussianPosterior(mean_ft, sigma)
-    divergence = posterior.kl(precision.prior_variance)
+    divergence = posterior.kl(precision.prior_variance) / precision.normal.order
     return expected_log_likelihood(precision, mean_ft, sigma**2) - divergence
 
 
@@ -59,7 +60,7 @@ def expected_log_likelihood(
     Returns
     -------
     float
-        Over the band of the images::
+        Over the band of the images, each of which counts once whatever the symmetry::
 
             -1/2 [sum w |y|^2 - 2 <b, mu> + <mu, A mu> + sum m diag(A) s^2] / sigma^2
             - d/2 log(2 pi sigma^2) + 1/2 sum m log w
@@ -72,11 +73,12 @@ def expected_log_likelihood(
     normal = precision.normal
     power = expected_residual(precision, mean_ft, variance)
     degrees = float(normal.degrees.sum())
-    return log_likelihood(power, precision.noise_variance, degrees) + normal.log_weights / 2
+    total = log_likelihood(power, precision.noise_variance, degrees) + normal.log_weights / 2
+    return total / normal.order
 
 
 def expected_residual(precision: Precision, mean_ft: Array, variance: Array | None = None) -> float:
-    """Return the expected ``sum w |y - P v|^2``, not divided by the noise variance."""
+    """Return the expected ``sum w |y - P v|^2`` over all copies of the images."""
     normal = precision.normal
     fitted = inner(mean_ft, normal.apply(mean_ft)) - 2 * inner(normal.b, mean_ft)
     spread = 0.0 if variance is None else weighted_sum(normal.diagonal() * variance)
@@ -90,7 +92,9 @@ def collapsed_elbo_gradient(
 
     Both are zero at the solution of `fslice.exact.solve.solve_exact`.
     """
-    return precision.rhs - precision(mean_ft), 1 - precision.diagonal() * sigma**2
+    share = 1 / precision.normal.order
+    by_mean = share * (precision.rhs - precision(mean_ft))
+    return by_mean, share * (1 - precision.diagonal() * sigma**2)
 
 
 def adam_on_collapsed(

@@ -78,9 +78,18 @@ def log_evidence(
     >>> evidence.value > solution.elbo
     True
     """
+    _check_unsymmetrized(precision.normal)
     known = _known_part(precision, mean_ft, tolerance)
     determinant = log_determinant(precision, probes=probes, seed=seed, tolerance=tolerance)
     return Estimate(known - determinant.value / 2, determinant.error / 2)
+
+
+def _check_unsymmetrized(normal: NormalEquations) -> None:
+    if normal.symmetry != "C1":
+        raise ValueError(
+            f"normal: expected images in their own poses, got the symmetry {normal.symmetry}: "
+            "see fslice.exact.symmetric for its evidence"
+        )
 
 
 def _known_part(precision: Precision, mean_ft: Array | None, tolerance: float) -> float:
@@ -169,6 +178,7 @@ def held_out_log_likelihood(
     >>> held_out_log_likelihood(precision, precision.normal).value
     0.0
     """
+    _check_unsymmetrized(held_out)
     both = replace(training, normal=training.normal + held_out)
     known, forms = 0.0, []
     for precision, sign in ((both, 1), (training, -1)):

@@ -17,15 +17,17 @@ from fslice._arrays import (
     check_complex,
     check_same_precision,
     check_shape,
+    complex_dtype,
     to_numpy,
 )
 from fslice._kernels.lattice import add_friedel_mates
 from fslice._kernels.stencil import OFFSETS
 from fslice.fourier import radii
+from fslice.geometry import symmetry_rotations
 from fslice.projector import Projector
 from fslice.slices import make_lattice
 
-_FORMAT = 1
+_FORMAT = 2
 _SUMS = ("b", "stencil", "power", "degrees", "log_weights", "count")
 
 
@@ -56,6 +58,8 @@ class NormalEquations:
         ``sum m log w`` over the band of all images; the likelihood's normalisation needs it.
     count : int
         Number of images.
+    symmetry : str, optional
+        The point group over whose rotations every image was summed, `order` times.
 
     Notes
     -----
@@ -88,6 +92,7 @@ class NormalEquations:
     degrees: Array
     log_weights: float
     count: int
+    symmetry: str = "C1"
 
     def __post_init__(self) -> None:
         if self.projector.interpolation != "linear":
@@ -104,8 +109,19 @@ class NormalEquations:
             check_shape(name, getattr(self, name), (self.projector.size // 2 + 1,))
 
     @property
+    def order(self) -> int:
+        """Number of copies of each image in the sums: one for each rotation of the group."""
+        return len(symmetry_rotations(self.symmetry))
+
+    @property
     def _lattice(self) -> _kernels.Lattice:
         return normal_lattice(self.projector, self.b.ndim)
+
+    def astype(self, dtype: Any) -> NormalEquations:
+        """Return the normal equations in another precision, float32 or float64."""
+        return replace(
+            self, b=self.b.astype(complex_dtype(dtype)), stencil=self.stencil.astype(dtype)
+        )
 
     def apply(self, volume_ft: Array) -> Array:
         """Return ``A v``: project onto all images, weight, back-project.
@@ -155,6 +171,8 @@ class NormalEquations:
             raise TypeError(f"{name}: expected NormalEquations, got {type(other).__name__}")
         if other.projector != self.projector or other.b.shape != self.b.shape:
             raise ValueError(f"{name}: expected {self.projector}, got {other.projector}")
+        if other.symmetry != self.symmetry:
+            raise ValueError(f"{name}: expected the symmetry {self.symmetry}, got {other.symmetry}")
         check_same_precision(left=self.b, right=other.b)
         if self.count + sign * other.count < 0:
             raise ValueError(f"-: expected at most {self.count} images, got {other.count}")
@@ -176,6 +194,7 @@ class NormalEquations:
         radius = math.nan if projector.max_radius is None else projector.max_radius
         arrays: dict[str, Any] = {
             "format": _FORMAT,
+            "symmetry": self.symmetry,
             "projector": [projector.size, projector.oversampling, radius],
             **{name: getattr(self, name) for name in _SUMS},
         }
@@ -202,11 +221,12 @@ class NormalEquations:
                 raise ValueError(f"{os.fspath(path)}: expected normal equations, format {_FORMAT}")
             size, oversampling, radius = file["projector"].tolist()
             sums = {name: file[name] for name in _SUMS}
+            symmetry = str(file["symmetry"])
         projector = Projector(
             int(size), oversampling, max_radius=None if math.isnan(radius) else radius
         )
         sums |= {"log_weights": float(sums["log_weights"]), "count": int(sums["count"])}
-        return cls(projector, **sums)
+        return cls(projector, **sums, symmetry=symmetry)
 
 
 def normal_lattice(projector: Projector, dimension: int) -> _kernels.Lattice:

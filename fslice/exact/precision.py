@@ -50,6 +50,11 @@ class Precision:
                 f"noise_variance: expected a finite value above 0, got {self.noise_variance}"
             )
 
+    @property
+    def box(self) -> int:
+        """Box M of the unknowns."""
+        return self.normal.projector.box
+
     def __call__(self, volume_ft: Array) -> Array:
         """Apply the precision to the half spectrum of a real volume."""
         product = self.normal.apply(volume_ft)

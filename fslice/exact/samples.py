@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from fslice.fourier import transform
 from fslice.metrics import fsc
 
 
-def whitened(precision: Precision) -> tuple[Array, Callable[[Array], Array]]:
+def whitened(precision: Any) -> tuple[Array, Callable[[Array], Array]]:
     """Return ``s = diag(P)^-1/2`` and the operator ``s P s``, which has a unit diagonal."""
     scale = 1 / array_namespace(precision.normal.b).sqrt(precision.diagonal())
 
@@ -28,11 +28,11 @@ def whitened(precision: Precision) -> tuple[Array, Callable[[Array], Array]]:
     return scale, apply
 
 
-def white_noise(precision: Precision, rng: np.random.Generator) -> Array:
+def white_noise(precision: Any, rng: np.random.Generator) -> Array:
     """Return the half spectrum of a real volume of white noise of variance 1."""
     b = precision.normal.b
     xp, dtype = array_namespace(b), real_dtype(b.dtype)
-    white = rng.standard_normal((precision.normal.projector.box,) * b.ndim, dtype=dtype)
+    white = rng.standard_normal((precision.box,) * b.ndim, dtype=dtype)
     return transform(xp.asarray(white), b.ndim)
 
 

@@ -88,6 +88,11 @@ class SupportedPrecision:
         object.__setattr__(self, "mask", self.mask.astype(dtype))
 
     @property
+    def box(self) -> int:
+        """Box D of the unknowns."""
+        return self.normal.projector.size
+
+    @property
     def _deviation(self) -> Array:
         """``tau`` of each coefficient."""
         size, xp = self.normal.projector.size, array_namespace(self.mask)

@@ -84,8 +84,7 @@ def symmetry_name(symmetry: str) -> str:
     name = "I2" if symmetry.upper() == "I" else symmetry.upper()
     if name not in _GENERATORS and not re.fullmatch(r"[CD][1-9][0-9]?", name):
         raise ValueError(
-            "symmetry: expected C1 to C99, D1 to D99, T, O, I or I1 to I4, "
-            f"got {symmetry!r}"
+            f"symmetry: expected C1 to C99, D1 to D99, T, O, I or I1 to I4, got {symmetry!r}"
         )
     return name
 

@@ -80,6 +80,7 @@ class Checkpoint:
             digest.update(np.ascontiguousarray(array).tobytes())
         settings = (
             len(self.dataset),
+            self.dataset.views,
             self.projector,
             bound.prior_variance,
             bound.gaussian,

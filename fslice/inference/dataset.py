@@ -11,7 +11,7 @@ import numpy as np
 from fslice._arrays import Array, check_finite, check_shape
 from fslice.ctf import CTF
 from fslice.fourier import rfft2
-from fslice.geometry import check_rotations
+from fslice.geometry import check_rotations, symmetry_rotations
 
 CACHE_BYTES = 4 << 30
 """Spectra of a whole data set are kept if they take no more; else they are made anew."""
@@ -30,6 +30,9 @@ class Batch(NamedTuple):
 class Dataset:
     """Images of one box with known poses, in one precision.
 
+    Under a symmetry each image is seen from all equivalent directions: batches and `poses` are of
+    such views, `views` of them.
+
     Parameters
     ----------
     images : (n, D, D) real array, or anything that gives one when sliced
@@ -40,6 +43,8 @@ class Dataset:
         Where the particles sit, (x, y) in pixels.
     ctf : CTF or None
         Of the n images.
+    symmetry : str
+        Point group, as in `fslice.symmetry_rotations`.
 
     Raises
     ------
@@ -51,7 +56,9 @@ class Dataset:
     rotations: Array = field(repr=False)
     shifts: Array | None = field(default=None, repr=False)
     ctf: CTF | None = field(default=None, repr=False)
+    symmetry: str = "C1"
     _kept: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
+    _group: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = tuple(getattr(self.images, "shape", ()))
@@ -68,9 +75,16 @@ class Dataset:
         if self.ctf is not None and len(self.ctf) != shape[0]:
             raise ValueError(f"ctf: expected one per image, {shape[0]}, got {len(self.ctf)}")
 
+        object.__setattr__(self, "_group", symmetry_rotations(self.symmetry).astype(dtype))
+
     def __len__(self) -> int:
         """Return the number of images n."""
         return int(self.images.shape[0])
+
+    @property
+    def views(self) -> int:
+        """Number of images times the order of the symmetry."""
+        return len(self) * len(self._group)
 
     @property
     def size(self) -> int:
@@ -83,13 +97,20 @@ class Dataset:
         return self.rotations.dtype
 
     def batches(self, batch_size: int = 512) -> Iterator[Batch]:
-        """Yield all images in order, with their half spectra."""
+        """Yield all views of all images in order, with their half spectra."""
         for start in range(0, len(self), batch_size):
             index = slice(start, min(start + batch_size, len(self)))
-            yield self.poses(index)._replace(images_ft=self._spectra(index))
+            own, spectra = self._poses(index), self._spectra(index)
+            for g in self._group:
+                yield own._replace(images_ft=spectra, rotations=g @ own.rotations)
 
-    def poses(self, index: Any) -> Batch:
-        """Return what is known of some images, without their spectra."""
+    def poses(self, index: np.ndarray) -> Batch:
+        """Return what is known of some views, of indices below `views`, without their spectra."""
+        image, g = np.divmod(index, len(self._group))
+        own = self._poses(image)
+        return own._replace(rotations=self._group[g] @ own.rotations)
+
+    def _poses(self, index: Any) -> Batch:
         return Batch(
             None,
             self.rotations[index],

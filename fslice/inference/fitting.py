@@ -170,10 +170,10 @@ def _search(
     # proportion to their gradients, and none ever moves further than that allows.
     unit = float(abs(slope).max()) or 1.0
     displacement, adam = np.zeros_like(slope), adam_init(slope)
-    for index in _minibatches(len(dataset), batch_size, rng):
+    for index in _minibatches(dataset.views, batch_size, rng):
         delta = sigma * displacement
         gradient = _curvature(dataset, projector, delta, index)
-        gradient *= real(len(dataset) / len(index) / anchor.noise_variance)
+        gradient *= real(dataset.views / len(index) / anchor.noise_variance)
         gradient += delta * prior
         gradient *= sigma
         gradient += slope

@@ -13,12 +13,14 @@ import numpy as np
 from fslice._arrays import Array, check_choice, check_size
 from fslice.ctf import CTF
 from fslice.exact.accumulate import accumulate
+from fslice.geometry import symmetry_name
 from fslice.inference.checkpoint import Checkpoint
 from fslice.inference.closed_form import solve, statistics_of
 from fslice.inference.dataset import Dataset
 from fslice.inference.fitting import RATE, Anchor, FitState, fit
 from fslice.inference.variational import Bound, Statistics, collect, signal_variance
 from fslice.projector import Projector
+from fslice.symmetrize import symmetrize
 
 TOLERANCE = 1e-4
 """A fit has converged when the rest is at most this share of the gain over the prior."""
@@ -44,7 +46,7 @@ class Reconstruction:
     """A map, how sure it is, and how it was found; made by `reconstruct`."""
 
     mean: np.ndarray = field(repr=False)
-    """(D, D, D) real: the posterior mean, in the order [z, y, x]."""
+    """(D, D, D) real: the posterior mean, in the order [z, y, x]; averaged over the symmetry."""
     mean_ft: np.ndarray = field(repr=False)
     """(M, M, M//2 + 1) complex: the mean as it was fitted, on the oversampled spectrum."""
     sigma: np.ndarray | None = field(repr=False)
@@ -65,6 +67,8 @@ class Reconstruction:
     """Whether the estimated rest of the bound fell below the tolerance."""
     seconds: dict[str, float]
     """Wall time of the stages ``"reading"`` and ``"fitting"``."""
+    symmetry: str = "C1"
+    """Point group that was imposed."""
 
     def sigma_grid(self) -> np.ndarray:
         """Return s on the full centred Fourier grid, (M, M, M), zero frequency at M//2.
@@ -92,6 +96,7 @@ def reconstruct(
     noise_variance: float | None = None,
     oversampling: float = 1,
     interpolation: str = "linear",
+    symmetry: str = "C1",
     seed: int = 0,
     progress: Callable[[Progress], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -130,6 +135,9 @@ def reconstruct(
         See `Projector`.
     interpolation : {"linear", "cubic"}
         See `Projector`.
+    symmetry : str
+        Point group of the object, as in `fslice.symmetry_rotations`, in RELION's orientation. Each
+        image counts from all equivalent directions, which costs the order of the group in time.
     seed : int
         Of the minibatches. The same inputs and number of threads repeat bit for bit.
     progress : callable, optional
@@ -171,9 +179,9 @@ def reconstruct(
     for name, value in (("prior_variance", prior_variance), ("noise_variance", noise_variance)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: expected a number above 0, got {value}")
-    dataset = Dataset(images, rotations, shifts, ctf)
+    dataset = Dataset(images, rotations, shifts, ctf, symmetry_name(symmetry))
     projector = Projector(dataset.size, oversampling, interpolation)
-    report = _Reporter(progress, len(dataset), check_size("epochs", epochs))
+    report = _Reporter(progress, dataset, check_size("epochs", epochs))
     settings = _Settings(prior_variance, noise_variance, posterior == "gaussian")
     if solver == "adam":
         return _stochastic(
@@ -216,7 +224,8 @@ def _stochastic(
         on_epoch=store.save,
     )
     clock.append(time.perf_counter())
-    return _result(projector, bound, anchor, list(state.trace), state.epoch, converged, clock)
+    fitted = anchor, list(state.trace), state.epoch, converged
+    return _result(dataset, projector, bound, *fitted, clock)
 
 
 def _closed_form(
@@ -229,13 +238,15 @@ def _closed_form(
         dataset.shifts,
         dataset.ctf,
         projector=projector,
+        symmetry=dataset.symmetry,
         progress=report.read,
     )
     bound = settings.bound(statistics_of(normal))
     clock.append(time.perf_counter())
     anchor, trace, converged = solve(normal, bound, solver)
     clock.append(time.perf_counter())
-    return _result(projector, bound, anchor, trace, len(trace) - 1, converged, clock)
+    fitted = anchor, trace, len(trace) - 1, converged
+    return _result(dataset, projector, bound, *fitted, clock)
 
 
 def full_grid(half: np.ndarray) -> np.ndarray:
@@ -271,24 +282,28 @@ class _Settings(NamedTuple):
 class _Reporter:
     """Turns the callbacks of the stages into one."""
 
-    def __init__(self, progress: Callable[[Progress], object] | None, total: int, epochs: int):
-        self.progress, self.total, self.epochs = progress, total, epochs
-        self.done = 0
+    def __init__(
+        self, progress: Callable[[Progress], object] | None, dataset: Dataset, epochs: int
+    ):
+        self.progress, self.total, self.epochs = progress, len(dataset), epochs
+        self.copies = dataset.views // len(dataset)
+        self.views = 0
 
-    def reading(self, images: int) -> None:
-        self._advance("reading", images, 0, None)
+    def reading(self, views: int) -> None:
+        self._advance("reading", views, 0, None)
 
     def read(self, images: int) -> None:
-        self.done = 0
-        self._advance("reading", images, 0, None)
+        self.views = 0
+        self._advance("reading", images * self.copies, 0, None)
 
-    def fitting(self, images: int, epoch: int, elbo: float | None) -> None:
-        self._advance("fitting", images, epoch, elbo)
+    def fitting(self, views: int, epoch: int, elbo: float | None) -> None:
+        self._advance("fitting", views, epoch, None if elbo is None else elbo / self.copies)
 
-    def _advance(self, stage: str, images: int, epoch: int, elbo: float | None) -> None:
-        self.done = self.done % self.total + images
+    def _advance(self, stage: str, views: int, epoch: int, elbo: float | None) -> None:
+        self.views = self.views % (self.total * self.copies) + views
         if self.progress is not None:
-            self.progress(Progress(stage, self.done, self.total, epoch, self.epochs, elbo))
+            done = self.views // self.copies
+            self.progress(Progress(stage, done, self.total, epoch, self.epochs, elbo))
 
 
 def _batch_size(given: int | None, projector: Projector) -> int:
@@ -299,6 +314,7 @@ def _batch_size(given: int | None, projector: Projector) -> int:
 
 
 def _result(
+    dataset: Dataset,
     projector: Projector,
     bound: Bound,
     anchor: Anchor,
@@ -307,16 +323,19 @@ def _result(
     converged: bool,
     clock: list[float],
 ) -> Reconstruction:
+    mean, copies = projector.to_volume(anchor.mean), dataset.views // len(dataset)
+    # the fit counted every view as an image, and every orbit of coefficients as often
     return Reconstruction(
-        mean=projector.to_volume(anchor.mean),
+        mean=mean if copies == 1 else symmetrize(mean, dataset.symmetry),
         mean_ft=anchor.mean,
         sigma=bound.sigma(anchor.noise_variance) if bound.gaussian else None,
-        elbo=anchor.bound,
-        elbo_prior=anchor.bound_of_prior,
-        elbo_trace=trace,
+        elbo=anchor.bound / copies,
+        elbo_prior=anchor.bound_of_prior / copies,
+        elbo_trace=[value / copies for value in trace],
         noise_variance=anchor.noise_variance,
         prior_variance=bound.prior_variance,
         epochs=epochs,
         converged=converged,
         seconds={"reading": clock[1] - clock[0], "fitting": clock[2] - clock[1]},
+        symmetry=dataset.symmetry,
     )

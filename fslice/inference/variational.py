@@ -76,7 +76,7 @@ def collect(
         if progress is not None:
             progress(len(rotations))
     backprojection, density, diagonal = sums
-    degrees = float(band.sum()) * len(dataset)
+    degrees = float(band.sum()) * dataset.views
     return Statistics(backprojection, density, diagonal, power, degrees)
 
 

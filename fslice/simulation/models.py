@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from fslice._arrays import Array, check_finite, check_real, check_shape
+from fslice.geometry import symmetry_rotations
 from fslice.simulation.gaussians import GaussianModel, check_box
 
 _SHARE = 0.99
@@ -71,6 +72,33 @@ def model_from_atoms(atoms: Atoms, *, extra_variance: float = 0.0) -> GaussianMo
         raise ValueError(f"extra_variance: expected at least 0, got {extra_variance:g}")
     variances = b_factors / (8 * np.pi**2) + extra_variance
     return GaussianModel(positions - positions.mean(0), atoms.atomic_numbers, variances)
+
+
+def symmetrized_model(model: GaussianModel, symmetry: str) -> GaussianModel:
+    """Return the average of a model over the rotations of a point group, exactly.
+
+    Parameters
+    ----------
+    model : GaussianModel
+    symmetry : str
+        As in `fslice.symmetry_rotations`.
+
+    Returns
+    -------
+    GaussianModel
+        Each Gaussian becomes as many as the group has rotations, and shares its weight among them.
+
+    Examples
+    --------
+    >>> pair = symmetrized_model(GaussianModel([[3.0, 0, 1]], [2.0], [5.0]), "C2")
+    >>> pair.positions.round(9) + 0.0, pair.weights
+    (array([[ 3.,  0.,  1.],
+           [-3.,  0.,  1.]]), array([1., 1.]))
+    """
+    group = symmetry_rotations(symmetry)
+    positions = np.concatenate([model.positions @ g.T for g in group])
+    weights = np.tile(model.weights / len(group), len(group))
+    return GaussianModel(positions, weights, np.tile(model.variances, len(group)))
 
 
 def volume_from_map(

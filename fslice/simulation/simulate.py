@@ -10,9 +10,12 @@ import numpy as np
 from fslice import fourier
 from fslice._arrays import Array, check_size
 from fslice.ctf import CTF
+from fslice.geometry import symmetry_name
 from fslice.simulation._clean_spectra import Spectra, clean_spectra
 from fslice.simulation.draws import add_noise, draw_ctf, draw_rotations, draw_shifts
 from fslice.simulation.gaussians import GaussianModel, check_box
+from fslice.simulation.models import symmetrized_model
+from fslice.symmetrize import symmetrize
 
 _BLOCK = 64
 """Images made together; fixed, so that the batch size changes no bit of them."""
@@ -148,6 +151,7 @@ def simulate(
     cone: float | None = None,
     shift_std: float = 0.0,
     ctf: CTF | tuple[float, float] | None = None,
+    symmetry: str = "C1",
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> Simulation:
@@ -174,6 +178,8 @@ def simulate(
         Standard deviation in pixels of the shifts along x and along y.
     ctf : CTF of n images, or (lowest, highest) underfocus in Angstrom, optional
         For a range see `random_ctf`.
+    symmetry : str, optional
+        Point group over which the model is averaged first, as in `fslice.symmetry_rotations`.
     seed : int, optional
         Of everything that is drawn.
     progress : callable, optional
@@ -218,7 +224,7 @@ def simulate(
     if isinstance(ctf, tuple):
         ctf = draw_ctf(n, pixel_size, ctf, seed)
     _check_ctf(ctf, n, pixel_size)
-    truth, spectra = clean_spectra(model, size, pixel_size)
+    truth, spectra = clean_spectra(_symmetric(model, symmetry), size, pixel_size)
     known = size, pixel_size, rotations, shifts, ctf, truth
     if snr is None:
         return Simulation(*known, float(noise_variance or 0.0), None, seed, spectra)
@@ -226,6 +232,14 @@ def simulate(
     if not signal > 0:
         raise ValueError("snr: expected a model whose projections vary, got a constant")
     return Simulation(*known, signal / snr, signal, seed, spectra)
+
+
+def _symmetric(model: GaussianModel | Array, symmetry: str) -> GaussianModel | Array:
+    if symmetry_name(symmetry) == "C1":
+        return model
+    if isinstance(model, GaussianModel):
+        return symmetrized_model(model, symmetry)
+    return symmetrize(model, symmetry)
 
 
 def _blocks(start: int, stop: int, count: int) -> Iterator[slice]:
