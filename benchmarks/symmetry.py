@@ -79,11 +79,9 @@ class Problem:
         learned = learn(self.normal, tolerance=0.05, max_iterations=100).precision
         self.noise = learned.noise_variance
         self.mask = soft_sphere(size, radius * size, 0.05 * size, "float32")
-        shell = np.minimum(fslice.fourier.shells(size, 3), size // 2)
-        grid = np.broadcast_to(learned.prior_variance, shell.shape)
-        power = [grid[shell == index].mean() for index in range(size // 2 + 1)]
         # the power of the whole box is that of what is inside the mask
-        self.prior = np.array(power) * self.mask.size / np.square(self.mask, dtype=float).sum()
+        inside = np.square(self.mask, dtype=float).sum() / self.mask.size
+        self.prior = learned.prior_variance[0, 0] / inside
 
     def precision(self, group: str) -> SymmetricPrecision:
         """Return the posterior under a group."""

@@ -52,11 +52,18 @@ def add_output(parser: argparse.ArgumentParser, **options: Any) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, **options)
 
 
-def add_symmetry(parser: argparse.ArgumentParser, **options: Any) -> None:
+def add_symmetry(parser: argparse.ArgumentParser, *, help: str, required: bool = False) -> None:
     """Add ``--symmetry G``."""
-    groups = "C1, C2, ..., D1, ..., T, O, I1 to I4; axes as in RELION"
-    options["help"] = f"{options['help']}: {groups} (default: C1)"
-    parser.add_argument("--symmetry", type=point_group, metavar="G", default="C1", **options)
+    groups = "C1, C2, ..., D1, ..., T, O, I1 to I4, axes as in RELION"
+    ending = "" if required else " (default: C1)"
+    parser.add_argument(
+        "--symmetry",
+        type=point_group,
+        metavar="G",
+        default=None if required else "C1",
+        required=required,
+        help=f"{help}: {groups}{ending}",
+    )
 
 
 def point_group(text: str) -> str:
