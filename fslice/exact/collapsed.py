@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fslice._arrays import Array, array_namespace, check_size
-from fslice.exact.precision import Precision
+from fslice.exact.precision import PosteriorPrecision, Precision
 from fslice.exact.wiener import solve_wiener
 from fslice.fourier import inner
 from fslice.likelihood import log_likelihood
@@ -45,7 +45,7 @@ def collapsed_elbo(precision: Precision, mean_ft: Array, sigma: Array) -> float:
 
 
 def expected_log_likelihood(
-    precision: Precision, mean_ft: Array, variance: Array | None = None
+    precision: PosteriorPrecision, mean_ft: Array, variance: Array | None = None
 ) -> float:
     """Return the log-likelihood of all images, expected under a posterior, in nats.
 
@@ -75,7 +75,9 @@ def expected_log_likelihood(
     return log_likelihood(power, precision.noise_variance, degrees) + normal.log_weights / 2
 
 
-def expected_residual(precision: Precision, mean_ft: Array, variance: Array | None = None) -> float:
+def expected_residual(
+    precision: PosteriorPrecision, mean_ft: Array, variance: Array | None = None
+) -> float:
     """Return the expected ``sum w |y - P v|^2``, not divided by the noise variance."""
     normal = precision.normal
     fitted = inner(mean_ft, normal.apply(mean_ft)) - 2 * inner(normal.b, mean_ft)
