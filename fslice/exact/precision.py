@@ -38,16 +38,16 @@ class PosteriorPrecision(Protocol):
     def rhs(self) -> Array:
         """The precision times the posterior mean."""
 
-    def __call__(self, unknowns: Array) -> Array:
+    def __call__(self, unknowns: Array, /) -> Array:
         """Apply the precision."""
 
     def preconditioner(self) -> Array:
         """Return a positive array that scales about as the precision does."""
 
-    def spectrum(self, unknowns: Array) -> Array:
+    def spectrum(self, unknowns: Array, /) -> Array:
         """Return the half spectrum that is sliced."""
 
-    def volume(self, unknowns: Array) -> Array:
+    def volume(self, unknowns: Array, /) -> Array:
         """Return the real volume (D, D, D)."""
 
 

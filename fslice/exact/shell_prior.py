@@ -53,7 +53,11 @@ class ShellPrior:
         )
 
     def step(
-        self, power: np.ndarray, determined: np.ndarray, information: np.ndarray
+        self,
+        power: np.ndarray,
+        determined: np.ndarray,
+        information: np.ndarray,
+        damping: float = 1.0,
     ) -> tuple[ShellPrior, float]:
         """Return the prior after a step of Fisher scoring, and the nats that it should gain.
 
@@ -64,6 +68,8 @@ class ShellPrior:
             in units of the prior's deviation: the mean's power, the trace of H, and of H^2. So
             ``(power - determined) / 2`` is the derivative of the log evidence in the logarithm
             of the variance.
+        damping : float, optional
+            Share of the step to take.
 
         Returns
         -------
@@ -79,7 +85,7 @@ class ShellPrior:
         scored = np.clip(np.linalg.solve(curvature, gradient), -1, None)
         # where little is determined a step is the ratio of variances less one, if that is above 0
         move = np.clip(np.where(scored > 0, np.log1p(abs(scored)), scored), None, _LARGEST_STEP)
-        moved = ShellPrior(self.knots, self.log_variance + move, self.shells)
+        moved = ShellPrior(self.knots, self.log_variance + damping * move, self.shells)
         return moved, float(abs(gradient * move).sum()) / 4
 
 
@@ -107,11 +113,11 @@ def shell_prior(variance: np.ndarray, band: float, scale: float = 1.0) -> ShellP
     """
     last = band / scale
     near, middle = (min(until, last) for until in _UNTIL)
-    parts = [
+    parts: list[np.ndarray] = [
         np.arange(0, near, _SPACING[0]),
         np.arange(near, middle, _SPACING[1]),
         np.arange(middle, last, _SPACING[2]),
-        [last],
+        np.array([last]),
     ]
     knots = np.concatenate(parts) * scale
     known = np.flatnonzero(variance > 0)

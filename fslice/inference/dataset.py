@@ -10,7 +10,7 @@ import numpy as np
 
 from fslice._arrays import Array, check_finite, check_shape
 from fslice.ctf import CTF
-from fslice.fourier import rfft2
+from fslice.fourier import rfft2, shells
 from fslice.geometry import check_rotations
 
 CACHE_BYTES = 4 << 30
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     images_ft: Array
     rotations: Array
     shifts: Array | None
-    ctf: CTF | None
+    ctf: CTF | Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,9 @@ class Dataset:
         Where the particles sit, (x, y) in pixels.
     ctf : CTF or None
         Of the n images.
+    noise_shape : (D//2 + 1,) real array or None
+        Noise variance per shell, up to a factor. Spectra and CTF are handed out divided by its
+        root, so that their noise is white.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class Dataset:
     rotations: Array = field(repr=False)
     shifts: Array | None = field(default=None, repr=False)
     ctf: CTF | None = field(default=None, repr=False)
+    noise_shape: np.ndarray | None = field(default=None, repr=False)
     _kept: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,12 +94,26 @@ class Dataset:
 
     def poses(self, index: Any) -> Batch:
         """Return what is known of some images, without their spectra."""
-        return Batch(
-            None,
-            self.rotations[index],
-            None if self.shifts is None else self.shifts[index],
-            None if self.ctf is None else self.ctf[index],
-        )
+        rotations = self.rotations[index]
+        shifts = None if self.shifts is None else self.shifts[index]
+        ctf = None if self.ctf is None else self.ctf[index]
+        if self.noise_shape is None:
+            return Batch(None, rotations, shifts, ctf)
+        values = 1.0 if ctf is None else ctf.evaluate(self.size, self.dtype)
+        shape = (len(rotations), self.size, self.size // 2 + 1)
+        whitened = np.broadcast_to(values * self._whitening(), shape).astype(self.dtype)
+        return Batch(None, rotations, shifts, whitened)
+
+    def log_weights(self, pairs: Array) -> float:
+        """Return ``sum m log w`` over all images, w being what whitening multiplies powers by."""
+        if self.noise_shape is None:
+            return 0.0
+        return 2 * len(self) * float((pairs * np.log(self._whitening())).sum())
+
+    def _whitening(self) -> Array:
+        assert self.noise_shape is not None
+        index = np.minimum(shells(self.size, 2), self.size // 2)
+        return (1 / np.sqrt(self.noise_shape))[index]
 
     def _spectra(self, index: slice) -> Array:
         kept = self._kept.get(index.start)
@@ -104,6 +122,8 @@ class Dataset:
         images = np.asarray(self.images[index]).astype(self.dtype, copy=False)
         _check_pixels(images, index.start)
         spectra = rfft2(images)
+        if self.noise_shape is not None:
+            spectra *= self._whitening().astype(self.dtype)
         if spectra.nbytes / len(spectra) * len(self) <= CACHE_BYTES:
             self._kept[index.start] = spectra
         return spectra
