@@ -284,7 +284,6 @@ def credible_band(curves: Array, level: float = 0.95) -> tuple[Array, Array]:
     check_real("curves", curves)
     check_shape("curves", curves, ("K", "S"))
     check_finite("curves", curves)
-    check_size("number of curves", len(curves))
     if not 0 < level < 1:
         raise ValueError(f"level: expected a value between 0 and 1, got {level}")
     xp = array_namespace(curves)

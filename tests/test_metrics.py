@@ -283,7 +283,7 @@ def test_credible_band_holds_the_share_of_the_curves(rng):
     ("curves", "level", "message"),
     [
         (np.ones(3), 0.9, r"curves: expected shape \(K, S\), got \(3,\)"),
-        (np.ones((0, 3)), 0.9, "number of curves: expected"),
+        (np.ones((0, 3)), 0.9, "curves: expected at least one element"),
         (np.ones((2, 3)), 1.0, "level: expected a value between 0 and 1, got 1.0"),
         (np.full((2, 3), np.nan), 0.9, "curves"),
     ],
