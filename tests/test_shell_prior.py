@@ -28,6 +28,7 @@ def test_steps_end_where_the_powers_are_explained(start):
     shells = np.arange(33)
     signal, noise = 3 * np.exp(-shells / 6), np.full(33, 2.0)
     counts = 1e5 * (1 + shells) ** 2.0
+    counts[32] = 0  # out of the band
     prior, gains = shell_prior(np.full(33, start), 31), []
     for _ in range(12):
         prior, gain = prior.step(*responses(prior.variance(), signal, noise, counts))

@@ -37,7 +37,7 @@ def learn(
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
-    tolerance: float = 10.0,
+    tolerance: float = 1e-4,
     progress: Callable[[int, Precision], Any] | None = None,
 ) -> ExactSolution:
     """Solve for the volume, learning what is not given of prior and noise variance.
@@ -51,7 +51,8 @@ def learn(
         Learned if it is not given.
     max_iterations : int, optional
     tolerance : float, optional
-        Stops when a step is expected to raise the log evidence by less than this, in nats.
+        Stops when a step is expected to raise the log evidence by less than this, in nats for
+        each number that the images determine.
     progress : callable, optional
         Called after each iteration with its number and the precision it leads to.
 
@@ -112,7 +113,7 @@ def learn_supported(
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
-    tolerance: float = 10.0,
+    tolerance: float = 1e-4,
     progress: Callable[[int, SupportedPrecision], Any] | None = None,
 ) -> SupportedSolution:
     """Solve for a volume inside a mask, learning what is not given of prior and noise variance.
@@ -217,12 +218,13 @@ def _iterate(
         precision = dataclasses.replace(precision, **change)
         if progress is not None:
             progress(iteration + 1, precision)
+        gain /= max(float(response.determined.sum()), 1.0)
         if gain <= tolerance:
             break
     else:
         warnings.warn(
-            f"prior and noise could still raise the log evidence by {gain:.2g} in iteration "
-            f"{max_iterations}, expected {tolerance:.2g}",
+            f"prior and noise could still raise the log evidence by {gain:.2g} nats per "
+            f"determined number in iteration {max_iterations}, expected {tolerance:.2g}",
             stacklevel=3,
         )
     return precision, mean

@@ -52,6 +52,16 @@ class ShellPrior:
             [np.interp(np.arange(self.shells), self.knots, e) for e in np.eye(len(self.knots))], 1
         )
 
+    def _bends(self) -> np.ndarray:
+        """Return the second difference at each inner knot: zero for straight lines."""
+        before, after = np.diff(self.knots)[:-1], np.diff(self.knots)[1:]
+        bends = np.zeros((len(before), len(self.knots)))
+        inner = np.arange(len(before))
+        bends[inner, inner] = 2 * after / (before + after)
+        bends[inner, inner + 1] = -2
+        bends[inner, inner + 2] = 2 * before / (before + after)
+        return bends
+
     def step(
         self,
         power: np.ndarray,
@@ -76,7 +86,7 @@ class ShellPrior:
         ShellPrior
         float
         """
-        basis, bend = self._basis(), np.diff(np.eye(len(self.knots)), 2, axis=0) / _BEND
+        basis, bend = self._basis(), self._bends() / _BEND
         # a smooth spectrum is likelier: it matters where the images hardly say
         gradient = basis.T @ (power - determined) - bend.T @ (bend @ self.log_variance)
         curvature = (basis * information[:, None]).T @ basis + bend.T @ bend
