@@ -53,11 +53,17 @@ def test_what_nothing_is_known_of_stays():
     assert gain == 0
 
 
-def test_a_damped_step_is_a_share_of_it():
+def test_a_step_that_turns_back_is_halved():
     prior = shell_prior(np.ones(9), 7)
-    response = responses(np.ones(9), np.full(9, 1.3), np.ones(9), np.full(9, 50.0))
-    whole, half = (prior.step(*response, damping=d)[0].log_variance for d in (1.0, 0.5))
-    assert np.allclose(half, whole / 2)
+    up, down = (
+        responses(np.ones(9), np.full(9, signal), np.ones(9), np.full(9, 50.0))
+        for signal in (1.3, 0.8)
+    )
+    there, _ = prior.step(*up)
+    back, _ = there.step(*down)
+    assert (there.rate == 1).all()
+    assert (back.rate == 0.5).all()
+    assert (back.last < 0).all()
 
 
 def test_zeros_make_no_prior():

@@ -23,8 +23,6 @@ from fslice.exact.wiener import solve_wiener
 from fslice.fourier import inner, multiplicity, shells
 
 _SEED = 1
-_FREE, _DAMPING = 3, 0.6
-"""After so many steps they are shortened: shells that a mask ties together would swing."""
 _ERROR = 2e-3
 """Of solves, in posterior deviations."""
 
@@ -37,7 +35,7 @@ def learn(
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
     progress: Callable[[int, Precision], Any] | None = None,
 ) -> ExactSolution:
     """Solve for the volume, learning what is not given of prior and noise variance.
@@ -113,7 +111,7 @@ def learn_supported(
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
     progress: Callable[[int, SupportedPrecision], Any] | None = None,
 ) -> SupportedSolution:
     """Solve for a volume inside a mask, learning what is not given of prior and noise variance.
@@ -208,7 +206,7 @@ def _iterate(
         response = _respond(precision, mean / scale, probe, answer / scale)
         gain, change = 0.0, dict[str, Any]()
         if prior is not None:
-            prior, gain = prior.step(*response, damping=1.0 if iteration < _FREE else _DAMPING)
+            prior, gain = prior.step(*response)
             change["prior_variance"] = prior.variance()
         if learns_noise:
             left = max(degrees - float(response.determined.sum()), 1.0)

@@ -30,6 +30,8 @@ class ShellPrior:
         There.
     shells : int
         Number of shells, from 0.
+    last, rate : (K,) real arrays, optional
+        The step that led here, and the share of a full one that it was: halved at each turn.
 
     Examples
     --------
@@ -41,6 +43,8 @@ class ShellPrior:
     knots: np.ndarray
     log_variance: np.ndarray
     shells: int
+    last: np.ndarray | float = 0.0
+    rate: np.ndarray | float = 1.0
 
     def variance(self) -> np.ndarray:
         """Return the variance of each shell, (shells,) float64."""
@@ -67,7 +71,6 @@ class ShellPrior:
         power: np.ndarray,
         determined: np.ndarray,
         information: np.ndarray,
-        damping: float = 1.0,
     ) -> tuple[ShellPrior, float]:
         """Return the prior after a step of Fisher scoring, and the nats that it should gain.
 
@@ -78,8 +81,6 @@ class ShellPrior:
             in units of the prior's deviation: the mean's power, the trace of H, and of H^2. So
             ``(power - determined) / 2`` is the derivative of the log evidence in the logarithm
             of the variance.
-        damping : float, optional
-            Share of the step to take.
 
         Returns
         -------
@@ -95,7 +96,11 @@ class ShellPrior:
         scored = np.clip(np.linalg.solve(curvature, gradient), -1, None)
         # where little is determined a step is the ratio of variances less one, if that is above 0
         move = np.clip(np.where(scored > 0, np.log1p(abs(scored)), scored), None, _LARGEST_STEP)
-        moved = ShellPrior(self.knots, self.log_variance + damping * move, self.shells)
+        # shells that a mask ties together would swing
+        rate = np.where(self.last * move < 0, self.rate / 2, np.minimum(1, 1.2 * self.rate))
+        moved = ShellPrior(
+            self.knots, self.log_variance + rate * move, self.shells, rate * move, rate
+        )
         return moved, float(abs(gradient * move).sum()) / 4
 
 
