@@ -89,8 +89,7 @@ class Problem:
 
     def solved(self, group: str) -> np.ndarray:
         """Return the map under a group."""
-        precision = self.precision(group)
-        return precision.volume(solve_supported(precision).x)
+        return solve_supported(self.precision(group)).volume()
 
 
 def cut(images: np.ndarray, size: int) -> np.ndarray:

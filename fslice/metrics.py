@@ -254,6 +254,43 @@ def snr_from_fsc(curve: Array) -> Array:
     return xp.where(left > 0, xp.maximum(curve, 0) / xp.where(left > 0, left, 1), xp.inf)
 
 
+def credible_band(curves: Array, level: float = 0.95) -> tuple[Array, Array]:
+    """Return where a share of the curves of posterior samples lies, shell by shell.
+
+    Parameters
+    ----------
+    curves : (K, D//2 + 1) real array
+        One curve for each sample, as from `fslice.exact.samples.predicted_fsc`.
+    level : float, optional
+        The share, between 0 and 1.
+
+    Returns
+    -------
+    low, high : (D//2 + 1,) float64 arrays
+        The quantiles ``(1 - level) / 2`` and ``(1 + level) / 2``; of few samples, hardly more
+        than the smallest and the largest.
+
+    Raises
+    ------
+    ValueError
+        The shape is not as above, a value is not finite, or `level` is out of range.
+
+    Examples
+    --------
+    >>> low, high = credible_band(np.linspace(0, 1, 101)[:, None] * np.ones(3), 0.9)
+    >>> low.round(2), high.round(2)
+    (array([0.05, 0.05, 0.05]), array([0.95, 0.95, 0.95]))
+    """
+    check_real("curves", curves)
+    check_shape("curves", curves, ("K", "S"))
+    check_finite("curves", curves)
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected a value between 0 and 1, got {level}")
+    xp = array_namespace(curves)
+    low, high = xp.quantile(curves, xp.asarray([(1 - level) / 2, (1 + level) / 2]), axis=0)
+    return low, high
+
+
 def mean_squared_error(a: Array, b: Array) -> float:
     """Return the mean of ``(a - b)^2`` over all voxels, accumulated in double precision.
 

@@ -39,6 +39,8 @@ class Curve:
         What the curve is compared with.
     resolution : float, optional
         Where it falls below, in Angstrom.
+    band : pair of (n,) real arrays, optional
+        Lower and upper bounds, shaded.
     """
 
     label: str
@@ -46,6 +48,7 @@ class Curve:
     values: np.ndarray
     threshold: float | None = None
     resolution: float | None = None
+    band: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def summary_figure(
@@ -53,7 +56,7 @@ def summary_figure(
     pixel_size: float,
     *,
     sigma: Array | None = None,
-    prior_variance: float = 1.0,
+    prior_variance: float | Array = 1.0,
     curves: Sequence[Curve] = (),
     particles: Array | None = None,
     elbo_gains: Sequence[float] = (),
@@ -69,8 +72,8 @@ def summary_figure(
         In Angstrom.
     sigma : (M, M, M) real array, optional
         Posterior standard deviation on the centred Fourier grid; M / D is the oversampling.
-    prior_variance : float, optional
-        Of the Fourier coefficients: `sigma` is shown relative to its root.
+    prior_variance : float or (M//2 + 1,) real array, optional
+        Of the Fourier coefficients, or of each shell: `sigma` is shown relative to its root.
     curves : sequence of Curve, optional
     particles : (n, D, D) real array, optional
         Examples of images; the first three are shown.
@@ -169,12 +172,18 @@ def _round_length(length: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= length * (1 + _MICRO))
 
 
-def _draw_sigma(figure: Any, sigma: np.ndarray, prior_variance: float, pixel_size: float) -> None:
+def _draw_sigma(
+    figure: Any, sigma: np.ndarray, prior_variance: float | Array, pixel_size: float
+) -> None:
     """Draw central slices of the uncertainty, on one logarithmic scale of colours."""
     from matplotlib.colors import LogNorm
 
     size = len(sigma)
-    slices = [sigma.take(size // 2, axis) / math.sqrt(prior_variance) for axis in range(3)]
+    width = np.broadcast_to(np.sqrt(prior_variance), size // 2 + 1)
+    axis = np.arange(size) - size // 2
+    distance = np.rint(np.sqrt(sum(k**2 for k in np.ix_(axis, axis, axis)))).astype(int)
+    ratio = sigma / width[np.minimum(distance, size // 2)]
+    slices = [ratio.take(size // 2, axis) for axis in range(3)]
     low, high = min(image.min() for image in slices), max(image.max() for image in slices)
     norm = LogNorm(max(low, high * _MICRO), high if high > low else low * 2)
     edges = (np.array([0, size]) - size // 2 - 0.5) / (size * pixel_size)
@@ -269,6 +278,8 @@ def draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
             lw=1.8,
             label=_legend(curve),
         )
+        if curve.band is not None:
+            axes.fill_between(curve.frequencies, *curve.band, color=colour, alpha=0.25, lw=0)
         if curve.threshold and curve.resolution and _falls_below(curve):
             axes.plot(1 / curve.resolution, curve.threshold, "o", color=colour, ms=6, clip_on=False)
     axes.set_xlim(0, highest)

@@ -400,3 +400,61 @@ def test_clean_images_give_a_map_close_to_the_truth(tmp_path, capsys):
     words = "-o", tmp_path / "recon", "--truth", tmp_path / "truth.mrc", "--oversampling", 2
     line = result(capsys, "reconstruct", tmp_path / "particles.star", *words)
     assert min(line["fsc"]["truth"]["value"][:9]) > 0.99
+
+
+def test_the_exact_solver_learns_a_prior_inside_a_sphere_and_draws_samples(run, tmp_path):
+    words = f"reconstruct {run / 'particles.star'} -o {tmp_path} --solver exact --prior shell"
+    more = f"--noise shell --support 40 --samples 2 --evidence --truth {run / 'truth.mrc'}"
+    assert main([*words.split(), *more.split()]) == 0
+    left = ["mean.mrc", "result.json", "summary.png", "voxel_sigma.mrc"]
+    assert names(tmp_path) == left  # s is not known inside a support
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert len(record["prior_variance"]) == len(record["noise_variance"]) == SIZE // 2 + 1
+    assert record["log_evidence"]["error"] > 0
+    assert record["log_evidence"]["value"] == record["elbo"] > record["elbo_prior"]
+    low, high = np.array(record["fsc"]["samples"]["band_95_percent"])
+    value = np.array(record["fsc"]["samples"]["value"])
+    assert ((low <= value) & (value <= high)).all()
+    assert record["resolutions_angstrom"]["samples"] > 0
+    mean, _ = read_volume(tmp_path / "mean.mrc")
+    deviation, _ = read_volume(tmp_path / "voxel_sigma.mrc")
+    outside = np.linalg.norm(np.indices(mean.shape) - SIZE // 2, axis=0) > 40 / PIXEL_SIZE + 5
+    assert not mean[outside].any()
+    assert not deviation[outside].any()
+    assert deviation[SIZE // 2, SIZE // 2, SIZE // 2] > 0
+
+
+def test_a_support_can_be_a_map_and_a_prior_per_shell_leaves_s(run, tmp_path, no_picture):
+    mask = np.zeros((SIZE,) * 3, np.float32)
+    mask[4:-4, 4:-4, 4:-4] = 1
+    write_volume(tmp_path / "mask.mrc", mask, PIXEL_SIZE)
+    words = ["reconstruct", str(run / "particles.star"), "--solver", "exact", "--prior", "shell"]
+    assert main([*words, "--support", str(tmp_path / "mask.mrc"), "-o", str(tmp_path / "a")]) == 0
+    mean, _ = read_volume(tmp_path / "a" / "mean.mrc")
+    assert not mean[mask == 0].any()
+    assert mean[mask == 1].any()
+    assert main([*words, "-o", str(tmp_path / "b")]) == 0
+    assert names(tmp_path / "b") == FIT_FILES
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--prior shell", "--prior: expected --solver exact, got adam"),
+        ("--support 40", "--support: expected --solver exact, got adam"),
+        ("--samples 2 --solver wiener", "--samples: expected --solver exact, got wiener"),
+        ("--evidence", "--evidence: expected --solver exact, got adam"),
+        (
+            "--evidence --solver exact --posterior dirac",
+            "--evidence: expected --posterior gaussian, got dirac",
+        ),
+        ("--noise shell --noise-variance 2", "--noise-variance: expected auto with --noise shell"),
+        ("--solver exact --support 400", "--support: expected a radius up to 48 Angstrom, got 400"),
+        ("--solver exact --support 0", "--support: expected a radius up to 48 Angstrom, got 0"),
+    ],
+)
+def test_what_needs_the_exact_solver_says_so(run, tmp_path, capsys, words, message):
+    command = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path / "out")]
+    assert main([*command, *words.split()]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -174,6 +174,23 @@ def test_the_posterior_is_the_prior_where_nothing_was_seen():
     assert np.allclose(solution.sigma, 2)
 
 
+def test_images_of_one_pose_tell_about_one_slice_only(rng):
+    projector = fslice.Projector(8)
+    images, rotations = rng.normal(size=(5, 8, 8)), np.broadcast_to(np.eye(3), (5, 3, 3))
+    normal = accumulate(images, rotations, projector=projector)
+    with pytest.warns(UserWarning, match="of the frequencies in the band were seen by no image"):
+        solution = solve_exact(normal, 4.0)
+    unseen = normal.diagonal() == 0
+    assert 0.5 < normal.unobserved() < 1
+    assert np.allclose(solution.sigma[unseen], 2)
+    assert (solution.sigma[0, 1:3, 1:3] < 1).all()  # kz = 0
+    assert abs(solution.mean_ft[unseen]).max() < 1e-6 * abs(solution.mean_ft).max()
+    assert np.isfinite(solution.elbo)
+    sample = next(posterior_deviations(solution.precision, 1, rng))
+    assert np.isfinite(sample).all()
+    assert np.isfinite(log_evidence(solution.precision)).all()
+
+
 def test_an_unmet_tolerance_is_told():
     precision = posed(n=30)[0]
     with pytest.warns(UserWarning, match=r"stopped at a relative residual of .* after 2 iter"):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fslice.fourier import frequencies, irfft3, multiplicity, rfft3, shells
 from fslice.metrics import (
+    credible_band,
     fsc,
     fsc_from_snr,
     half_sets,
@@ -268,3 +269,25 @@ def test_the_inputs_of_half_sets_are_checked():
         half_sets(1, np.random.default_rng(0))
     with pytest.raises(TypeError, match=r"rng: expected a numpy\.random\.Generator, got int"):
         half_sets(4, 0)
+
+
+def test_credible_band_holds_the_share_of_the_curves(rng):
+    curves = rng.uniform(size=(4001, 3))
+    low, high = credible_band(curves, 0.9)
+    assert np.allclose((low, high), [[0.05] * 3, [0.95] * 3], atol=0.02)
+    inside = ((low <= curves) & (curves <= high)).mean(0)
+    assert np.allclose(inside, 0.9, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("curves", "level", "message"),
+    [
+        (np.ones(3), 0.9, r"curves: expected shape \(K, S\), got \(3,\)"),
+        (np.ones((0, 3)), 0.9, "curves: expected at least one element"),
+        (np.ones((2, 3)), 1.0, "level: expected a value between 0 and 1, got 1.0"),
+        (np.full((2, 3), np.nan), 0.9, "curves"),
+    ],
+)
+def test_wrong_bands_are_named(curves, level, message):
+    with pytest.raises(ValueError, match=message):
+        credible_band(curves, level)

@@ -71,8 +71,7 @@ def test_seven_copies_of_a_subunit_gain_resolution(data):
     precision = posterior_of(images)
     reached = {}
     for group in ("C1", "C7"):
-        posterior = under(precision, group)
-        volume = posterior.volume(solve_supported(posterior).x)
+        volume = solve_supported(under(precision, group)).volume()
         reached[group] = fslice.resolution(fslice.fsc(volume, images.truth), 128, 2.8)
     assert reached["C1"] < 7.6
     assert reached["C7"] < 5.8

@@ -86,7 +86,7 @@ def print_learned_prior():
         data = simulated(snr)
         projector = fslice.Projector(BOX)
         normal = accumulate(data.images(), data.rotations, projector=projector)
-        solution = learn(normal, tolerance=0.05, max_iterations=100)
+        solution = learn(normal)
         samples = posterior_deviations(solution.precision, 8, np.random.default_rng(0))
         predicted = predicted_fsc(solution.precision, solution.mean_ft, samples).mean(0)
         curve = fslice.fsc(solution.volume(), data.truth)

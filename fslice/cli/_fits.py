@@ -23,7 +23,7 @@ CHECKPOINTS = (*(f"checkpoint_{name}.npz" for name in _FITS), _RECORD)
 
 _SETTINGS = (
     *("particles", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
-    *("oversampling", "symmetry", "pixel_size", "halves", "seed"),
+    *("oversampling", "symmetry", "pixel_size", "halves", "seed", "noise"),
 )
 """The arguments on which the course of the fits depends."""
 
@@ -46,13 +46,15 @@ def run_fits(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Reconst
     if inputs.halves is not None:
         parts |= {f"half{n}": inputs.particles[half] for n, half in enumerate(inputs.halves, 1)}
     try:
-        return {name: _fit(arguments, name, part) for name, part in parts.items()}
+        return {name: _fit(arguments, inputs, name, part) for name, part in parts.items()}
     finally:
         if not _checkpoints(arguments.output):
             (arguments.output / _RECORD).unlink(missing_ok=True)
 
 
-def _fit(arguments: argparse.Namespace, name: str, particles: Particles) -> Reconstruction:
+def _fit(
+    arguments: argparse.Namespace, inputs: Inputs, name: str, particles: Particles
+) -> Reconstruction:
     with fit_bar("" if name == "all" else f"{name} ") as progress:
         return reconstruct(
             particles.images,
@@ -67,6 +69,11 @@ def _fit(arguments: argparse.Namespace, name: str, particles: Particles) -> Reco
             noise_variance=arguments.noise_variance,
             oversampling=arguments.oversampling,
             symmetry=arguments.symmetry,
+            noise=arguments.noise,
+            prior=arguments.prior,
+            support=inputs.support,
+            samples=arguments.samples if name == "all" else 0,
+            evidence=arguments.evidence and name == "all",
             seed=arguments.seed,
             progress=progress,
             checkpoint=arguments.output / f"checkpoint_{name}.npz",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from pathlib import Path
 
 import numpy as np
 
 from fslice.cli._maps import read_maps
+from fslice.exact.support import soft_sphere
 from fslice.io import Particles, read_particles
 from fslice.metrics import half_sets
 
@@ -23,7 +25,7 @@ class Inputs:
         With images, rotations and shifts.
     size : int
         Box D of the images.
-    truth, mask : (D, D, D) array or None
+    truth, mask, support : (D, D, D) array or None
     halves : tuple of two (n,) index arrays, or None
     seconds : float
         That reading and checking took.
@@ -33,6 +35,7 @@ class Inputs:
     size: int
     truth: np.ndarray | None
     mask: np.ndarray | None
+    support: np.ndarray | None
     halves: tuple[np.ndarray, np.ndarray] | None
     seconds: float
 
@@ -45,10 +48,32 @@ def read_inputs(arguments: argparse.Namespace) -> Inputs:
     maps, _ = read_maps(
         {"--truth": arguments.truth, "--mask": arguments.mask}, particles.pixel_size, size
     )
+    support = _support(arguments.support, size, particles.pixel_size)
     halves = _halves(arguments, particles) if arguments.halves else None
     particles.images.check_finite()  # type: ignore[union-attr]
     seconds = time.perf_counter() - start
-    return Inputs(particles, size, maps.get("--truth"), maps.get("--mask"), halves, seconds)
+    return Inputs(
+        particles, size, maps.get("--truth"), maps.get("--mask"), support, halves, seconds
+    )
+
+
+def _support(given: str | None, size: int, pixel_size: float) -> np.ndarray | None:
+    """Return a mask from a file, or a soft sphere of a radius in Angstrom."""
+    if given is None:
+        return None
+    try:
+        radius = float(given)
+    except ValueError:
+        maps, _ = read_maps({"--support": Path(given)}, pixel_size, size)
+        support = maps["--support"]
+        if not (support.any() and support.min() >= 0 and support.max() <= 1):
+            raise ValueError(f"{given}: expected values from 0 to 1, not all 0") from None
+        return support
+    if not 0 < radius / pixel_size <= size / 2:
+        raise ValueError(
+            f"--support: expected a radius up to {size * pixel_size / 2:g} Angstrom, got {given}"
+        )
+    return soft_sphere(size, radius / pixel_size)
 
 
 def _halves(arguments: argparse.Namespace, particles: Particles) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fslice.cli._arguments import given
 from fslice.cli._environment import versions
 from fslice.cli._inputs import Inputs
@@ -18,6 +20,7 @@ from fslice.inference.reconstruct import Reconstruction
 from fslice.io import write_volume
 from fslice.io._files import atomic_write
 from fslice.metrics import (
+    credible_band,
     fsc,
     fsc_from_snr,
     mean_squared_error,
@@ -27,11 +30,20 @@ from fslice.metrics import (
 )
 from fslice.plot import Curve, summary_figure
 
-NAMES = ("mean.mrc", "sigma.mrc", "half1.mrc", "half2.mrc", "summary.png", "result.json")
+NAMES = (
+    "mean.mrc",
+    "sigma.mrc",
+    "voxel_sigma.mrc",
+    "half1.mrc",
+    "half2.mrc",
+    "summary.png",
+    "result.json",
+)
 
 _TRUTH, _HALVES = "against the truth", "between half maps"
 _PREDICTED = r"predicted from s, $\alpha/(1+\alpha)$"
-_KEYS = {_TRUTH: "truth", _HALVES: "halves", _PREDICTED: "predicted"}
+_SAMPLES = "predicted by samples"
+_KEYS = {_TRUTH: "truth", _HALVES: "halves", _PREDICTED: "predicted", _SAMPLES: "samples"}
 
 
 def write_results(
@@ -48,6 +60,8 @@ def write_results(
     if fit.sigma is not None:
         grid = fit.sigma_grid()
         write_volume(folder / "sigma.mrc", grid, 1 / (len(grid) * pixel_size))
+    if fit.voxel_sigma is not None:
+        write_volume(folder / "voxel_sigma.mrc", fit.voxel_sigma, pixel_size)
     for name in ("half1", "half2"):
         if name in fits:
             write_volume(folder / f"{name}.mrc", fits[name].mean, pixel_size)
@@ -77,6 +91,11 @@ def _curves(inputs: Inputs, fits: Mapping[str, Reconstruction]) -> list[Curve]:
         predicted = fsc_from_snr(spectral_snr(fit.mean_ft, fit.sigma))
         box = fit.mean_ft.shape[0]
         curves.append(Curve(_PREDICTED, shell_frequencies(box, pixel_size), predicted))
+    if fit.fsc_samples is not None and inputs.mask is None:
+        values = fit.fsc_samples.mean(0)
+        reached = resolution(values, size, pixel_size)
+        band = credible_band(fit.fsc_samples)
+        curves.append(Curve(_SAMPLES, frequencies, values, 0.5, reached, band))
     return curves
 
 
@@ -122,6 +141,8 @@ def _numbers(
     if resolutions:
         numbers["resolution_angstrom"] = next(iter(resolutions.values()))
         numbers["resolutions_angstrom"] = resolutions
+    if fit.evidence is not None:
+        numbers["log_evidence"] = {"value": fit.evidence.value, "error": fit.evidence.error}
     if inputs.truth is not None:
         numbers["mean_squared_error"] = mean_squared_error(fit.mean, inputs.truth)
     numbers["fsc"] = {
@@ -129,6 +150,7 @@ def _numbers(
             "frequency_per_angstrom": curve.frequencies,
             "value": curve.values,
             "threshold": curve.threshold,
+            **({} if curve.band is None else {"band_95_percent": list(curve.band)}),
         }
         for curve in curves
     }
@@ -154,10 +176,20 @@ def describe_results(folder: Path, results: Mapping[str, Any]) -> None:
     epochs = f"{results['epochs']} epoch{'s' * (results['epochs'] != 1)}"
     print(
         f"fit: {state} after {epochs}; ELBO {results['elbo']:.6g} "
-        f"(prior: {results['elbo_prior']:.6g}), noise variance {results['noise_variance']:.4g}"
+        f"(prior: {results['elbo_prior']:.6g}), noise variance {_few(results['noise_variance'])}"
     )
+    if "log_evidence" in results:
+        found = results["log_evidence"]
+        print(f"log evidence: {found['value']:.9g} +- {found['error']:.2g} nats")
     for label, key in _KEYS.items():
         if key in results.get("resolutions_angstrom", {}):
             reached, curve = results["resolutions_angstrom"][key], results["fsc"][key]
             words = describe_resolution(reached, curve["value"], curve["threshold"])
             print(f"resolution {label}: {words}")
+
+
+def _few(variance: Any) -> str:
+    """Say a variance, or those of all shells by their extremes."""
+    if np.ndim(variance) == 0:
+        return f"{variance:.4g}"
+    return f"{np.min(variance):.4g} to {np.max(variance):.4g}"

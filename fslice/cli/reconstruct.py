@@ -28,9 +28,10 @@ Writes into DIR, all files together or none:
   mean.mrc     the map: the posterior's mean
   sigma.mrc    the posterior's standard deviation of every Fourier coefficient, on the
                centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
-               not with --posterior dirac
+               not with --posterior dirac or --support
   result.json  ELBO, noise and prior variance, resolution, curves, seconds, arguments
   summary.png  slices, projections, uncertainty, resolution (needs matplotlib)
+  voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
   half1.mrc, half2.mrc  with --halves: maps of the two halves of the images
 What an earlier run wrote is replaced when this one has succeeded. Ctrl-C keeps what the
 finished epochs gave; --resume goes on from there, to the same result.
@@ -38,6 +39,8 @@ finished epochs gave; --resume goes on from there, to the same result.
 
 _EXAMPLE = """\
   fslice reconstruct run/particles.star -o run/recon --truth run/truth.mrc
+  fslice reconstruct run/particles.star -o run/exact --solver exact --prior shell \\
+      --support 110 --samples 8 --evidence
   fslice reconstruct J42/particles.cs -o recon --halves --mask mask.mrc
 """
 
@@ -81,6 +84,25 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "(default: auto, learned)",
     )
     parser.add_argument(
+        "--noise",
+        choices=("white", "shell"),
+        default="white",
+        help="learn one noise variance, or one for each shell of the images (default: white)",
+    )
+    parser.add_argument(
+        "--prior",
+        choices=("scalar", "shell"),
+        default="scalar",
+        help="one prior variance, or one for each shell, learned from the images; the latter "
+        "with --solver exact (default: scalar)",
+    )
+    parser.add_argument(
+        "--support",
+        metavar="M.mrc|R",
+        help="with --solver exact: the map is zero outside this mask, values from 0 to 1, or "
+        "outside a soft sphere of this radius in Angstrom",
+    )
+    parser.add_argument(
         "--oversampling",
         type=at_least_one,
         metavar="F",
@@ -104,6 +126,20 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         default="adam",
         help="stochastic steps; or the same optimum from the normal equations, one pass over the "
         "images; or the conventional weighted back-projection (default: adam)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=count(0),
+        metavar="N",
+        default=0,
+        help="with --solver exact: draws from the posterior, for the deviation of every voxel and "
+        "a predicted FSC with its 95%% credible band (default: 0)",
+    )
+    parser.add_argument(
+        "--evidence",
+        action="store_true",
+        help="with --solver exact: estimate the log probability of the images, by which priors "
+        "and supports can be compared",
     )
     parser.add_argument(
         "--epochs",
@@ -157,6 +193,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     if arguments.device == "gpu":
         raise ValueError("--device: expected cpu, since this version has no GPU kernels, got gpu")
+    _check_solver(arguments)
     inputs = read_inputs(arguments)
     try:
         with output_folder(arguments.output, NAMES) as staging:
@@ -168,3 +205,22 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         (arguments.output / name).unlink(missing_ok=True)
     describe_results(arguments.output, results)
     return {**results, "output": arguments.output}
+
+
+def _check_solver(arguments: argparse.Namespace) -> None:
+    """Raise where the exact solver is needed and is not chosen, before anything is read."""
+    asked = {
+        "--prior": arguments.prior == "shell",
+        "--support": arguments.support is not None,
+        "--samples": arguments.samples > 0,
+        "--evidence": arguments.evidence,
+    }
+    for name, wanted in asked.items():
+        if wanted and arguments.solver != "exact":
+            raise ValueError(f"{name}: expected --solver exact, got {arguments.solver}")
+        if wanted and arguments.posterior != "gaussian":
+            raise ValueError(f"{name}: expected --posterior gaussian, got {arguments.posterior}")
+    if arguments.noise == "shell" and arguments.noise_variance is not None:
+        raise ValueError(
+            f"--noise-variance: expected auto with --noise shell, got {arguments.noise_variance:g}"
+        )

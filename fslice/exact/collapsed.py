@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fslice._arrays import Array, array_namespace, check_size
-from fslice.exact.precision import Precision
+from fslice.exact.precision import PosteriorPrecision, Precision
 from fslice.exact.wiener import solve_wiener
 from fslice.fourier import inner
 from fslice.likelihood import log_likelihood
@@ -46,7 +46,7 @@ def collapsed_elbo(precision: Precision, mean_ft: Array, sigma: Array) -> float:
 
 
 def expected_log_likelihood(
-    precision: Precision, mean_ft: Array, variance: Array | None = None
+    precision: PosteriorPrecision, mean_ft: Array, variance: Array | None = None
 ) -> float:
     """Return the log-likelihood of all images, expected under a posterior, in nats.
 
@@ -77,7 +77,9 @@ def expected_log_likelihood(
     return total / normal.order
 
 
-def expected_residual(precision: Precision, mean_ft: Array, variance: Array | None = None) -> float:
+def expected_residual(
+    precision: PosteriorPrecision, mean_ft: Array, variance: Array | None = None
+) -> float:
     """Return the expected ``sum w |y - P v|^2`` over all copies of the images."""
     normal = precision.normal
     fitted = inner(mean_ft, normal.apply(mean_ft)) - 2 * inner(normal.b, mean_ft)

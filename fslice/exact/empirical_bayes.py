@@ -6,20 +6,27 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from fslice._arrays import Array, check_size, to_numpy
+from fslice._arrays import Array, array_namespace, check_size, to_numpy
 from fslice.exact.collapsed import expected_residual
+from fslice.exact.conjugate_gradients import conjugate_gradients
 from fslice.exact.normal import NormalEquations
 from fslice.exact.precision import Precision
-from fslice.exact.samples import marginal_variance, posterior_deviations
+from fslice.exact.samples import white_noise
+from fslice.exact.shell_prior import ShellPrior, shell_prior
 from fslice.exact.solve import ExactSolution, solve_exact
+from fslice.exact.support import SupportedPrecision, SupportedSolution, solve_supported
 from fslice.exact.wiener import solve_wiener
-from fslice.fourier import multiplicity, shells
+from fslice.fourier import inner, multiplicity, shells
 
 _SEED = 1
+_ERROR = 2e-3
+"""Of solves, in posterior deviations."""
+
+_P = TypeVar("_P", Precision, SupportedPrecision)
 
 
 def learn(
@@ -28,7 +35,7 @@ def learn(
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
-    tolerance: float = 0.01,
+    tolerance: float = 1e-3,
     progress: Callable[[int, Precision], Any] | None = None,
 ) -> ExactSolution:
     """Solve for the volume, learning what is not given of prior and noise variance.
@@ -42,7 +49,8 @@ def learn(
         Learned if it is not given.
     max_iterations : int, optional
     tolerance : float, optional
-        Stops when no learned variance within the band changed by more than this share.
+        Stops when a step is expected to raise the log evidence by less than this, in nats for
+        each number that the images determine.
     progress : callable, optional
         Called after each iteration with its number and the precision it leads to.
 
@@ -51,6 +59,11 @@ def learn(
     ExactSolution
         Its ``precision`` holds what was learned.
 
+    Raises
+    ------
+    ValueError
+        There is no image, or none that shows anything.
+
     Warns
     -----
     UserWarning
@@ -58,14 +71,14 @@ def learn(
 
     Notes
     -----
-    Fixed points of the evidence (MacKay 1992). With V the marginal variances, of which one
-    exact sample of the posterior tells shell averages well::
+    At a maximum of the evidence (MacKay 1992), with H = 1 - V / tau^2 and V the posterior
+    variances::
 
-        tau_S^2 <- sum_S m |mean|^2 / sum_S m (1 - V / tau^2)
-        sigma^2 <- (expected residual power) / d
+        sum_S m |mean|^2 / tau_S^2 = sum_S m H,   sigma^2 = |residual of the mean|^2 / (d - sum m H)
 
-    The denominator counts the coefficients of the shell that the images determine. Shells
-    with none left, and those beyond the band, take the value of the last one before.
+    The sums over H count the coefficients that the images determine. They are estimated by one
+    probe, whose solve costs as much as that of the mean; steps are those of Fisher scoring
+    (`fslice.exact.shell_prior`).
 
     Examples
     --------
@@ -80,29 +93,164 @@ def learn(
     True
     """
     noise = _pixel_variance(normal) if noise_variance is None else noise_variance
-    prior: Any = _first_prior(normal, noise) if prior_variance is None else prior_variance
-    start, change = None, math.inf
+    prior, shell = prior_variance, None
+    if prior is None:
+        shell = shell_prior(_powers(normal, _first_map(normal, noise)), *_band(normal))
+        prior = shell.variance()
+    precision, start = _iterate(
+        Precision(normal, prior, noise), shell, noise_variance is None,
+        max_iterations, tolerance, progress,
+    )  # fmt: skip
+    return solve_exact(normal, precision.prior_variance, precision.noise_variance, start=start)
+
+
+def learn_supported(
+    normal: NormalEquations,
+    mask: Array,
+    *,
+    prior_variance: Array | float | None = None,
+    noise_variance: float | None = None,
+    max_iterations: int = 30,
+    tolerance: float = 1e-3,
+    progress: Callable[[int, SupportedPrecision], Any] | None = None,
+) -> SupportedSolution:
+    """Solve for a volume inside a mask, learning what is not given of prior and noise variance.
+
+    Parameters
+    ----------
+    normal : NormalEquations
+    mask : (D, D, D) real array
+        As in `SupportedPrecision`; ones if all that is known of the object is its box.
+    prior_variance : float or real array, optional
+        As in `SupportedPrecision`. Learned, one value per shell, if it is not given.
+    noise_variance, max_iterations, tolerance, progress
+        As in `learn`.
+
+    Returns
+    -------
+    SupportedSolution
+        Its ``precision`` holds what was learned.
+
+    Raises
+    ------
+    ValueError
+        There is no image, or none that shows anything.
+
+    Warns
+    -----
+    UserWarning
+        The variances still changed after the last iteration; or as `solve_supported`.
+
+    Examples
+    --------
+    >>> import fslice
+    >>> from fslice.exact.accumulate import accumulate
+    >>> from fslice.exact.support import soft_sphere
+    >>> rng = np.random.default_rng(0)
+    >>> projector, rotations = fslice.Projector(16, 2), fslice.random_rotations(300, rng)
+    >>> mask = soft_sphere(16, radius=4, edge=2)
+    >>> images = projector.project(mask * rng.normal(size=(16, 16, 16)), rotations)
+    >>> images += 3 * rng.normal(size=images.shape)
+    >>> normal = accumulate(images, rotations, projector=projector)
+    >>> learned = learn_supported(normal, mask).precision
+    >>> abs(learned.noise_variance / 9 - 1) < 0.02
+    True
+    """
+    noise = _pixel_variance(normal) if noise_variance is None else noise_variance
+    prior, shell = prior_variance, None
+    if prior is None:
+        xp = array_namespace(normal.b, mask)
+        # checks the mask, too
+        inside = SupportedPrecision(normal, 1.0, mask, noise)
+        first = inside.spectrum_adjoint(normal.projector.transform(
+            normal.projector.to_volume(_first_map(normal, noise))
+        ))  # fmt: skip
+        share = float(xp.mean(inside.mask**2))
+        if not share:
+            raise ValueError("mask: expected one that is not zero everywhere")
+        shell = shell_prior(_powers(normal, first) / share, float((normal.projector.size - 1) // 2))
+        prior = shell.variance()
+    precision, start = _iterate(
+        SupportedPrecision(normal, prior, mask, noise), shell, noise_variance is None,
+        max_iterations, tolerance, progress,
+    )  # fmt: skip
+    return solve_supported(precision, start=start)
+
+
+class _Response(NamedTuple):
+    """What a posterior says about its hyperparameters, per shell."""
+
+    power: np.ndarray
+    determined: np.ndarray
+    information: np.ndarray
+
+
+def _iterate(
+    precision: _P,
+    prior: ShellPrior | None,
+    learns_noise: bool,
+    max_iterations: int,
+    tolerance: float,
+    progress: Callable[[int, _P], Any] | None,
+) -> tuple[_P, Array]:
+    """Return the precision with what maximises the evidence, and nearly its mean."""
+    xp = array_namespace(precision.normal.b)
+    probe = white_noise(precision, np.random.default_rng(_SEED))
+    probe /= abs(probe)
+    mean = answer = None
+    degrees = float(precision.normal.degrees.sum())
     for iteration in range(check_size("max_iterations", max_iterations)):
-        solution = solve_exact(normal, prior, noise, tolerance=1e-4, start=start)
-        start, before = solution.mean_ft, (prior, noise)
-        if prior_variance is None:
-            prior = _next_prior(solution, prior)
-        if noise_variance is None:
-            power = expected_residual(solution.precision, start, solution.sigma**2)
-            noise = power / float(normal.degrees.sum())
-        change = float(np.max(abs(np.log(prior / before[0])))) + abs(math.log(noise / before[1]))
+        scale, diagonal = xp.sqrt(precision.prior_variance), precision.preconditioner()
+        mean = _solved(precision, precision.rhs, diagonal, mean)
+        answer = _solved(precision, probe / scale, diagonal, answer)
+        response = _respond(precision, mean / scale, probe, answer / scale)
+        gain, change = 0.0, dict[str, Any]()
+        if prior is not None:
+            prior, gain = prior.step(*response)
+            change["prior_variance"] = prior.variance()
+        if learns_noise:
+            left = max(degrees - float(response.determined.sum()), 1.0)
+            noise = expected_residual(precision, precision.spectrum(mean)) / left
+            gain += degrees / 4 * math.log(noise / precision.noise_variance) ** 2
+            change["noise_variance"] = noise
+        precision = dataclasses.replace(precision, **change)
         if progress is not None:
-            progress(iteration + 1, dataclasses.replace(
-                solution.precision, prior_variance=prior, noise_variance=noise
-            ))  # fmt: skip
-        if change <= tolerance:
+            progress(iteration + 1, precision)
+        gain /= max(float(response.determined.sum()), 1.0)
+        if gain <= tolerance:
             break
     else:
         warnings.warn(
-            f"prior and noise still changed by {100 * change:.2g} % in iteration {max_iterations}",
-            stacklevel=2,
+            f"prior and noise could still raise the log evidence by {gain:.2g} nats per "
+            f"determined number in iteration {max_iterations}, expected {tolerance:.2g}",
+            stacklevel=3,
         )
-    return solve_exact(normal, prior, noise, start=start)
+    return precision, mean
+
+
+def _solved(precision: _P, rhs: Array, diagonal: Array, start: Array | None) -> Array:
+    """Solve until the error is a small part of the posterior's deviation, in the average.
+
+    A relative tolerance would ask too little: the low frequencies, which hold the power, are solved
+    first, while of a shell of which little is known the little would still be missing.
+    """
+    tolerance = _ERROR * math.sqrt(precision.box**rhs.ndim / inner(rhs, rhs / diagonal))
+    return conjugate_gradients(precision, rhs, diagonal, tolerance=tolerance, start=start).x
+
+
+def _respond(precision: _P, mean: Array, probe: Array, answer: Array) -> _Response:
+    """Compare a mean and a solved probe, both in units of the prior's deviation, per shell."""
+    explained = probe - answer
+    sums = [
+        _shell_sums(precision.box, values)
+        for values in (
+            mean.real**2 + mean.imag**2,
+            (probe.conj() * explained).real,
+            # counts what H shares with other shells as well, so that no step is too large
+            explained.real**2 + explained.imag**2,
+        )
+    ]
+    return _Response(*sums)
 
 
 def _pixel_variance(normal: NormalEquations) -> float:
@@ -113,43 +261,28 @@ def _pixel_variance(normal: NormalEquations) -> float:
     return float(normal.power.sum()) / degrees
 
 
-def _shell_means(normal: NormalEquations, values: Array) -> np.ndarray:
-    """Average over each shell of the box, the corners beyond counting to the last."""
-    box, ndim = normal.projector.box, normal.b.ndim
-    index = np.minimum(shells(box, ndim), box // 2).ravel()
-    pairs = np.broadcast_to(multiplicity(box), values.shape).ravel()
-    total = np.bincount(index, pairs * to_numpy(values).ravel(), box // 2 + 1)
-    return total / np.bincount(index, pairs, box // 2 + 1)
+def _shell_sums(box: int, values: Array) -> np.ndarray:
+    """Sum over each shell of a box, the corners beyond counting to the last."""
+    index = np.minimum(shells(box, values.ndim), box // 2).ravel()
+    weighted = (to_numpy(values) * multiplicity(box)).ravel()
+    return np.bincount(index, weighted, box // 2 + 1)
 
 
-def _first_prior(normal: NormalEquations, noise: float) -> np.ndarray:
-    """Return the power per shell of a lightly regularised map."""
+def _powers(normal: NormalEquations, map_ft: Array) -> np.ndarray:
+    """Return the mean power of each shell."""
+    box = map_ft.shape[0]
+    power = map_ft.real**2 + map_ft.imag**2
+    return _shell_sums(box, power) / _shell_sums(box, np.ones(power.shape))
+
+
+def _band(normal: NormalEquations) -> tuple[float, float]:
+    """Return the last shell of the padded box inside the images' band, and the oversampling."""
+    projector = normal.projector
+    scale = projector.box / projector.size
+    return float(int(scale * ((projector.size - 1) // 2))), scale
+
+
+def _first_map(normal: NormalEquations, noise: float) -> Array:
+    """Return a lightly regularised map."""
     scale = float(normal.diagonal().max()) / noise
-    map_ft = solve_wiener(normal, 1e4 / scale, noise)
-    power = _shell_means(normal, abs(map_ft) ** 2)
-    return _extended(normal, power, power > 0)
-
-
-def _next_prior(solution: ExactSolution, prior: np.ndarray) -> np.ndarray:
-    normal, precision = solution.precision.normal, solution.precision
-    rng = np.random.default_rng(_SEED)
-    variance = marginal_variance(precision, posterior_deviations(precision, 1, rng)).variance
-    power = _shell_means(normal, abs(solution.mean_ft) ** 2)
-    spread = _shell_means(normal, variance)
-    determined = 1 - spread / prior
-    known = determined > 0.01
-    # far from the fixed point a step is bounded
-    ratio = np.clip(power / np.where(known, determined, 1) / prior, 0.1, 10)
-    return _extended(normal, prior * ratio, known)
-
-
-def _extended(normal: NormalEquations, prior: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the prior with unknown shells, and those outside the band, filled by neighbours."""
-    box = normal.projector.box
-    limit = int(normal.projector.oversampling * ((normal.projector.size - 1) // 2))
-    good = np.flatnonzero(known & (np.arange(box // 2 + 1) <= limit))
-    if not len(good):
-        return prior
-    nearest = np.maximum(np.searchsorted(good, np.arange(box // 2 + 1), "right") - 1, 0)
-    floor = prior[good].max() * 1e-9
-    return np.maximum(prior[good][nearest], floor)
+    return solve_wiener(normal, 1e4 / scale if scale else 1.0, noise)

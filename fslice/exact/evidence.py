@@ -13,8 +13,9 @@ from fslice.exact.collapsed import expected_log_likelihood
 from fslice.exact.conjugate_gradients import conjugate_gradients
 from fslice.exact.lanczos import lanczos
 from fslice.exact.normal import NormalEquations
-from fslice.exact.precision import Precision
+from fslice.exact.precision import PosteriorPrecision, Precision
 from fslice.exact.samples import warn_unless_converged, white_noise, whitened
+from fslice.exact.support import SupportedPrecision
 from fslice.fourier import inner
 from fslice.posterior import weighted_sum
 
@@ -27,7 +28,7 @@ class Estimate(NamedTuple):
 
 
 def log_evidence(
-    precision: Precision,
+    precision: PosteriorPrecision,
     mean_ft: Array | None = None,
     *,
     probes: int = 8,
@@ -38,10 +39,10 @@ def log_evidence(
 
     Parameters
     ----------
-    precision : Precision
-        Images, noise and prior.
-    mean_ft : (M, M, M//2 + 1) complex array, optional
-        The posterior mean, if it is known already.
+    precision : Precision or SupportedPrecision
+        Images, noise and prior, and the mask.
+    mean_ft : half spectrum, optional
+        The posterior mean of the unknowns, if it is known already.
     probes : int, optional
         At least 2. The error falls with the root of their number.
     seed : int, optional
@@ -61,8 +62,8 @@ def log_evidence(
         log p(y) = -1/2 [sum w |y|^2 - <b, mean>] / sigma^2 - d/2 log(2 pi sigma^2)
                    + 1/2 sum m log w - 1/2 log det(tau^2 P)
 
-    The determinant of the diagonal of P is exact; that of the rest, ``s P s`` with a unit
-    diagonal, is estimated by stochastic Lanczos quadrature (Ubaru, Chen and Saad 2017) with
+    The determinant of the preconditioner, ``s^-2``, is exact; that of the rest, ``s P s``, is
+    estimated by stochastic Lanczos quadrature (Ubaru, Chen and Saad 2017) with
     probes of unit modulus and random phase. The ELBO of any posterior is at most this.
 
     Examples
@@ -92,21 +93,21 @@ def _check_unsymmetrized(normal: NormalEquations) -> None:
         )
 
 
-def _known_part(precision: Precision, mean_ft: Array | None, tolerance: float) -> float:
+def _known_part(precision: PosteriorPrecision, mean_ft: Array | None, tolerance: float) -> float:
     """Return the log evidence but for the log-determinant of the precision."""
     if mean_ft is None:
         mean_ft = conjugate_gradients(
-            precision, precision.rhs, precision.diagonal(), tolerance=tolerance
+            precision, precision.rhs, precision.preconditioner(), tolerance=tolerance
         ).x
     # fit plus prior at the mean: an error of the mean enters in second order only
     misfit = inner(mean_ft, mean_ft / precision.prior_variance)
     xp, shape = array_namespace(mean_ft), mean_ft.shape
     widths = weighted_sum(xp.broadcast_to(xp.log(precision.prior_variance), shape))
-    return expected_log_likelihood(precision, mean_ft) - (misfit + widths) / 2
+    return expected_log_likelihood(precision, precision.spectrum(mean_ft)) - (misfit + widths) / 2
 
 
 def log_determinant(
-    precision: Precision, *, probes: int = 8, seed: int = 0, tolerance: float = 1e-5
+    precision: PosteriorPrecision, *, probes: int = 8, seed: int = 0, tolerance: float = 1e-5
 ) -> Estimate:
     """Return the log-determinant of the precision over all real degrees of freedom.
 
@@ -119,11 +120,13 @@ def log_determinant(
     np.True_
     """
     forms = _quadratic_forms(precision, probes, seed, tolerance)
-    known = weighted_sum(array_namespace(precision.normal.b).log(precision.diagonal()))
+    known = weighted_sum(array_namespace(precision.normal.b).log(precision.preconditioner()))
     return _mean(forms, known)
 
 
-def _quadratic_forms(precision: Precision, probes: int, seed: int, tolerance: float) -> list[float]:
+def _quadratic_forms(
+    precision: PosteriorPrecision, probes: int, seed: int, tolerance: float
+) -> list[float]:
     """Return ``<z, log(s P s) z>`` for random probes z, each an estimate of the trace."""
     _, apply = whitened(precision)
     rng = np.random.default_rng(seed)
@@ -143,7 +146,7 @@ def _mean(values: list[float], offset: float) -> Estimate:
 
 
 def held_out_log_likelihood(
-    training: Precision,
+    training: Precision | SupportedPrecision,
     held_out: NormalEquations,
     *,
     probes: int = 8,
@@ -154,7 +157,7 @@ def held_out_log_likelihood(
 
     Parameters
     ----------
-    training : Precision
+    training : Precision or SupportedPrecision
         Images that were learned from, noise and prior.
     held_out : NormalEquations
         Of other images under the same projector and noise.
@@ -182,7 +185,7 @@ def held_out_log_likelihood(
     both = replace(training, normal=training.normal + held_out)
     known, forms = 0.0, []
     for precision, sign in ((both, 1), (training, -1)):
-        diagonal = weighted_sum(array_namespace(held_out.b).log(precision.diagonal()))
+        diagonal = weighted_sum(array_namespace(held_out.b).log(precision.preconditioner()))
         known += sign * (_known_part(precision, None, tolerance) - diagonal / 2)
         forms.append(_quadratic_forms(precision, probes, seed, tolerance))
     return _mean([(b - a) / 2 for a, b in zip(*forms, strict=True)], known)

@@ -4,10 +4,51 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from fslice._arrays import Array, array_namespace, check_real
 from fslice.exact.normal import NormalEquations
 from fslice.fourier import hermitian_part, shells
+
+
+class PosteriorPrecision(Protocol):
+    """The inverse covariance of the unknown half spectrum of a volume, given images.
+
+    What `Precision` and `fslice.exact.support.SupportedPrecision` have in common, and all that
+    samples, evidence and learned priors ask for.
+    """
+
+    @property
+    def normal(self) -> NormalEquations:
+        """What the images say."""
+
+    @property
+    def prior_variance(self) -> Array:
+        """``tau^2``: broadcasts with the unknowns."""
+
+    @property
+    def noise_variance(self) -> float:
+        """``sigma^2``."""
+
+    @property
+    def box(self) -> int:
+        """Box of the unknowns."""
+
+    @property
+    def rhs(self) -> Array:
+        """The precision times the posterior mean."""
+
+    def __call__(self, unknowns: Array, /) -> Array:
+        """Apply the precision."""
+
+    def preconditioner(self) -> Array:
+        """Return a positive array that scales about as the precision does."""
+
+    def spectrum(self, unknowns: Array, /) -> Array:
+        """Return the half spectrum that is sliced."""
+
+    def volume(self, unknowns: Array, /) -> Array:
+        """Return the real volume (D, D, D)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +84,13 @@ class Precision:
     noise_variance: float = 1.0
 
     def __post_init__(self) -> None:
-        prior = prior_grid(self.normal, self.prior_variance)
+        prior = prior_grid(self.normal, self.prior_variance, self.box)
         object.__setattr__(self, "prior_variance", prior)
-        if not 0 < self.noise_variance < math.inf:
-            raise ValueError(
-                f"noise_variance: expected a finite value above 0, got {self.noise_variance}"
-            )
+        object.__setattr__(self, "noise_variance", checked_noise(self.noise_variance))
 
     @property
     def box(self) -> int:
-        """Box M of the unknowns."""
+        """Box M of the half spectrum."""
         return self.normal.projector.box
 
     def __call__(self, volume_ft: Array) -> Array:
@@ -66,14 +104,33 @@ class Precision:
         """Return the diagonal: the precision of each coefficient when all others are known."""
         return self.normal.diagonal() / self.noise_variance + 1 / self.prior_variance
 
+    def preconditioner(self) -> Array:
+        """Return the diagonal."""
+        return self.diagonal()
+
+    def spectrum(self, volume_ft: Array) -> Array:
+        """Return the half spectrum that is sliced: the unknowns themselves."""
+        return volume_ft
+
+    def volume(self, volume_ft: Array) -> Array:
+        """Return the real volume (D, D, D) of a half spectrum."""
+        return self.normal.projector.to_volume(volume_ft)
+
     @property
     def rhs(self) -> Array:
         """``b / sigma^2``."""
         return self.normal.b * (1 / self.noise_variance)
 
 
-def prior_grid(normal: NormalEquations, prior_variance: Array | float) -> Array:
-    """Return a prior variance as an array that broadcasts with half spectra.
+def checked_noise(noise_variance: float) -> float:
+    """Return a noise variance as a float, which leaves arrays in their precision, or raise."""
+    if not 0 < noise_variance < math.inf:
+        raise ValueError(f"noise_variance: expected a finite value above 0, got {noise_variance}")
+    return float(noise_variance)
+
+
+def prior_grid(normal: NormalEquations, prior_variance: Array | float, box: int) -> Array:
+    """Return a prior variance as an array that broadcasts with half spectra of a box.
 
     Raises
     ------
@@ -82,7 +139,7 @@ def prior_grid(normal: NormalEquations, prior_variance: Array | float) -> Array:
         and positive, or differs between a coefficient and its Friedel mate.
     """
     xp = array_namespace(normal.b)
-    dtype, box, ndim = normal.stencil.dtype, normal.projector.box, normal.b.ndim
+    dtype, ndim = normal.stencil.dtype, normal.b.ndim
     given = xp.asarray(prior_variance)
     check_real("prior_variance", given.astype(float) if given.ndim == 0 else given)
     if not bool((xp.isfinite(given) & (given > 0)).all()):
@@ -91,9 +148,10 @@ def prior_grid(normal: NormalEquations, prior_variance: Array | float) -> Array:
         return given.reshape((1,) * ndim).astype(dtype)
     if given.shape == (box // 2 + 1,):
         return given.astype(dtype)[xp.minimum(shells(box, ndim, xp), box // 2)]
-    if given.shape != normal.b.shape:
+    shape = (*[box] * (ndim - 1), box // 2 + 1)
+    if given.shape != shape:
         raise ValueError(
-            f"prior_variance: expected a number or shape ({box // 2 + 1},) or {normal.b.shape}, "
+            f"prior_variance: expected a number or shape ({box // 2 + 1},) or {shape}, "
             f"got {given.shape}"
         )
     mirrored = hermitian_part(given.astype(normal.b.dtype), ndim).real

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, real_dtype
 from fslice.exact.lanczos import Krylov, lanczos
-from fslice.exact.precision import Precision
+from fslice.exact.precision import PosteriorPrecision, Precision
 from fslice.fourier import transform
 from fslice.metrics import fsc
 
 
-def whitened(precision: Any) -> tuple[Array, Callable[[Array], Array]]:
-    """Return ``s = diag(P)^-1/2`` and the operator ``s P s``, which has a unit diagonal."""
-    scale = 1 / array_namespace(precision.normal.b).sqrt(precision.diagonal())
+def whitened(precision: PosteriorPrecision) -> tuple[Array, Callable[[Array], Array]]:
+    """Return ``s``, the preconditioner to the power of -1/2, and the operator ``s P s``."""
+    scale = 1 / array_namespace(precision.normal.b).sqrt(precision.preconditioner())
 
     def apply(volume_ft: Array) -> Array:
         product = precision(scale * volume_ft)
@@ -28,7 +28,7 @@ def whitened(precision: Any) -> tuple[Array, Callable[[Array], Array]]:
     return scale, apply
 
 
-def white_noise(precision: Any, rng: np.random.Generator) -> Array:
+def white_noise(precision: PosteriorPrecision, rng: np.random.Generator) -> Array:
     """Return the half spectrum of a real volume of white noise of variance 1."""
     b = precision.normal.b
     xp, dtype = array_namespace(b), real_dtype(b.dtype)
@@ -37,13 +37,13 @@ def white_noise(precision: Any, rng: np.random.Generator) -> Array:
 
 
 def posterior_deviations(
-    precision: Precision, count: int, rng: np.random.Generator, *, tolerance: float = 1e-3
+    precision: PosteriorPrecision, count: int, rng: np.random.Generator, *, tolerance: float = 1e-3
 ) -> Iterator[Array]:
     """Draw from the exact posterior of a volume, as deviations from its mean.
 
     Parameters
     ----------
-    precision : Precision
+    precision : Precision or SupportedPrecision
     count : int
         Number of samples.
     rng : numpy.random.Generator
@@ -52,8 +52,9 @@ def posterior_deviations(
 
     Yields
     ------
-    (M, M, M//2 + 1) complex array
-        A sample is the posterior mean plus one of these; all are independent.
+    half spectrum
+        Of the unknowns: a sample is the posterior mean plus one of these. ``precision.volume``
+        makes it a real volume. All are independent.
 
     Warns
     -----
@@ -63,9 +64,9 @@ def posterior_deviations(
     Notes
     -----
     ``s (s P s)^-1/2 z`` with white noise z has the covariance ``P^-1`` whatever the scaling s;
-    ``s = diag(P)^-1/2`` makes Lanczos' iteration converge like preconditioned conjugate
-    gradients. It needs the stencil only, not the images, and as many half spectra of
-    memory as iterations.
+    s, the preconditioner to the power of -1/2, makes Lanczos' iteration converge like
+    preconditioned conjugate gradients. It needs the stencil only, not the images, and as many
+    half spectra of memory as iterations.
 
     Examples
     --------
@@ -155,12 +156,12 @@ def marginal_variance(precision: Precision, deviations: Iterable[Array]) -> Marg
     return Marginals(inverse + mean, error)
 
 
-def voxel_deviation(precision: Precision, deviations: Iterable[Array]) -> Array:
+def voxel_deviation(precision: PosteriorPrecision, deviations: Iterable[Array]) -> Array:
     """Return the posterior standard deviation of every voxel, from samples.
 
     Parameters
     ----------
-    precision : Precision
+    precision : Precision or SupportedPrecision
     deviations : iterable of half spectra
         As `posterior_deviations` yields; K of them leave a relative error of ``1/sqrt(2 K)``.
 
@@ -183,25 +184,27 @@ def voxel_deviation(precision: Precision, deviations: Iterable[Array]) -> Array:
     >>> float(voxel_deviation(precision, deviations)[4, 4, 4].round()) # as far as 50 samples tell
     2.0
     """
-    projector = precision.normal.projector
     total, count = 0.0, 0
     for deviation in deviations:
-        total = total + projector.to_volume(deviation) ** 2
+        total = total + precision.volume(deviation) ** 2
         count += 1
     check_size("number of samples", count)
     return array_namespace(precision.normal.b).sqrt(total / count)
 
 
 def predicted_fsc(
-    precision: Precision, mean_ft: Array, deviations: Iterable[Array], mask: Array | None = None
+    precision: PosteriorPrecision,
+    mean_ft: Array,
+    deviations: Iterable[Array],
+    mask: Array | None = None,
 ) -> Array:
     """Return what the correlation of the mean with the truth will be, drawn from the posterior.
 
     Parameters
     ----------
-    precision : Precision
-    mean_ft : (M, M, M//2 + 1) complex array
-        Posterior mean.
+    precision : Precision or SupportedPrecision
+    mean_ft : half spectrum
+        Posterior mean of the unknowns.
     deviations : iterable of half spectra
         As `posterior_deviations` yields.
     mask : (D, D, D) array, optional
@@ -227,8 +230,7 @@ def predicted_fsc(
     >>> predicted_fsc(precision, precision.normal.b, deviations).max()  # nothing is known
     np.float64(0.0)
     """
-    projector = precision.normal.projector
-    mean = projector.to_volume(mean_ft)
-    curves = [fsc(mean, mean + projector.to_volume(deviation), mask) for deviation in deviations]
+    mean = precision.volume(mean_ft)
+    curves = [fsc(mean, mean + precision.volume(deviation), mask) for deviation in deviations]
     check_size("number of samples", len(curves))
     return np.stack(curves)

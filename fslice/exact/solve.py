@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fslice._arrays import Array, array_namespace
 from fslice.exact.collapsed import collapsed_elbo
-from fslice.exact.conjugate_gradients import conjugate_gradients
+from fslice.exact.conjugate_gradients import Solved, conjugate_gradients
 from fslice.exact.normal import NormalEquations
 from fslice.exact.precision import Precision
 from fslice.posterior import GaussianPosterior
@@ -56,7 +56,7 @@ class ExactSolution:
 
     def volume(self) -> Array:
         """Return the mean as a real volume (D, D, D)."""
-        return self.precision.normal.projector.to_volume(self.mean_ft)
+        return self.precision.volume(self.mean_ft)
 
 
 def solve_exact(
@@ -114,12 +114,7 @@ def solve_exact(
         precision, precision.rhs, diagonal,
         tolerance=tolerance, max_iterations=max_iterations, start=start,
     )  # fmt: skip
-    if not solved.converged:
-        warnings.warn(
-            f"conjugate gradients stopped at a relative residual of {solved.residual:.2g} after "
-            f"{solved.iterations} iterations, expected {tolerance:.2g}",
-            stacklevel=2,
-        )
+    warn_unless_solved(solved, tolerance)
     xp = array_namespace(diagonal)
     sigma = xp.sqrt(1 / diagonal)
     prior = xp.sqrt(xp.broadcast_to(precision.prior_variance, sigma.shape))
@@ -142,5 +137,15 @@ def warn_if_unobserved(normal: NormalEquations) -> None:
         warnings.warn(
             f"{100 * fraction:.3g} % of the frequencies in the band were seen by no image: there "
             "the posterior equals the prior",
+            stacklevel=3,
+        )
+
+
+def warn_unless_solved(solved: Solved, tolerance: float) -> None:
+    """Warn if conjugate gradients were cut off."""
+    if not solved.converged:
+        warnings.warn(
+            f"conjugate gradients stopped at a relative residual of {solved.residual:.2g} after "
+            f"{solved.iterations} iterations, expected {tolerance:.2g}",
             stacklevel=3,
         )

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
-from fslice.exact.collapsed import expected_log_likelihood
-from fslice.exact.evidence import Estimate, log_determinant
-from fslice.exact.support import SupportedPrecision, solve_supported
-from fslice.fourier import inner, radii, transform
+from fslice.exact.evidence import Estimate, log_evidence
+from fslice.exact.support import SupportedPrecision
+from fslice.fourier import radii, transform
 from fslice.symmetrize import GroupAverage
 
 
 @dataclass(frozen=True, eq=False)
 class SymmetricPrecision(SupportedPrecision):
-    """The posterior of ``x = sqrt(|G|) S mask F^-1 B tau z``, z being white noise a priori.
+    """The posterior of ``x = sqrt(|G|) S mask F^-1 B w``, w being stationary noise a priori.
 
     S is the average over the group, B the band ``|k| <= (D - 1) // 2``, the rest as in
     `SupportedPrecision`, whose solver and samples take it too.
@@ -45,8 +43,8 @@ class SymmetricPrecision(SupportedPrecision):
     >>> from fslice.exact.support import soft_sphere
     >>> normal = no_images(fslice.Projector(16))
     >>> precision = SymmetricPrecision(normal, 4.0, soft_sphere(16, 6, 2), symmetry="C4")
-    >>> z = fslice.rfft3(np.random.default_rng(0).normal(size=(16, 16, 16)))
-    >>> volume = precision.volume(z)
+    >>> w = fslice.rfft3(np.random.default_rng(0).normal(size=(16, 16, 16)))
+    >>> volume = precision.volume(w)
     >>> np.allclose(volume, fslice.symmetrize(volume, "C4"))
     True
     """
@@ -73,14 +71,14 @@ class SymmetricPrecision(SupportedPrecision):
     def _scale(self) -> float:
         return math.sqrt(self.average.order)
 
-    def volume(self, z: Array) -> Array:
-        """Return the real volume x of the unknowns z."""
-        return self._scale * self.average(super().volume(self._band * z))
+    def volume(self, w: Array) -> Array:
+        """Return the real volume x of the unknowns w."""
+        return self._scale * self.average(super().volume(self._band * w))
 
     def spectrum_adjoint(self, volume_ft: Array) -> Array:
         """Apply the adjoint of `spectrum`."""
         volume = self.average.adjoint(self.normal.projector.transform_adjoint(volume_ft))
-        return self._band * self._deviation * transform(self._scale * self.mask * volume, 3)
+        return self._band * transform(self._scale * self.mask * volume, 3)
 
 
 def symmetry_evidence(
@@ -107,10 +105,7 @@ def symmetry_evidence(
 
     Notes
     -----
-    With the posterior mean of z and its precision K, as `fslice.exact.evidence.log_evidence`::
-
-        log p(y) = log p(y | mean) - |mean|^2 / 2 - log det(K) / 2
-
+    That of `fslice.exact.evidence.log_evidence`, the unknowns being those of the whole box.
     A group that the object lacks cannot fit the images. One that it has fits them as well as C1
     with fewer degrees of freedom, and so has a smaller determinant.
 
@@ -131,8 +126,5 @@ def symmetry_evidence(
     'C3'
     """
     normal = precision.normal.astype(np.float64)
-    double: Any = replace(precision, normal=normal, mask=precision.mask.astype(np.float64))
-    z = solve_supported(double, tolerance=tolerance).x
-    known = expected_log_likelihood(double, double.spectrum(z)) - inner(z, z) / 2
-    determinant = log_determinant(double, probes=probes, seed=seed, tolerance=tolerance)
-    return Estimate(known - determinant.value / 2, determinant.error / 2)
+    double = replace(precision, normal=normal, mask=precision.mask.astype(np.float64))
+    return log_evidence(double, probes=probes, seed=seed, tolerance=tolerance)

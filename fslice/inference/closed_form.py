@@ -24,6 +24,7 @@ def statistics_of(normal: NormalEquations) -> Statistics:
         normal.diagonal(),
         float(normal.power.sum()),
         float(normal.degrees.sum()),
+        normal.log_weights,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fslice._arrays import Array, check_finite, check_shape
 from fslice.ctf import CTF
-from fslice.fourier import rfft2
+from fslice.fourier import rfft2, shells
 from fslice.geometry import check_rotations, symmetry_rotations
 
 CACHE_BYTES = 4 << 30
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     images_ft: Array
     rotations: Array
     shifts: Array | None
-    ctf: CTF | None
+    ctf: CTF | Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,9 @@ class Dataset:
         Of the n images.
     symmetry : str
         Point group, as in `fslice.symmetry_rotations`.
+    noise_shape : (D//2 + 1,) real array or None
+        Noise variance per shell, up to a factor. Spectra and CTF are handed out divided by its
+        root, so that their noise is white.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class Dataset:
     shifts: Array | None = field(default=None, repr=False)
     ctf: CTF | None = field(default=None, repr=False)
     symmetry: str = "C1"
+    noise_shape: np.ndarray | None = field(default=None, repr=False)
     _kept: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
     _group: Array = field(init=False, repr=False)
 
@@ -111,12 +115,26 @@ class Dataset:
         return own._replace(rotations=self._group[g] @ own.rotations)
 
     def _poses(self, index: Any) -> Batch:
-        return Batch(
-            None,
-            self.rotations[index],
-            None if self.shifts is None else self.shifts[index],
-            None if self.ctf is None else self.ctf[index],
-        )
+        rotations = self.rotations[index]
+        shifts = None if self.shifts is None else self.shifts[index]
+        ctf = None if self.ctf is None else self.ctf[index]
+        if self.noise_shape is None:
+            return Batch(None, rotations, shifts, ctf)
+        values = 1.0 if ctf is None else ctf.evaluate(self.size, self.dtype)
+        shape = (len(rotations), self.size, self.size // 2 + 1)
+        whitened = np.broadcast_to(values * self._whitening(), shape).astype(self.dtype)
+        return Batch(None, rotations, shifts, whitened)
+
+    def log_weights(self, pairs: Array) -> float:
+        """Return ``sum m log w`` over all views, w being what whitening multiplies powers by."""
+        if self.noise_shape is None:
+            return 0.0
+        return 2 * self.views * float((pairs * np.log(self._whitening())).sum())
+
+    def _whitening(self) -> Array:
+        assert self.noise_shape is not None
+        index = np.minimum(shells(self.size, 2), self.size // 2)
+        return (1 / np.sqrt(self.noise_shape))[index]
 
     def _spectra(self, index: slice) -> Array:
         kept = self._kept.get(index.start)
@@ -125,6 +143,8 @@ class Dataset:
         images = np.asarray(self.images[index]).astype(self.dtype, copy=False)
         _check_pixels(images, index.start)
         spectra = rfft2(images)
+        if self.noise_shape is not None:
+            spectra *= self._whitening().astype(self.dtype)
         if spectra.nbytes / len(spectra) * len(self) <= CACHE_BYTES:
             self._kept[index.start] = spectra
         return spectra

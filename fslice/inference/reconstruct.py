@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +13,23 @@ import numpy as np
 from fslice._arrays import Array, check_choice, check_size
 from fslice.ctf import CTF
 from fslice.exact.accumulate import accumulate
+from fslice.exact.evidence import Estimate
+from fslice.exact.precision import Precision
+from fslice.fourier import rfft3
 from fslice.geometry import symmetry_name
 from fslice.inference.checkpoint import Checkpoint
 from fslice.inference.closed_form import solve, statistics_of
 from fslice.inference.dataset import Dataset
+from fslice.inference.exact_posterior import (
+    Extras,
+    Fitted,
+    draw,
+    evidence_of,
+    fit_learned,
+    symmetric_volume,
+)
 from fslice.inference.fitting import RATE, Anchor, FitState, fit
+from fslice.inference.noise_spectrum import CHANGE, ROUNDS, residual_spectrum
 from fslice.inference.variational import Bound, Statistics, collect, signal_variance
 from fslice.projector import Projector
 from fslice.symmetrize import symmetrize
@@ -57,10 +69,10 @@ class Reconstruction:
     """The bound of what is known without the images: q = prior, or for a point the zero map."""
     elbo_trace: list[float]
     """The bound at the beginning and after every epoch, or turn of a solver."""
-    noise_variance: float
-    """``sigma^2`` of every pixel."""
-    prior_variance: float
-    """``tau^2`` of every Fourier coefficient."""
+    noise_variance: float | np.ndarray
+    """``sigma^2`` of every pixel, or (D//2 + 1,) of each shell of the images."""
+    prior_variance: float | np.ndarray
+    """``tau^2`` of every Fourier coefficient, or of each shell."""
     epochs: int
     """Epochs, or turns of solving for the mean and for the noise."""
     converged: bool
@@ -69,6 +81,13 @@ class Reconstruction:
     """Wall time of the stages ``"reading"`` and ``"fitting"``."""
     symmetry: str = "C1"
     """Point group that was imposed."""
+    evidence: Estimate | None = None
+    """Log probability of the images under prior, support and noise, in nats; if asked for."""
+    voxel_sigma: np.ndarray | None = field(default=None, repr=False)
+    """(D, D, D) real: posterior standard deviation of every voxel, from samples."""
+    fsc_samples: np.ndarray | None = field(default=None, repr=False)
+    """(K, D//2 + 1) float64: correlation of the mean with each sample of the posterior. Their
+    mean predicts that with the truth, their quantiles are its credible band."""
 
     def sigma_grid(self) -> np.ndarray:
         """Return s on the full centred Fourier grid, (M, M, M), zero frequency at M//2.
@@ -97,6 +116,11 @@ def reconstruct(
     oversampling: float = 1,
     interpolation: str = "linear",
     symmetry: str = "C1",
+    noise: str = "white",
+    prior: str = "scalar",
+    support: Array | None = None,
+    samples: int = 0,
+    evidence: bool = False,
     seed: int = 0,
     progress: Callable[[Progress], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -138,8 +162,23 @@ def reconstruct(
     symmetry : str
         Point group of the object, as in `fslice.symmetry_rotations`, in RELION's orientation. Each
         image counts from all equivalent directions, which costs the order of the group in time.
+    noise : {"white", "shell"}
+        One variance for all frequencies of the images, or one per shell, both learned. The
+        latter takes a few turns of fitting the volume and measuring what is left; only the first
+        of them is kept in a checkpoint.
+    prior : {"scalar", "shell"}
+        One variance for all frequencies, or one per shell, learned from the images. This and
+        the next three are the exact solver's; see `fslice.exact.empirical_bayes`.
+    support : (D, D, D) real array, optional
+        From 0 to 1: the map is zero where it is; `fslice.exact.support.soft_sphere` makes one.
+        The bound is then that of the exact posterior, the log evidence, and there is no s.
+    samples : int
+        Draws from the exact posterior, for `voxel_sigma` and `fsc_samples`; 8 are enough for a
+        resolution, 50 for voxels.
+    evidence : bool
+        Whether to estimate the log evidence.
     seed : int
-        Of the minibatches. The same inputs and number of threads repeat bit for bit.
+        Of the minibatches and of samples. The same inputs and number of threads repeat bit for bit.
     progress : callable, optional
         Called with a `Progress` after each batch of images.
     checkpoint : path, optional
@@ -176,24 +215,69 @@ def reconstruct(
     """
     check_choice("posterior", posterior, ("gaussian", "dirac"))
     check_choice("solver", solver, ("adam", "exact", "wiener"))
+    extras = Extras(check_choice("prior", prior, ("scalar", "shell")), support, samples, evidence)
+    _check_extras(extras, solver, posterior, symmetry_name(symmetry))
     for name, value in (("prior_variance", prior_variance), ("noise_variance", noise_variance)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: expected a number above 0, got {value}")
     dataset = Dataset(images, rotations, shifts, ctf, symmetry_name(symmetry))
     projector = Projector(dataset.size, oversampling, interpolation)
     report = _Reporter(progress, dataset, check_size("epochs", epochs))
-    settings = _Settings(prior_variance, noise_variance, posterior == "gaussian")
-    if solver == "adam":
+    check_choice("noise", noise, ("white", "shell"))
+    if noise == "shell" and noise_variance is not None:
+        raise ValueError(f"noise_variance: expected None with noise='shell', got {noise_variance}")
+    settings = _Settings(prior_variance, noise_variance, posterior == "gaussian", extras)
+    size, seed = _batch_size(batch_size, projector), check_size("seed", seed, 0)
+
+    def once(data: Dataset, extras: Extras, turn: int) -> Reconstruction:
+        chosen = settings._replace(extras=extras)
+        if solver != "adam":
+            return _closed_form(data, projector, chosen, report, solver, seed)
         return _stochastic(
-            dataset,
+            data,
             projector,
-            settings,
+            chosen,
             report,
-            batch_size=_batch_size(batch_size, projector),
-            seed=check_size("seed", seed, 0),
-            checkpoint=checkpoint,
+            batch_size=size,
+            seed=seed,
+            checkpoint=checkpoint if turn == 0 else None,
         )
-    return _closed_form(dataset, projector, settings, report, solver)
+
+    if noise == "white":
+        return once(dataset, extras, 0)
+    return _with_noise_spectrum(dataset, projector, extras, once)
+
+
+def _with_noise_spectrum(
+    dataset: Dataset,
+    projector: Projector,
+    extras: Extras,
+    once: Callable[[Dataset, Extras, int], Reconstruction],
+) -> Reconstruction:
+    """Fit in turns with the noise variance per shell, then draw the samples that are asked for."""
+    rng = np.random.default_rng(0)
+    # s is known without a support only, and the noise hardly depends on the model of the volume
+    simple = Extras(extras.prior)
+    shape, seconds = np.ones(projector.size // 2 + 1), 0.0
+    for turn in range(ROUNDS):
+        result = once(replace(dataset, noise_shape=shape), simple, turn)
+        start = time.perf_counter()
+        white = rfft3(rng.standard_normal((projector.box,) * 3).astype(dataset.dtype))
+        deviation = white * (0 if result.sigma is None else result.sigma)
+        found = residual_spectrum(
+            replace(dataset, noise_shape=shape), projector, result.mean_ft, deviation
+        )
+        seconds += sum(result.seconds.values()) + time.perf_counter() - start
+        ratio = found / found.mean()
+        shape = shape * ratio
+        if abs(np.log(ratio)).max() <= CHANGE:
+            break
+    result = once(replace(dataset, noise_shape=shape), extras, ROUNDS)
+    return replace(
+        result,
+        noise_variance=result.noise_variance * shape,
+        seconds={**result.seconds, "noise": seconds},
+    )
 
 
 def _stochastic(
@@ -229,7 +313,12 @@ def _stochastic(
 
 
 def _closed_form(
-    dataset: Dataset, projector: Projector, settings: _Settings, report: _Reporter, solver: str
+    dataset: Dataset,
+    projector: Projector,
+    settings: _Settings,
+    report: _Reporter,
+    solver: str,
+    seed: int,
 ) -> Reconstruction:
     clock = [time.perf_counter()]
     normal = accumulate(
@@ -239,14 +328,60 @@ def _closed_form(
         dataset.ctf,
         projector=projector,
         symmetry=dataset.symmetry,
+        noise_variance=None if dataset.noise_shape is None else dataset.noise_shape[None],
         progress=report.read,
     )
-    bound = settings.bound(statistics_of(normal))
     clock.append(time.perf_counter())
-    anchor, trace, converged = solve(normal, bound, solver)
+    extras, bound = settings.extras, settings.bound(statistics_of(normal))
+    if extras.learns:
+        fitted = fit_learned(normal, extras, settings.prior_variance, settings.noise_variance)
+        anchor, trace, converged = fitted.anchor, [fitted.anchor.bound], fitted.converged
+    else:
+        anchor, trace, converged = solve(normal, bound, solver)
+        precision = Precision(normal, bound.prior_variance, anchor.noise_variance)
+        fitted = Fitted(
+            precision, anchor.mean, anchor, bound.sigma(anchor.noise_variance),
+            bound.prior_variance, None, converged,
+        )  # fmt: skip
     clock.append(time.perf_counter())
-    fitted = anchor, trace, len(trace) - 1, converged
-    return _result(dataset, projector, bound, *fitted, clock)
+    fit = anchor, trace, len(trace) - 1, converged
+    result = _result(dataset, projector, bound, *fit, clock)
+    known = fitted.evidence
+    if extras.evidence and known is None:
+        known = evidence_of(fitted.precision, fitted.unknowns)
+    drawn = draw(fitted.precision, fitted.unknowns, extras.samples, seed)
+    if extras.samples or extras.evidence:
+        result.seconds["sampling"] = time.perf_counter() - clock[-1]
+    return replace(
+        result,
+        mean=symmetric_volume(fitted.precision, fitted.unknowns),
+        sigma=fitted.sigma if settings.gaussian else None,
+        prior_variance=fitted.prior_variance,
+        evidence=known,
+        voxel_sigma=drawn.voxel_sigma,
+        fsc_samples=drawn.fsc_samples,
+    )
+
+
+def _check_extras(extras: Extras, solver: str, posterior: str, symmetry: str) -> None:
+    """Raise unless the solver and the posterior can do what is asked for."""
+    check_size("samples", extras.samples, 0)
+    asked = {
+        "prior": extras.prior == "shell",
+        "support": extras.support is not None,
+        "samples": extras.samples > 0,
+        "evidence": extras.evidence,
+    }
+    for name, wanted in asked.items():
+        if wanted and solver != "exact":
+            raise ValueError(f"{name}: expected solver='exact', got {solver!r}")
+        if wanted and posterior != "gaussian":
+            raise ValueError(f"{name}: expected posterior='gaussian', got {posterior!r}")
+    if extras.evidence and symmetry != "C1":
+        raise ValueError(
+            f"evidence: expected symmetry='C1', got {symmetry!r}; to compare groups see "
+            "fslice.exact.symmetric.symmetry_evidence"
+        )
 
 
 def full_grid(half: np.ndarray) -> np.ndarray:
@@ -272,6 +407,7 @@ class _Settings(NamedTuple):
     prior_variance: float | None
     noise_variance: float | None
     gaussian: bool
+    extras: Extras
 
     def bound(self, statistics: Statistics) -> Bound:
         tau2 = self.prior_variance

@@ -39,6 +39,8 @@ class Statistics:
         ``|y|^2`` in the band, of all images.
     degrees : float
         Real degrees of freedom in the band, of all images.
+    log_weights : float, optional
+        ``sum m log w`` over the band of all images, whose powers were multiplied by w.
     """
 
     backprojection: Array = field(repr=False)
@@ -46,6 +48,7 @@ class Statistics:
     diagonal: Array = field(repr=False)
     power: float
     degrees: float
+    log_weights: float = 0.0
 
     def weighted_backprojection(self) -> Array:
         """Return the conventional estimate: back-projection over sampling density.
@@ -77,7 +80,7 @@ def collect(
             progress(len(rotations))
     backprojection, density, diagonal = sums
     degrees = float(band.sum()) * dataset.views
-    return Statistics(backprojection, density, diagonal, power, degrees)
+    return Statistics(backprojection, density, diagonal, power, degrees, dataset.log_weights(band))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +136,7 @@ class Bound:
             expected = misfit + self._spread(noise_variance)
             posterior = GaussianPosterior(mean, self.sigma(noise_variance))
             divergence = posterior.kl(self.prior_variance)
-        return log_likelihood(expected, noise_variance, self.statistics.degrees) - divergence
+        return self._log_likelihood(expected, noise_variance) - divergence
 
     def value_of_prior(self, noise_variance: float) -> float:
         """Return the bound of what is known without the data: q = prior, or the point zero."""
@@ -141,7 +144,11 @@ class Bound:
         if not self.gaussian:
             return self.value(0 * known.backprojection, known.power, noise_variance)
         spread = self.prior_variance * weighted_sum(known.diagonal)
-        return log_likelihood(known.power + spread, noise_variance, known.degrees)
+        return self._log_likelihood(known.power + spread, noise_variance)
+
+    def _log_likelihood(self, power: float, noise_variance: float) -> float:
+        known = self.statistics
+        return log_likelihood(power, noise_variance, known.degrees) + known.log_weights / 2
 
     def _spread(self, noise_variance: float) -> float:
         return weighted_sum(self.statistics.diagonal * self.sigma(noise_variance) ** 2)
