@@ -233,3 +233,34 @@ def test_single_precision_gives_the_same_posterior(rng):
     assert means[1].dtype == np.float32
     assert np.linalg.norm(means[0] - means[1]) < 5e-3 * np.linalg.norm(means[0])
     assert np.isclose(inner(single.rhs, single.rhs), inner(precision.rhs, precision.rhs), rtol=1e-4)
+
+
+@pytest.mark.parametrize("noise", ["white", "shell"])
+@pytest.mark.parametrize("edge", [None, 3])
+def test_learned_fits_foretell_how_well_they_find_a_symmetric_volume(edge, noise):
+    """Without the truth: by samples of the posterior, which are as symmetric as the mean."""
+    size, rng = 24, np.random.default_rng(1)
+    mask = soft_sphere(size, 8, 2)
+    truth = 3**0.5 * fslice.symmetrize(mask * rng.normal(size=(size,) * 3), "C3")
+    rotations = fslice.random_rotations(150, rng)
+    images = fslice.Projector(size, 2, "cubic").project(truth, rotations)
+    images += 4 * rng.normal(size=images.shape)
+    found = fslice.reconstruct(
+        images, rotations, solver="exact", prior="shell", noise=noise, symmetry="C3",
+        support=None if edge is None else soft_sphere(size, 9, edge), samples=10,
+    )  # fmt: skip
+    assert found.converged
+    assert found.elbo > found.elbo_prior
+    assert np.isclose(np.mean(found.noise_variance), 16, rtol=0.05)
+    reached, foretold = fslice.fsc(found.mean, truth), found.fsc_samples.mean(0)
+    assert reached[1:11].min() > 0.9
+    assert abs(foretold - reached)[1:11].max() < 0.03
+    inside = mask > 0.9
+    errors = ((found.mean - truth)[inside] ** 2).mean()
+    assert 0.4 < (found.voxel_sigma[inside] ** 2).mean() / errors < 1.6
+
+
+def test_the_evidence_of_images_summed_under_a_symmetry_is_refused(rng):
+    images, rotations = rng.normal(size=(9, 8, 8)), fslice.random_rotations(9, rng)
+    with pytest.raises(ValueError, match="evidence: expected symmetry='C1', got 'C3'"):
+        fslice.reconstruct(images, rotations, solver="exact", evidence=True, symmetry="c3")
