@@ -35,7 +35,7 @@ def learn(
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
-    tolerance: float = 1e-3,
+    tolerance: float = 2e-4,
     progress: Callable[[int, Precision], Any] | None = None,
 ) -> ExactSolution:
     """Solve for the volume, learning what is not given of prior and noise variance.
@@ -111,7 +111,7 @@ def learn_supported(
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
-    tolerance: float = 1e-3,
+    tolerance: float = 2e-4,
     progress: Callable[[int, SupportedPrecision], Any] | None = None,
 ) -> SupportedSolution:
     """Solve for a volume inside a mask, learning what is not given of prior and noise variance.
