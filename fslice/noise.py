@@ -114,6 +114,21 @@ class NoiseModel:
         rows = self.variances if self.groups is None else self.variances[self.groups]
         return rows[:, self._columns(size)]
 
+    def weights(self, size: int) -> Array:
+        """Return one over the variance of every coefficient, and 0 beyond `max_radius`.
+
+        Parameters
+        ----------
+        size : int
+            Box D.
+
+        Returns
+        -------
+        (n, D, D//2 + 1) float64 array
+            With one image that stands for all where there are no groups.
+        """
+        return self._band(size) / self.evaluate(size)
+
     def log_likelihood(self, images_ft: Array, expected_ft: Array) -> Array:
         """Return the log density of each image.
 
@@ -154,7 +169,7 @@ class NoiseModel:
         """
         power, degrees = self._grouped(*self._sums(images_ft, expected_ft))
         size = images_ft.shape[-2]
-        weights = self._band(size) / self.evaluate(size)
+        weights = self.weights(size)
         by_expected = (images_ft - expected_ft) * weights.astype(images_ft.real.dtype)
         return by_expected, (power / self.variances - degrees) / (2 * self.variances)
 

@@ -17,7 +17,7 @@ LAYERS = {
     "operators": "slices shifts ctf realspace _slice_points direct projector pose_curvature",
     "objects": "simulation",
     "files": "io",
-    "statistics": "metrics noise poisson likelihood posterior exact",
+    "statistics": "metrics noise contrast poisson likelihood posterior exact",
     "fits": "inference",
     "names": "__init__",
     "programs": "plot certify cli __main__",
