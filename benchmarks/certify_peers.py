@@ -89,7 +89,7 @@ def mismatch(
 
 
 def insertion(peer: Any, setting: Setting, dtype: str, no_mean: bool = False) -> float:
-    """Is what is inserted the adjoint of what is projected? In the kindest inner product."""
+    """Return how far insertion is from the adjoint, in the kindest inner product."""
     case, figures = Case(dtype, "insert"), []
     for product, x, y in (
         (stored, case.volume_ft, case.images_ft),
@@ -105,7 +105,7 @@ def insertion(peer: Any, setting: Setting, dtype: str, no_mean: bool = False) ->
 
 
 def volume_gradient(peer: Any, setting: Setting, dtype: str) -> float:
-    """Is the gradient in the volume, which is linear, the adjoint?"""
+    """Return how far the gradient in the volume, which is linear, is from the adjoint."""
     case, product = Case(dtype, "volume"), PRODUCTS[peer.product]
     x = case.of_real if product is half else case.volume_ft
     ax = peer.project(setting, x, *case.pose)
@@ -114,10 +114,10 @@ def volume_gradient(peer: Any, setting: Setting, dtype: str) -> float:
 
 
 def pose_gradient(peer: Any, setting: Setting, dtype: str, argument: str) -> float:
-    """Is the gradient in the pose the limit of central differences, made in double precision?
+    """Return how far the gradient in the pose is from central differences.
 
-    In single precision too the differences are made in double: by the contestant, or by fslice
-    where it computes in single precision only.
+    These are made in double precision: by the contestant, or by fslice where it computes in single
+    precision only.
     """
     case, exact = Case(dtype, "pose"), Case("float64", "pose")
     gradients = peer.vjp(setting, case.of_real, *case.pose, case.images_ft)
@@ -145,7 +145,7 @@ def pose_gradient(peer: Any, setting: Setting, dtype: str, argument: str) -> flo
 
 
 def definition(peer: Any, setting: Setting, dtype: str) -> float:
-    """Is a linear slice that of fslice, which `fslice certify` compares with the formula?"""
+    """Return how far slices are from fslice's, which `fslice certify` compares with the formula."""
     case, exact = Case(dtype, "definition"), Fslice()
     found = peer.project(setting, case.of_real, *case.pose)
     double = [array.astype(float) for array in case.pose]
@@ -165,7 +165,7 @@ def phantom(size: int, radius: float) -> tuple[np.ndarray, ...]:
 
 
 def accuracy(peer: Any, setting: Setting, dtype: str, radius: float) -> float:
-    """How far are projections from the truth?"""
+    """Return how far projections are from the truth."""
     *given, exact = phantom(setting.size, radius)
     found = peer.images(setting, *(array.astype(dtype) for array in given))
     return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
@@ -210,14 +210,18 @@ def answers(contestants: list[Any]) -> Iterator[list[Line]]:
         for peer in contestants:
             if setting.kernel not in peer.kernels or test not in peer.tests:
                 continue
-            figure, note = math.inf, ""
-            try:
-                figure = answer(peer)
-            except (RuntimeError, ValueError) as error:
-                note = " ".join(str(error).split())
+            figure, note = answered(answer, peer)
             shape = setting.size, setting.oversampling, setting.kernel
             lines.append(Line(test, subject, peer.name, dtype, *shape, figure, bound, note))
         yield lines
+
+
+def answered(answer: Answer, peer: Any) -> tuple[float, str]:
+    """Return the figure, or infinity and why it was refused."""
+    try:
+        return answer(peer), ""
+    except (RuntimeError, ValueError) as error:
+        return math.inf, " ".join(str(error).split())
 
 
 def row(lines: list[Line], names: list[str]) -> str:

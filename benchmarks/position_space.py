@@ -20,13 +20,12 @@ from timing import in_turns, machine
 import fslice
 from fslice.realspace import project_realspace
 
-METHODS = {
-    "position space": "D^3",
-    "Fourier space, linear": "D^2",
-    "Fourier space, cubic": "D^2",
-    "transform of the volume": "D^3 log D",
-}
-"""What is measured, and how its cost should grow."""
+METHODS = (
+    "position space",
+    "Fourier space, linear",
+    "Fourier space, cubic",
+    "transform of the volume",
+)
 
 
 def main() -> None:
@@ -74,7 +73,7 @@ def measure(size: int, arguments: argparse.Namespace) -> dict[str, Any]:
         "Fourier space, cubic": lambda: in_fourier_space(cubic, spectra[1]),
         "transform of the volume": lambda: linear.transform(volume),
     }
-    counts = dict(zip(calls, (len(few), len(rotations), len(rotations), 1), strict=True))
+    counts = dict(zip(METHODS, (len(few), len(rotations), len(rotations), 1), strict=True))
     for call in calls.values():
         call()  # the first one compiles
     samples = in_turns(calls, arguments.repeats)
