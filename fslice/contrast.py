@@ -5,10 +5,10 @@ from __future__ import annotations
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_complex,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
 )
 from fslice.fourier import multiplicity
@@ -86,9 +86,8 @@ def scale_slices_vjp(slices: Array, scales: Array, cotangent: Array) -> tuple[Ar
     """
     _check(slices, scales)
     check_complex("cotangent", cotangent)
-    check_same_precision(slices=slices, cotangent=cotangent)
+    check_alike(slices=slices, cotangent=cotangent)
     check_shape("cotangent", cotangent, slices.shape)
-    array_namespace(slices, scales, cotangent)
     by_scales = _products(slices, cotangent)
     return cotangent * scales[..., None, None], by_scales.astype(scales.dtype)
 
@@ -138,7 +137,7 @@ def optimal_scales(
     """
     check_complex("images_ft", images_ft)
     check_complex("expected_ft", expected_ft)
-    check_same_precision(images_ft=images_ft, expected_ft=expected_ft)
+    check_alike(images_ft=images_ft, expected_ft=expected_ft)
     size = images_ft.shape[-2] if images_ft.ndim > 1 else 0
     check_shape("images_ft", images_ft, ("n", size or "D", size // 2 + 1))
     check_shape("expected_ft", expected_ft, images_ft.shape)
@@ -162,10 +161,9 @@ def _products(a: Array, b: Array) -> Array:
 def _check(slices: Array, scales: Array) -> None:
     check_complex("slices", slices)
     check_real("scales", scales)
-    check_same_precision(slices=slices, scales=scales)
+    check_alike(slices=slices, scales=scales)
     check_shape("slices", slices, (..., "D", "D//2 + 1"))
     size = slices.shape[-2]
     check_shape("slices", slices, (..., size, size // 2 + 1))
-    if scales.shape != slices.shape[:-2]:
-        raise ValueError(f"scales: expected shape {slices.shape[:-2]}, got {scales.shape}")
+    check_shape("scales", scales, slices.shape[:-2])
     check_finite("scales", scales)

@@ -4,11 +4,22 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from strategies import random_ctf
 
 import fslice
-from fslice import contrast, direct, geometry, likelihood, metrics, poisson, realspace
-from fslice.exact.collapsed import collapsed_elbo
-from fslice.exact.precision import Precision
+from fslice import (
+    contrast,
+    direct,
+    geometry,
+    likelihood,
+    metrics,
+    optim,
+    poisson,
+    posterior,
+    realspace,
+)
+from fslice.exact.normal import no_images
+from fslice.exact.support import SupportedPrecision
 from fslice.fourier import hermitian_part, transform
 from fslice.noise import NoiseModel
 from fslice.pose_curvature import pose_curvature
@@ -21,10 +32,12 @@ class Operator(NamedTuple):
 
     call: Callable[..., Any]
     arrays: dict[str, np.ndarray]
-    any_precision: bool = False
-    """Precisions may differ, as the documentation says."""
-    any_batch: tuple[str, ...] = ()
-    """Arguments that may have any number of leading entries, but not none."""
+    any_precision: tuple[str, ...] = ()
+    """Arguments whose precision may differ from that of the others, as the documentation says."""
+    any_shape: tuple[str, ...] = ()
+    """Arguments that fit with a column less."""
+    any_real: tuple[str, ...] = ()
+    """Arguments that may be of integers, as files have them."""
 
 
 rng = np.random.default_rng(0)
@@ -40,8 +53,10 @@ SCALES, POINTS, VALUES = rng.normal(size=N), rng.normal(size=(5, 3)), rng.normal
 MATRICES = rng.normal(size=(N, 3, 3))
 COUNTS, RATES = rng.poisson(3, (N, D, D)).astype(float), rng.uniform(1, 4, (N, D, D))
 COTANGENT_3D = rng.normal(size=(N, D, D, D))
-PROJECTOR, CTF = fslice.Projector(D), fslice.simulation.draws.random_ctf
+PROJECTOR = fslice.Projector(D)
+CTFS = random_ctf(rng, N)
 NOISE = NoiseModel(np.ones((1, D // 2 + 1)))
+NORMAL, MODEL = no_images(PROJECTOR), fslice.phantom(D, 4.0)
 SIGMA = np.abs(VOLUME_FT) + 1
 
 
@@ -66,8 +81,10 @@ OPERATORS = {
     "rfft3": Operator(fslice.rfft3, {"volume": VOLUME}),
     "irfft2": Operator(fslice.irfft2, {"images_ft": IMAGES_FT}),
     "irfft3": Operator(fslice.irfft3, {"volume_ft": VOLUME_FT}),
-    "inner": Operator(fslice.inner, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, any_precision=True),
-    "hermitian_part": Operator(lambda array_ft: hermitian_part(array_ft, 2), {"array_ft": IMAGES_FT}),
+    "inner": Operator(fslice.inner, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, ("a_ft", "b_ft")),
+    "hermitian_part": Operator(
+        lambda array_ft: hermitian_part(array_ft, 2), {"array_ft": IMAGES_FT}
+    ),
     "extract_slices": Operator(
         fslice.extract_slices, {"volume_ft": VOLUME_FT, "rotations": ROTATIONS}
     ),
@@ -99,7 +116,14 @@ OPERATORS = {
         P.project_ft_vjp, pose(volume_ft=VOLUME_FT, cotangent=IMAGES_FT)
     ),
     "Projector.misfit": Operator(
-        P.misfit, pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0]))
+        P.misfit,
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
+        ("precision",),
+    ),
+    "Projector.misfit_gradients": Operator(
+        P.misfit_gradients,
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
+        ("precision",),
     ),
     "Projector.gram_diagonal": Operator(
         P.gram_diagonal, {"rotations": ROTATIONS, "ctf": CTF_VALUES}
@@ -115,11 +139,13 @@ OPERATORS = {
     "pose_curvature": Operator(
         lambda **given: pose_curvature(P, **given),
         pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
+        ("precision",),
     ),
     "fourier_sum": Operator(direct.fourier_sum, {"volume": VOLUME, "frequencies": POINTS}),
     "fourier_sum_adjoint": Operator(
         lambda **given: direct.fourier_sum_adjoint(**given, size=D),
         {"values": VALUES, "frequencies": POINTS},
+        any_shape=("frequencies",),  # in a plane
     ),
     "fourier_sum_vjp": Operator(
         direct.fourier_sum_vjp, {"volume": VOLUME, "frequencies": POINTS, "cotangent": VALUES}
@@ -151,9 +177,7 @@ OPERATORS = {
         realspace.rotate_volume_vjp,
         moved(ROTATIONS, rng.normal(size=(N, 3)), volume=VOLUME, cotangent=COTANGENT_3D),
     ),
-    "CTF.vjp": Operator(
-        lambda cotangent: CTF(rng, N, 4.0).vjp(D, cotangent), {"cotangent": CTF_VALUES}
-    ),
+    "CTF.vjp": Operator(lambda cotangent: CTFS.vjp(D, cotangent), {"cotangent": CTF_VALUES}),
     "euler_to_matrix": Operator(geometry.euler_to_matrix, {"angles": MATRICES[:, 0]}),
     "euler_to_matrix_vjp": Operator(
         geometry.euler_to_matrix_vjp, {"angles": MATRICES[:, 0], "cotangent": MATRICES}
@@ -172,9 +196,7 @@ OPERATORS = {
         geometry.rotvec_to_matrix_vjp, {"vectors": MATRICES[:, 0], "cotangent": MATRICES}
     ),
     "matrix_to_rotvec": Operator(geometry.matrix_to_rotvec, {"rotations": ROTATIONS}),
-    "tangent_vjp": Operator(
-        geometry.tangent_vjp, {"rotations": ROTATIONS, "cotangent": MATRICES}
-    ),
+    "tangent_vjp": Operator(geometry.tangent_vjp, {"rotations": ROTATIONS, "cotangent": MATRICES}),
     "angle_between": Operator(geometry.angle_between, {"a": ROTATIONS, "b": ROTATIONS}),
     "NoiseModel.log_likelihood": Operator(
         NOISE.log_likelihood, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
@@ -201,18 +223,54 @@ OPERATORS = {
     "poisson_log_likelihood_gradient": Operator(
         poisson.poisson_log_likelihood_gradient, {"counts": COUNTS, "rates": RATES}
     ),
-    "fsc": Operator(fslice.fsc, {"a": VOLUME, "b": VOLUME, "mask": VOLUME}, any_precision=True),
+    "fsc": Operator(fslice.fsc, {"a": VOLUME, "b": VOLUME, "mask": VOLUME}, ("a", "b", "mask")),
     "spectral_snr": Operator(
-        fslice.spectral_snr, {"mean_ft": VOLUME_FT, "sigma": SIGMA}, any_precision=True
+        fslice.spectral_snr, {"mean_ft": VOLUME_FT, "sigma": SIGMA}, ("mean_ft", "sigma")
     ),
     "mean_squared_error": Operator(
-        metrics.mean_squared_error, {"a": VOLUME, "b": VOLUME}, any_precision=True
+        metrics.mean_squared_error, {"a": VOLUME, "b": VOLUME}, ("a", "b")
     ),
-    "fsc_from_snr": Operator(metrics.fsc_from_snr, {"snr": abs(SCALES)}),
-    "snr_from_fsc": Operator(metrics.snr_from_fsc, {"curve": abs(SCALES) / 9}),
+    "fsc_from_snr": Operator(metrics.fsc_from_snr, {"snr": abs(SCALES)}, any_shape=("snr",)),
+    "snr_from_fsc": Operator(
+        metrics.snr_from_fsc, {"curve": abs(SCALES) / 9}, any_shape=("curve",)
+    ),
     "accumulate": Operator(
         lambda **given: fslice.accumulate(**given, projector=P),
         pose(images=IMAGES, noise_variance=abs(LINE_CTF)),
+        ("images", "rotations", "shifts", "ctf", "noise_variance"),
     ),
-    "reconstruct": Operator(fslice.reconstruct, pose(images=IMAGES)),
+    "reconstruct": Operator(
+        fslice.reconstruct,
+        moved(ROTATIONS, SHIFTS, images=IMAGES),
+        ("images", "rotations", "shifts"),
+        any_real=("images",),
+    ),
+    "resolution": Operator(
+        lambda curve: fslice.resolution(curve, 2, 1.0), {"curve": abs(SCALES) / 9}
+    ),
+    "GaussianPosterior": Operator(posterior.GaussianPosterior, {"mean": VOLUME_FT, "sigma": SIGMA}),
+    "NormalEquations.apply": Operator(NORMAL.apply, {"volume_ft": VOLUME_FT}),
+    "SupportedPrecision": Operator(
+        lambda mask: SupportedPrecision(NORMAL, 1.0, mask), {"mask": np.clip(abs(VOLUME), 0, 1)}
+    ),
+    "volume_from_map": Operator(
+        lambda volume: fslice.volume_from_map(volume, 4.0, 2 * D, 2.0), {"volume": VOLUME}
+    ),
+    "check_rotations": Operator(
+        lambda rotations: geometry.check_rotations("rotations", rotations), {"rotations": ROTATIONS}
+    ),
+    "GaussianModel.project": Operator(
+        lambda rotations, shifts: MODEL.project(rotations, D, 4.0, shifts), moved(ROTATIONS, SHIFTS)
+    ),
+    "GaussianModel.project_ft": Operator(
+        lambda rotations, shifts: MODEL.project_ft(rotations, D, 4.0, shifts),
+        moved(ROTATIONS, SHIFTS),
+    ),
+    "GaussianModel.rotate": Operator(
+        lambda rotation: MODEL.rotate(rotation), {"rotation": ROTATIONS[0]}
+    ),
+    "adam_update": Operator(
+        lambda gradient: optim.adam_update(gradient, optim.adam_init(VOLUME_FT)),
+        {"gradient": VOLUME_FT},
+    ),
 }

@@ -68,8 +68,8 @@ class SupportedPrecision:
     def __post_init__(self) -> None:
         normal, size = self.normal, self.normal.projector.size
         ndim, dtype = normal.b.ndim, normal.stencil.dtype
-        xp = array_namespace(normal.b, self.mask)
         check_real("mask", self.mask)
+        xp = array_namespace(normal.b, self.mask)
         check_shape("mask", self.mask, (size,) * ndim)
         check_finite("mask", self.mask)
         if not bool(((self.mask >= 0) & (self.mask <= 1)).all()):
