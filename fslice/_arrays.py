@@ -16,6 +16,7 @@ Array: TypeAlias = Any
 """A NumPy or a CuPy array."""
 
 _LIBRARIES = ("numpy", "cupy")
+_NUMBERS = ("float32", "float64", "complex64", "complex128")
 
 
 def array_namespace(*arrays: Array | None) -> ModuleType:
@@ -36,13 +37,29 @@ def array_namespace(*arrays: Array | None) -> ModuleType:
     for array in arrays:
         if array is None:
             continue
-        library = type(array).__module__.partition(".")[0]
+        library = _library(array)
         if library not in _LIBRARIES:
             raise TypeError(f"expected a NumPy or CuPy array, got {type(array).__name__}")
         found[library] = array
     if len(found) > 1:
         raise TypeError(f"array libraries are mixed: {' and '.join(sorted(found))}")
     return sys.modules[next(iter(found), "numpy")]
+
+
+def check_one_library(*values: Any) -> None:
+    """Raise if the arrays among the values are of different libraries.
+
+    Anything else, such as a stack of images in a file, is passed over.
+
+    Examples
+    --------
+    >>> check_one_library(np.zeros(2), None, [1.0])
+    """
+    array_namespace(*(value for value in values if _library(value) in _LIBRARIES))
+
+
+def _library(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
 
 
 def to_numpy(array: Array) -> np.ndarray:
@@ -82,9 +99,14 @@ def check_complex(name: str, array: Array) -> None:
     _check_dtype(name, array, ("complex64", "complex128"))
 
 
-def _check_dtype(name: str, array: Array, expected: tuple[str, str]) -> None:
-    if type(array).__module__.partition(".")[0] not in _LIBRARIES:
+def check_array(name: str, array: Array) -> None:
+    """Raise unless `array` is an array of a known library."""
+    if _library(array) not in _LIBRARIES:
         raise TypeError(f"{name}: expected a NumPy or CuPy array, got {type(array).__name__}")
+
+
+def _check_dtype(name: str, array: Array, expected: tuple[str, ...]) -> None:
+    check_array(name, array)
     if array.dtype.name not in expected:
         raise TypeError(f"{name}: expected dtype {' or '.join(expected)}, got {array.dtype}")
 
@@ -99,8 +121,9 @@ def check_shape(name: str, array: Array, expected: tuple[Any, ...]) -> None:
     ...
     ValueError: rotations: expected shape (..., 3, 3), got (5, 3, 2)
     """
-    core = expected[1:] if expected[0] is ... else expected
-    shape = array.shape[len(array.shape) - len(core) :] if expected[0] is ... else array.shape
+    leading = expected[:1] == (...,)
+    core = expected[1:] if leading else expected
+    shape = array.shape[max(0, array.ndim - len(core)) :] if leading else array.shape
     fits = len(shape) == len(core) and all(
         isinstance(want, str) or want == got for want, got in zip(core, shape, strict=True)
     )
@@ -112,19 +135,25 @@ def check_shape(name: str, array: Array, expected: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}: expected at least one element, got shape {array.shape}")
 
 
-def check_same_precision(**arrays: Array | None) -> None:
-    """Raise unless all arrays are of single, or all of double precision; ``None`` is passed over.
+def check_alike(**arrays: Array | None) -> None:
+    """Raise unless all are arrays of one library and one precision; ``None`` is passed over.
 
     Examples
     --------
-    >>> check_same_precision(volume=np.zeros(1, "f4"), shifts=np.zeros(1, "f8"))
+    >>> check_alike(volume=np.zeros(1, "f4"), shifts=np.zeros(1, "f8"))
     Traceback (most recent call last):
     ...
     TypeError: precisions differ: volume is float32, shifts is float64
     """
-    given = {name: array.dtype for name, array in arrays.items() if array is not None}
-    if len({real_dtype(dtype) for dtype in given.values()}) > 1:
-        listed = ", ".join(f"{name} is {dtype}" for name, dtype in given.items())
+    given = {name: array for name, array in arrays.items() if array is not None}
+    for name, array in given.items():
+        _check_dtype(name, array, _NUMBERS)
+    libraries = {name: array_namespace(array).__name__ for name, array in given.items()}
+    if len(set(libraries.values())) > 1:
+        listed = ", ".join(f"{name} is of {library}" for name, library in libraries.items())
+        raise TypeError(f"array libraries are mixed: {listed}")
+    if len({real_dtype(array.dtype) for array in given.values()}) > 1:
+        listed = ", ".join(f"{name} is {array.dtype}" for name, array in given.items())
         raise TypeError(f"precisions differ: {listed}")
 
 

@@ -8,9 +8,9 @@ from fslice import _kernels
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
 )
 from fslice.fourier import multiplicity, transform
@@ -29,8 +29,12 @@ class SlicePoints:
         shifts: Array | None,
         max_radius: float | None,
     ) -> None:
-        xp = self.xp = array_namespace(array, rotations, shifts)
         check_real(name, array)
+        check_real("rotations", rotations)
+        if shifts is not None:
+            check_real("shifts", shifts)
+        check_alike(**{name: array, "rotations": rotations, "shifts": shifts})
+        xp = self.xp = array_namespace(array)
         check_shape(name, array, (..., "D"))
         check_rotations("rotations", rotations)
         size = self.size = array.shape[-1]
@@ -38,10 +42,8 @@ class SlicePoints:
         flat = self.dimension - 1
         batch = rotations.shape[:-2]
         if shifts is not None:
-            check_real("shifts", shifts)
             check_shape("shifts", shifts, (*batch, flat))
             check_finite("shifts", shifts)
-        check_same_precision(**{name: array, "rotations": rotations, "shifts": shifts})
         self.image_shape = (*batch, *(size,) * flat)
         self.half_shape = (*(size,) * (flat - 1), size // 2 + 1)
         self.scale = size ** (-flat / 2)

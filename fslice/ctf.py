@@ -224,8 +224,8 @@ class CTF:
         >>> gradients["amplitude_contrast"], gradients["scale"]
         (array([1.]), array([0.1]))
         """
-        xp = array_namespace(self.defocus_u, cotangent)
         check_real("cotangent", cotangent)
+        xp = array_namespace(self.defocus_u, cotangent)
         basis = _basis(check_size("size", size), xp)
         check_shape("cotangent", cotangent, (len(self), size, size // 2 + 1))
         weights = multiplicity(size, xp).astype(cotangent.dtype)

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from fslice._arrays import (
     Array,
-    array_namespace,
+    check_alike,
     check_complex,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
     check_size,
     complex_dtype,
@@ -142,7 +141,7 @@ def fourier_sum_vjp(volume: Array, frequencies: Array, cotangent: Array) -> tupl
     """
     points = _check_sum(volume, frequencies)
     check_complex("cotangent", cotangent)
-    check_same_precision(volume=volume, cotangent=cotangent)
+    check_alike(volume=volume, cotangent=cotangent)
     check_shape("cotangent", cotangent, frequencies.shape[:-1])
     scale, flat = len(volume) ** (-volume.ndim / 2), cotangent.reshape(-1)
     _, by_points = sum_waves_vjp(volume, points, flat)
@@ -298,8 +297,7 @@ def project_direct_vjp(
     poses = SlicePoints("volume", volume, rotations, shifts, max_radius)
     check_shape("volume", volume, (poses.size,) * poses.dimension)
     check_real("cotangent", cotangent)
-    check_same_precision(volume=volume, cotangent=cotangent)
-    array_namespace(volume, cotangent)
+    check_alike(volume=volume, cotangent=cotangent)
     check_shape("cotangent", cotangent, poses.image_shape)
     shifted = poses.from_half_spectra(poses.spectra_of(cotangent))
     by_sum, points = shifted * poses.phases.conj(), poses.frequencies()
@@ -327,10 +325,9 @@ def _check_sum(volume: Array, frequencies: Array) -> Array:
 
 
 def _check_frequencies(name: str, array: Array, frequencies: Array) -> int:
-    array_namespace(array, frequencies)
     check_real("frequencies", frequencies)
+    check_alike(**{name: array, "frequencies": frequencies})
     dimension = 2 if frequencies.shape[-1:] == (2,) else 3
     check_shape("frequencies", frequencies, (..., dimension))
     check_finite("frequencies", frequencies)
-    check_same_precision(**{name: array, "frequencies": frequencies})
     return dimension

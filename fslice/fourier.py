@@ -254,9 +254,9 @@ def inner(a_ft: Array, b_ft: Array) -> float:
     >>> np.isclose(inner(rfft2(a), rfft2(b)), np.vdot(a, b))
     np.True_
     """
-    xp = array_namespace(a_ft, b_ft)
     check_complex("a_ft", a_ft)
     check_complex("b_ft", b_ft)
+    xp = array_namespace(a_ft, b_ft)
     _check_half("a_ft", a_ft, 2)
     check_shape("b_ft", b_ft, a_ft.shape)
     products = (a_ft.conj() * b_ft).real

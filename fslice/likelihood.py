@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fslice._arrays import Array, array_namespace, check_complex, check_same_precision, check_shape
+from fslice._arrays import Array, array_namespace, check_alike, check_complex, check_shape
 from fslice.fourier import multiplicity
 
 
@@ -29,7 +29,9 @@ def residual_power(images_ft: Array, expected_ft: Array) -> Array:
     np.True_
     """
     check_complex("images_ft", images_ft)
-    check_same_precision(images_ft=images_ft, expected_ft=expected_ft)
+    check_complex("expected_ft", expected_ft)
+    check_alike(images_ft=images_ft, expected_ft=expected_ft)
+    check_shape("images_ft", images_ft, (..., "D", "D//2 + 1"))
     check_shape("expected_ft", expected_ft, images_ft.shape)
     xp = array_namespace(images_ft, expected_ft)
     difference = images_ft - expected_ft

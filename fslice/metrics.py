@@ -9,6 +9,7 @@ import numpy as np
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_array,
     check_complex,
     check_finite,
     check_real,
@@ -53,9 +54,11 @@ def fsc(a: Array, b: Array, mask: Array | None = None) -> Array:
     >>> fsc(volume, -volume)
     array([-1., -1., -1., -1.])
     """
-    xp = array_namespace(a, b, mask)
     check_real("a", a)
     check_real("b", b)
+    if mask is not None:
+        check_array("mask", mask)
+    xp = array_namespace(a, b, mask)
     size = a.shape[-1] if a.ndim else 0
     for name, array in (("a", a), ("b", b), ("mask", mask)):
         if array is not None:
@@ -116,8 +119,8 @@ def resolution(curve: Array, size: int, pixel_size: float, threshold: float = 0.
     >>> resolution(np.array([1.0, 1.0, 0.75, 0.25, 0.0]), 8, 1.0)
     3.2
     """
-    xp = array_namespace(curve)
     check_real("curve", curve)
+    xp = array_namespace(curve)
     check_shape("curve", curve, (check_size("size", size) // 2 + 1,))
     check_finite("curve", curve)
     _check_pixel_size(pixel_size)
@@ -187,9 +190,9 @@ def spectral_snr(mean_ft: Array, sigma: Array) -> Array:
     >>> spectral_snr(mean_ft, np.ones((4, 4, 3)))
     array([4., 4., 4.])
     """
-    xp = array_namespace(mean_ft, sigma)
     check_complex("mean_ft", mean_ft)
     check_real("sigma", sigma)
+    xp = array_namespace(mean_ft, sigma)
     size = mean_ft.shape[0] if mean_ft.ndim else 0
     for name, array in (("mean_ft", mean_ft), ("sigma", sigma)):
         check_shape(name, array, (size, size, size // 2 + 1))
@@ -219,8 +222,9 @@ def fsc_from_snr(snr: Array) -> Array:
     >>> fsc_from_snr(np.array([0.0, 1.0, 3.0, np.inf]))
     array([0.  , 0.5 , 0.75, 1.  ])
     """
-    xp = array_namespace(snr)
     check_real("snr", snr)
+    check_shape("snr", snr, (...,))
+    xp = array_namespace(snr)
     if not bool((snr >= 0).all()):
         raise ValueError(f"snr: expected values of at least 0, got {float(snr.min())}")
     finite = xp.where(xp.isinf(snr), 0, snr)
@@ -246,8 +250,9 @@ def snr_from_fsc(curve: Array) -> Array:
     >>> snr_from_fsc(np.array([-0.1, 0.5, 0.75, 1.0]))
     array([ 0.,  1.,  3., inf])
     """
-    xp = array_namespace(curve)
     check_real("curve", curve)
+    check_shape("curve", curve, (...,))
+    xp = array_namespace(curve)
     if not bool((curve <= 1).all()):
         raise ValueError(f"curve: expected values of at most 1, got {float(curve.max())}")
     left = 1 - curve
@@ -316,9 +321,9 @@ def mean_squared_error(a: Array, b: Array) -> float:
     >>> mean_squared_error(np.zeros((2, 2, 2)), np.full((2, 2, 2), 3.0))
     9.0
     """
-    array_namespace(a, b)
     check_real("a", a)
     check_real("b", b)
+    array_namespace(a, b)
     check_shape("b", b, a.shape)
     return float(((a.astype(np.float64) - b) ** 2).mean())
 

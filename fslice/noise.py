@@ -11,9 +11,9 @@ import numpy as np
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_complex,
     check_real,
-    check_same_precision,
     check_shape,
 )
 from fslice.fourier import multiplicity, radii, shells
@@ -114,6 +114,21 @@ class NoiseModel:
         rows = self.variances if self.groups is None else self.variances[self.groups]
         return rows[:, self._columns(size)]
 
+    def weights(self, size: int) -> Array:
+        """Return one over the variance of every coefficient, and 0 beyond `max_radius`.
+
+        Parameters
+        ----------
+        size : int
+            Box D.
+
+        Returns
+        -------
+        (n, D, D//2 + 1) float64 array
+            With one image that stands for all where there are no groups.
+        """
+        return self._band(size) / self.evaluate(size)
+
     def log_likelihood(self, images_ft: Array, expected_ft: Array) -> Array:
         """Return the log density of each image.
 
@@ -154,7 +169,7 @@ class NoiseModel:
         """
         power, degrees = self._grouped(*self._sums(images_ft, expected_ft))
         size = images_ft.shape[-2]
-        weights = self._band(size) / self.evaluate(size)
+        weights = self.weights(size)
         by_expected = (images_ft - expected_ft) * weights.astype(images_ft.real.dtype)
         return by_expected, (power / self.variances - degrees) / (2 * self.variances)
 
@@ -206,9 +221,11 @@ class NoiseModel:
     ) -> tuple[Array, Array]:
         """Return the power of each image (n, S), and the degrees of freedom (S,), by shell."""
         check_complex("images_ft", images_ft)
-        array_namespace(images_ft, expected_ft, uncertainty, self.variances)
-        check_same_precision(images_ft=images_ft, expected_ft=expected_ft, uncertainty=uncertainty)
         check_complex("expected_ft", expected_ft)
+        if uncertainty is not None:
+            check_real("uncertainty", uncertainty)
+        check_alike(images_ft=images_ft, expected_ft=expected_ft, uncertainty=uncertainty)
+        array_namespace(images_ft, self.variances)
         count = "n" if self.groups is None else len(self.groups)
         size = images_ft.shape[-2] if images_ft.ndim > 1 else 0
         check_shape("images_ft", images_ft, (count, size or "D", size // 2 + 1))
@@ -216,7 +233,6 @@ class NoiseModel:
         difference = images_ft - expected_ft
         power = difference.real**2 + difference.imag**2
         if uncertainty is not None:
-            check_real("uncertainty", uncertainty)
             check_shape("uncertainty", uncertainty, images_ft.shape)
             power = power + uncertainty
         return self._by_shell(power), self._by_shell(0 * power[:1] + 1)[0]

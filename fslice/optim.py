@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fslice._arrays import Array, array_namespace, check_same_precision, check_shape
+from fslice._arrays import Array, array_namespace, check_alike, check_array, check_shape
 
 
 class AdamState(NamedTuple):
@@ -41,6 +41,7 @@ def adam_init(parameters: Array) -> AdamState:
     >>> adam_init(np.zeros(2))
     AdamState(count=0, first=array([0., 0.]), second=array([0., 0.]))
     """
+    check_array("parameters", parameters)
     xp = array_namespace(parameters)
     if parameters.dtype.kind not in "fc":
         raise TypeError(
@@ -127,9 +128,8 @@ def _squared_magnitude(gradient: Array) -> Array:
 
 
 def _check(gradient: Array, state: AdamState, beta1: float, beta2: float, epsilon: float) -> None:
-    array_namespace(gradient, state.first)
+    check_alike(gradient=gradient, parameters=state.first)
     check_shape("gradient", gradient, state.first.shape)
-    check_same_precision(gradient=gradient, parameters=state.first)
     if gradient.dtype != state.first.dtype:
         raise TypeError(f"gradient: expected dtype {state.first.dtype}, got {gradient.dtype}")
     for name, beta in (("beta1", beta1), ("beta2", beta2)):

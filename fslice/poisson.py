@@ -11,9 +11,9 @@ import math
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
 )
 
@@ -129,13 +129,13 @@ def log_factorial(y: Array) -> Array:
 
 def _check(counts: Array, rates: Array):
     """Return the array library, or raise unless the arrays fit."""
-    xp = array_namespace(counts, rates)
+    check_real("counts", counts)
+    check_real("rates", rates)
+    check_alike(counts=counts, rates=rates)
     for name, array in (("counts", counts), ("rates", rates)):
-        check_real(name, array)
         check_shape(name, array, (..., "D", "D"))
         check_finite(name, array)
         if bool((array < 0).any()):
             raise ValueError(f"{name}: expected no value below 0, got {float(array.min()):g}")
-    check_same_precision(counts=counts, rates=rates)
     check_shape("rates", rates, counts.shape)
-    return xp
+    return array_namespace(counts, rates)

@@ -16,9 +16,9 @@ import numpy as np
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_complex,
     check_real,
-    check_same_precision,
     check_shape,
     real_dtype,
 )
@@ -85,7 +85,7 @@ class GaussianPosterior:
     def __post_init__(self) -> None:
         check_complex("mean", self.mean)
         check_real("sigma", self.sigma)
-        check_same_precision(mean=self.mean, sigma=self.sigma)
+        check_alike(mean=self.mean, sigma=self.sigma)
         check_shape("sigma", self.sigma, self.mean.shape)
 
     def noise(self, rng: np.random.Generator) -> Array:

@@ -10,11 +10,12 @@ from fslice import _kernels
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_choice,
     check_complex,
     check_finite,
+    check_one_library,
     check_real,
-    check_same_precision,
     check_shape,
     check_size,
     complex_dtype,
@@ -173,6 +174,7 @@ class Projector:
             Array libraries are mixed, or precisions differ.
         """
         self._check_volume(volume, _dimension(rotations))
+        check_one_library(volume, rotations, shifts)
         images_ft = self.project_ft(self.transform(volume), rotations, shifts, ctf)
         return inverse_transform(images_ft, volume.ndim - 1, self.size)
 
@@ -190,6 +192,7 @@ class Projector:
         check_real("images", images)
         flat = _dimension(rotations) - 1
         check_shape("images", images, (*rotations.shape[:-2], *[self.size] * flat))
+        check_one_library(images, rotations, shifts)
         volume_ft = self.backproject_ft(transform(images, flat), rotations, shifts, ctf)
         return self.transform_adjoint(volume_ft)
 
@@ -210,6 +213,7 @@ class Projector:
         flat = _dimension(rotations) - 1
         self._check_volume(volume, flat + 1)
         check_shape("cotangent", cotangent, (*rotations.shape[:-2], *[self.size] * flat))
+        check_one_library(volume, rotations, cotangent, shifts)
         gradients = self.project_ft_vjp(
             self.transform(volume), rotations, transform(cotangent, flat), shifts, ctf
         )
@@ -296,7 +300,7 @@ class Projector:
         lattice = self._check("volume_ft", volume_ft, rotations, shifts)
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
         check_complex("cotangent", cotangent)
-        check_same_precision(volume_ft=volume_ft, cotangent=cotangent)
+        check_alike(volume_ft=volume_ft, cotangent=cotangent)
         check_shape("cotangent", cotangent, self._slice_shape(rotations))
         values = self._ctf_values(ctf, rotations)
         by_ctf = None
@@ -333,7 +337,7 @@ class Projector:
         images_ft : (..., D, D//2 + 1) complex array
             Half spectra of the images.
         precision : float or (D, D//2 + 1) real array
-            Weight ``1 / sigma^2`` of each frequency.
+            Weight ``1 / sigma^2`` of each frequency, in either precision.
 
         Returns
         -------
@@ -464,12 +468,13 @@ class Projector:
         lattice = self._check("volume_ft", volume_ft, rotations, shifts)
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
         check_complex("images_ft", images_ft)
-        check_same_precision(volume_ft=volume_ft, images_ft=images_ft)
+        check_alike(volume_ft=volume_ft, images_ft=images_ft)
         check_shape("images_ft", images_ft, self._slice_shape(rotations))
         xp = array_namespace(volume_ft, images_ft, rotations, shifts)
         if not isinstance(precision, numbers.Real):
             check_real("precision", precision)
             check_shape("precision", precision, images_ft.shape[rotations.ndim - 2 :])
+            array_namespace(images_ft, precision)
         values = self._ctf_values(ctf, rotations)
         if values is not None:
             values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))
@@ -503,7 +508,7 @@ class Projector:
             check_real("shifts", shifts)
             check_shape("shifts", shifts, (*rotations.shape[:-2], dimension - 1))
             check_finite("shifts", shifts)
-        check_same_precision(**{name: array_ft, "rotations": rotations, "shifts": shifts})
+        check_alike(**{name: array_ft, "rotations": rotations, "shifts": shifts})
         return self._lattice(dimension)
 
     def _check_volume(self, volume: Array, dimension: int | None = None) -> int:
@@ -527,11 +532,12 @@ class Projector:
                 raise ValueError(f"ctf: expected one per image, {expected[:-2]}, got {len(ctf)}")
             return values.reshape(expected) if len(ctf) > 1 else values[0]
         check_real("ctf", ctf)
-        check_same_precision(rotations=rotations, ctf=ctf)
+        check_alike(rotations=rotations, ctf=ctf)
         check_shape("ctf", ctf, expected)
         return ctf
 
     def _inverse(self, volume_ft: Array) -> tuple[Array, int]:
+        check_complex("volume_ft", volume_ft)
         dimension = 2 if volume_ft.ndim == 2 else 3
         check_volume_ft("volume_ft", volume_ft, dimension)
         check_shape("volume_ft", volume_ft, (*[self.box] * (dimension - 1), self.box // 2 + 1))

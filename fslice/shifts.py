@@ -7,10 +7,10 @@ import math
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_complex,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
     complex_dtype,
 )
@@ -87,7 +87,7 @@ def shift_slices_vjp(slices: Array, shifts: Array, cotangent: Array) -> tuple[Ar
     """
     size = _check(slices, shifts)
     check_complex("cotangent", cotangent)
-    check_same_precision(slices=slices, cotangent=cotangent)
+    check_alike(slices=slices, cotangent=cotangent)
     check_shape("cotangent", cotangent, slices.shape)
     xp = array_namespace(slices, shifts, cotangent)
     by_slices = cotangent * shift_phases(shifts, size).conj()
@@ -107,7 +107,7 @@ def shift_phases(shifts: Array, size: int) -> Array:
 def _check(slices: Array, shifts: Array) -> int:
     check_complex("slices", slices)
     check_real("shifts", shifts)
-    check_same_precision(slices=slices, shifts=shifts)
+    check_alike(slices=slices, shifts=shifts)
     check_shape("slices", slices, (..., "D", "D//2 + 1"))
     size = slices.shape[-2]
     check_shape("slices", slices, (..., size, size // 2 + 1))

@@ -9,9 +9,9 @@ from fslice import _kernels
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_choice,
     check_complex,
-    check_same_precision,
     check_shape,
     check_size,
 )
@@ -198,7 +198,8 @@ def extract_slices_vjp(
     """
     box = check_volume_ft("volume_ft", volume_ft)
     check_poses("volume_ft", volume_ft, rotations)
-    check_same_precision(volume_ft=volume_ft, cotangent=cotangent)
+    check_complex("cotangent", cotangent)
+    check_alike(volume_ft=volume_ft, cotangent=cotangent)
     own = check_slices("cotangent", cotangent, rotations)
     lattice = make_lattice(3, box, own, interpolation, max_radius)
     matrices, shifts = flat_poses(rotations)
@@ -254,10 +255,10 @@ def check_slices(name: str, slices: Array, rotations: Array) -> int:
 
 def check_poses(name: str, array_ft: Array, rotations: Array) -> None:
     """Raise unless `rotations` are of three dimensions and in the precision of `array_ft`."""
+    check_complex(name, array_ft)
     check_rotations("rotations", rotations)
     check_shape("rotations", rotations, (..., 3, 3))
-    array_namespace(array_ft, rotations)
-    check_same_precision(**{name: array_ft, "rotations": rotations})
+    check_alike(**{name: array_ft, "rotations": rotations})
 
 
 def flat_poses(rotations: Array, shifts: Array | None = None) -> tuple[Array, Array]:

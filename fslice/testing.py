@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, real_dtype
+from fslice._arrays import Array, array_namespace, check_array, real_dtype
 from fslice.fourier import inner as half_spectrum_inner
 
 InnerProduct = Callable[[Array, Array], float]
@@ -38,6 +38,8 @@ def inner_product(a: Array, b: Array) -> float:
     >>> inner_product(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     11.0
     """
+    check_array("a", a)
+    check_array("b", b)
     xp = array_namespace(a, b)
     if a.shape != b.shape:
         raise ValueError(

@@ -8,11 +8,11 @@ import pytest
 
 from fslice._arrays import (
     array_namespace,
+    check_alike,
     check_choice,
     check_complex,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
     check_size,
     complex_dtype,
@@ -116,10 +116,10 @@ def test_an_empty_array_is_refused_though_its_shape_fits():
 
 def test_precisions_of_real_and_complex_arrays_must_match():
     single, double = np.ones(1, "float32"), np.ones(1)
-    check_same_precision(a=single, b=single.astype("complex64"), c=None)
-    check_same_precision(a=double, b=double.astype("complex128"))
+    check_alike(a=single, b=single.astype("complex64"), c=None)
+    check_alike(a=double, b=double.astype("complex128"))
     with pytest.raises(TypeError, match="precisions differ: a is float32, b is complex128"):
-        check_same_precision(a=single, b=double.astype("complex128"), c=None)
+        check_alike(a=single, b=double.astype("complex128"), c=None)
 
 
 def test_the_first_value_that_is_not_finite_is_named():

@@ -18,7 +18,7 @@ LAYERS = {
     "_shears symmetrize",
     "objects": "simulation",
     "files": "io",
-    "statistics": "metrics noise poisson likelihood posterior exact",
+    "statistics": "metrics noise contrast poisson likelihood posterior exact",
     "fits": "inference",
     "names": "__init__",
     "programs": "plot certify cli __main__",

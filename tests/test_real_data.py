@@ -7,6 +7,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from fslice import Projector, irfft2, irfft3, rfft2, rfft3
 from fslice.fourier import radii
 from fslice.io import open_stack, read_particles, read_volume
+from fslice.realspace import project_realspace
 
 
 def correlation(a, b):
@@ -69,11 +70,23 @@ def test_relions_projections_of_the_ribosome_are_ours(particles, ribosome, name)
     relions = read_particles(particles / "relion_70S" / f"rln_proj_64_{name}.star")
     pose = relions.rotations, relions.shifts
     ours = Projector(64, oversampling=2).project(ribosome, *pose)
-    assert correlation(relions.images[:], ours).min() >= 0.999
+    assert correlation(relions.images[:], ours).min() >= 0.9999
     assert relative_error(band_limited(relions.images[:], 31), ours) < 1e-3
+    assert relative_error(ours, relions.images[:]) == pytest.approx(4.3e-3, rel=0.05)
+    cubic = Projector(64, 2, "cubic").project(ribosome, *pose)
+    assert relative_error(cubic, relions.images[:]) == pytest.approx(2.7e-2, rel=0.05)
     if name == "shifted":
         wrong = Projector(64).project(ribosome, relions.rotations, -relions.shifts)
         assert correlation(relions.images[:], wrong).max() < 0.9
+
+
+def test_relions_projections_of_the_ribosome_are_those_of_position_space(particles, ribosome):
+    relions = read_particles(particles / "relion_70S" / "rln_proj_64_centered.star")
+    found = project_realspace(ribosome, relions.rotations)
+    assert correlation(relions.images[:], found).min() >= 0.9985
+    assert relative_error(found, relions.images[:]) == pytest.approx(5.3e-2, rel=0.05)
+    slices = Projector(64, 2, "cubic").project(ribosome, relions.rotations)
+    assert relative_error(found, slices) == pytest.approx(4.3e-2, rel=0.05)
 
 
 @pytest.fixture
@@ -92,12 +105,14 @@ def test_cryodrgns_toy_images_are_projections_of_its_toy_model(particles, toy):
     found = projector.project(volume.astype(float), rotations)
     assert correlation(images, found).mean() >= 0.99
     transposed = projector.project(volume.astype(float), rotations.swapaxes(1, 2))
-    assert correlation(images, transposed).mean() < 0.6
+    assert correlation(images, transposed).mean() == pytest.approx(0.436, abs=0.005)
 
 
-def test_a_volume_from_200_toy_images_predicts_the_others(toy):
-    """Least squares by conjugate gradients on ``backproject(project(.))``."""
-    images, rotations = toy
+def predicted_by_the_first_200(images, rotations):
+    """Return projections of the least-squares volume of 200 images in the poses of the others.
+
+    By conjugate gradients on ``backproject(project(.))``.
+    """
     projector, seen, unseen = Projector(30, 2), slice(0, 200), slice(200, None)
 
     def gram(vector):
@@ -107,9 +122,20 @@ def test_a_volume_from_200_toy_images_predicts_the_others(toy):
     operator = LinearOperator((30**3, 30**3), matvec=gram, dtype=float)
     target = projector.backproject(images[seen], rotations[seen]).ravel()
     volume, _ = cg(operator, target, rtol=0, maxiter=10)
-    found = projector.project(volume.reshape(30, 30, 30), rotations[unseen])
-    assert correlation(images[unseen], found).mean() >= 0.9975
-    assert correlation(band_limited(images[unseen], 14), found).mean() >= 0.999
+    return projector.project(volume.reshape(30, 30, 30), rotations[unseen])
+
+
+def test_a_volume_from_200_toy_images_predicts_the_others(toy):
+    images, rotations = toy
+    found = predicted_by_the_first_200(images, rotations)
+    assert correlation(images[200:], found).mean() >= 0.9975
+    assert correlation(band_limited(images[200:], 14), found).mean() >= 0.999
+
+
+def test_a_volume_from_200_toy_images_in_transposed_poses_does_not(toy):
+    images, rotations = toy
+    found = predicted_by_the_first_200(images, np.ascontiguousarray(rotations.swapaxes(1, 2)))
+    assert correlation(images[200:], found).mean() == pytest.approx(0.58, abs=0.01)
 
 
 def test_a_sinogram_of_a_square_is_ours(data):

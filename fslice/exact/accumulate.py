@@ -12,6 +12,7 @@ from fslice import _kernels
 from fslice._arrays import (
     Array,
     check_finite,
+    check_one_library,
     check_real,
     check_shape,
     check_size,
@@ -97,7 +98,7 @@ def accumulate(
     >>> normal.b.shape, normal.stencil.shape, normal.count
     ((16, 16, 9), (14, 16, 16, 9), 20)
     """
-    dimension = _check(images, rotations, shifts, ctf, projector)
+    dimension = _check(images, rotations, shifts, ctf, projector, noise_variance)
     n, dtype = len(images), np.dtype(images.dtype)
     group = _group(symmetry, dimension).astype(dtype)
     sums = _Sums(projector, dimension, dtype, group)
@@ -264,11 +265,13 @@ def _refuse(images: Any, rows: np.ndarray, in_memory: bool) -> None:
     check_finite(f"images {rows.min()} to {rows.max()}", images[np.sort(rows)])
 
 
-def _check(images, rotations, shifts, ctf, projector) -> int:
+def _check(images, rotations, shifts, ctf, projector, noise_variance) -> int:
     """Raise unless the shapes fit each other; return the dimension of the volume."""
+    if not hasattr(images, "dtype") or not hasattr(images, "shape"):
+        raise TypeError(f"images: expected an array, got {type(images).__name__}")
     if np.dtype(images.dtype).name not in ("float32", "float64"):
         raise TypeError(f"images: expected dtype float32 or float64, got {images.dtype}")
-    dimension, n = len(images.shape), len(images)
+    dimension, n = len(images.shape), images.shape[0] if images.shape else 0
     if tuple(images.shape[1:]) != (projector.size,) * (dimension - 1) or dimension not in (2, 3):
         raise ValueError(
             f"images: expected shape (n, {projector.size}, {projector.size}), "
@@ -278,16 +281,19 @@ def _check(images, rotations, shifts, ctf, projector) -> int:
         raise ValueError(
             f"projector: expected interpolation 'linear', got {projector.interpolation!r}"
         )
+    check_real("rotations", rotations)
     if rotations.shape != (n, dimension, dimension):
         raise ValueError(
             f"rotations: expected shape {(n, dimension, dimension)}, got {rotations.shape}"
         )
+    check_one_library(images, rotations, shifts, ctf, noise_variance)
     if n == 0:
         return dimension
     check_rotations("rotations", rotations)
     if shifts is not None:
         check_real("shifts", shifts)
         check_shape("shifts", shifts, (n, dimension - 1))
+        check_finite("shifts", shifts)
     if isinstance(ctf, CTF):
         if len(ctf) not in (1, n):
             raise ValueError(f"ctf: expected one for each of the {n} images, got {len(ctf)}")

@@ -14,8 +14,8 @@ from fslice import _kernels
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_complex,
-    check_same_precision,
     check_shape,
     complex_dtype,
     to_numpy,
@@ -101,7 +101,7 @@ class NormalEquations:
                 f"only, got {self.projector.interpolation!r}"
             )
         check_complex("b", self.b)
-        check_same_precision(b=self.b, stencil=self.stencil)
+        check_alike(b=self.b, stencil=self.stencil)
         box = self.projector.box
         check_shape("b", self.b, (*[box] * (self.b.ndim - 1), box // 2 + 1))
         check_shape("stencil", self.stencil, (len(OFFSETS), *self._lattice.volume_shape))
@@ -136,7 +136,7 @@ class NormalEquations:
         (M, M, M//2 + 1) complex array
         """
         check_complex("volume_ft", volume_ft)
-        check_same_precision(volume_ft=volume_ft, b=self.b)
+        check_alike(volume_ft=volume_ft, b=self.b)
         check_shape("volume_ft", volume_ft, self.b.shape)
         kernels = _kernels.gram_implementation(self.stencil, volume_ft)
         product = kernels.apply_stencil(self.stencil, volume_ft.reshape(self._lattice.volume_shape))
@@ -173,7 +173,7 @@ class NormalEquations:
             raise ValueError(f"{name}: expected {self.projector}, got {other.projector}")
         if other.symmetry != self.symmetry:
             raise ValueError(f"{name}: expected the symmetry {self.symmetry}, got {other.symmetry}")
-        check_same_precision(left=self.b, right=other.b)
+        check_alike(left=self.b, right=other.b)
         if self.count + sign * other.count < 0:
             raise ValueError(f"-: expected at most {self.count} images, got {other.count}")
         sums = {name: getattr(self, name) + sign * getattr(other, name) for name in _SUMS}

@@ -66,8 +66,8 @@ class SupportedPrecision:
     noise_variance: float = 1.0
 
     def __post_init__(self) -> None:
-        array_namespace(self.normal.b, self.mask)
         check_real("mask", self.mask)
+        array_namespace(self.normal.b, self.mask)
         check_shape("mask", self.mask, (self.box,) * self.normal.b.ndim)
         check_finite("mask", self.mask)
         if not bool(((self.mask >= 0) & (self.mask <= 1)).all()):

@@ -7,9 +7,9 @@ import numpy as np
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
     to_numpy,
 )
@@ -93,7 +93,7 @@ def tangent_vjp(rotations: Array, cotangent: Array) -> Array:
     Raises
     ------
     ValueError
-        The shapes are different, or not ``(..., 3, 3)``.
+        The shapes are different, or not ``(..., 3, 3)``, or a matrix is no rotation.
     TypeError
         Array libraries are mixed, or precisions differ.
 
@@ -113,7 +113,7 @@ def tangent_vjp(rotations: Array, cotangent: Array) -> Array:
     >>> tangent_vjp(np.eye(3), entry)
     array([0., 1., 0.])
     """
-    check_real("rotations", rotations)
+    check_rotations("rotations", rotations)
     check_shape("rotations", rotations, (..., 3, 3))
     check_cotangent("rotations", rotations, cotangent, rotations.shape[:-2])
     xp = array_namespace(rotations, cotangent)
@@ -130,10 +130,9 @@ def tangent_vjp(rotations: Array, cotangent: Array) -> Array:
 
 def check_cotangent(name: str, primal: Array, cotangent: Array, batch: tuple[int, ...]) -> None:
     """Raise unless `cotangent` has one 3 x 3 matrix for each of `batch`, in one precision."""
-    array_namespace(primal, cotangent)
     check_real("cotangent", cotangent)
+    check_alike(**{name: primal, "cotangent": cotangent})
     check_shape("cotangent", cotangent, (*batch, 3, 3))
-    check_same_precision(**{name: primal, "cotangent": cotangent})
 
 
 def angle_between(a: Array, b: Array) -> Array:
@@ -171,7 +170,7 @@ def angle_between(a: Array, b: Array) -> Array:
     check_rotations("a", a)
     check_rotations("b", b)
     xp = array_namespace(a, b)
-    check_same_precision(a=a, b=b)
+    check_alike(a=a, b=b)
     relative = xp.swapaxes(a, -1, -2) @ b
     axis = tangent_vjp(xp.broadcast_to(xp.eye(3, dtype=a.dtype), relative.shape), relative)
     sine = xp.sqrt((axis**2).sum(-1)) / 2

@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fslice._arrays import Array, check_finite, check_shape
+from fslice._arrays import (
+    Array,
+    check_finite,
+    check_one_library,
+    check_real,
+    check_shape,
+)
 from fslice.ctf import CTF
 from fslice.fourier import rfft2, shells
 from fslice.geometry import check_rotations, symmetry_rotations
@@ -35,8 +41,9 @@ class Dataset:
 
     Parameters
     ----------
-    images : (n, D, D) real array, or anything that gives one when sliced
-        A memory-mapped stack is read a batch at a time, so it may exceed the memory.
+    images : (n, D, D) array of real numbers, or anything that gives one when sliced
+        Of any real dtype, as files have them. A memory-mapped stack is read a batch at a time, so
+        it may exceed the memory.
     rotations : (n, 3, 3) real array
         Image to volume coordinates, acting on (x, y, z).
     shifts : (n, 2) real array or None
@@ -53,6 +60,8 @@ class Dataset:
     ------
     ValueError
         Shapes do not fit together, there is no image, or a value is not finite.
+    TypeError
+        A dtype is not as above, or array libraries are mixed.
     """
 
     images: Any = field(repr=False)
@@ -65,17 +74,25 @@ class Dataset:
     _group: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shape = tuple(getattr(self.images, "shape", ()))
+        if not hasattr(self.images, "dtype") or not hasattr(self.images, "shape"):
+            raise TypeError(f"images: expected an array, got {type(self.images).__name__}")
+        shape = tuple(self.images.shape)
         if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
             raise ValueError(f"images: expected shape (n, D, D) with n and D above 0, got {shape}")
+        if np.dtype(self.images.dtype).kind not in "fiu":
+            raise TypeError(f"images: expected real numbers, got {self.images.dtype}")
         check_rotations("rotations", self.rotations)
         check_shape("rotations", self.rotations, (shape[0], 3, 3))
         dtype = np.dtype("float64" if self.images.dtype == np.float64 else "float32")
         object.__setattr__(self, "rotations", self.rotations.astype(dtype))
         if self.shifts is not None:
+            check_real("shifts", self.shifts)
             check_shape("shifts", self.shifts, (shape[0], 2))
             check_finite("shifts", self.shifts)
             object.__setattr__(self, "shifts", self.shifts.astype(dtype))
+        check_one_library(self.images, self.rotations, self.shifts)
+        if self.ctf is not None and not isinstance(self.ctf, CTF):
+            raise TypeError(f"ctf: expected a CTF, got {type(self.ctf).__name__}")
         if self.ctf is not None and len(self.ctf) != shape[0]:
             raise ValueError(f"ctf: expected one per image, {shape[0]}, got {len(self.ctf)}")
 

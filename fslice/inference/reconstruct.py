@@ -129,9 +129,9 @@ def reconstruct(
 
     Parameters
     ----------
-    images : (n, D, D) real array, or a memory-mapped stack
-        Particle images. Read a batch at a time; their half spectra are kept in memory if they
-        take at most 4 GiB.
+    images : (n, D, D) array of real numbers, or a memory-mapped stack
+        Particle images, of any real dtype; fitted in single precision unless they are double.
+        Read a batch at a time; their half spectra are kept in memory if they take at most 4 GiB.
     rotations : (n, 3, 3) real array
         Image to volume coordinates, acting on (x, y, z).
     shifts : (n, 2) real array, optional
@@ -194,6 +194,8 @@ def reconstruct(
     ValueError
         A shape does not fit, a pixel is not finite, a number is out of its range, or the
         checkpoint belongs to another fit.
+    TypeError
+        A dtype is not as above, or array libraries are mixed.
 
     Notes
     -----

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from fslice._arrays import (
     Array,
     array_namespace,
+    check_alike,
     check_finite,
     check_real,
-    check_same_precision,
     check_shape,
 )
 from fslice.geometry import check_rotations
@@ -53,9 +53,10 @@ def add_at_poses(
     values: Array, rotations: Array, shifts: Array | None, summed: int, name: str
 ) -> Array:
     """Spread values, the same along the axis that was summed: adjoint of `read_at_poses`."""
-    array_namespace(values, rotations)
     check_real("rotations", rotations)
     dimension = 2 if rotations.shape[-1:] == (2,) else 3
+    check_real(name, values)
+    check_shape(name, values, (..., "D"))
     poses = _check_poses(name, values, rotations, shifts, dimension, summed)
     values = _check_values(name, values, values.shape[-1], rotations, dimension - summed)
     size = values.shape[-1]
@@ -73,11 +74,12 @@ def read_at_poses_vjp(
     A position is ``q = R (x - t)``, so with the slope g of the volume there, times the
     cotangent, the sums over all points are ``g (x - t)^T`` for R and ``-R^T g`` for t.
     """
-    xp = array_namespace(volume, cotangent)
     dimension, size = _check_volume(volume), volume.shape[-1]
+    check_real("cotangent", cotangent)
+    check_alike(volume=volume, cotangent=cotangent)
     poses = _check_poses("volume", volume, rotations, shifts, dimension, summed)
     values = _check_values("cotangent", cotangent, size, rotations, dimension - summed)
-    check_same_precision(volume=volume, cotangent=cotangent)
+    xp = array_namespace(volume, cotangent)
     padded = with_margin(volume)
     total = empty_with_margin(size, dimension, volume)
     by_rotation, by_shift = xp.zeros_like(poses[0]), xp.zeros_like(poses[1])
@@ -143,8 +145,12 @@ def _check_poses(
     name: str, array: Array, rotations: Array, shifts: Array | None, dimension: int, summed: int
 ) -> tuple[Array, Array]:
     """Return (n, d, d) rotations and (n, d) shifts, or raise unless they fit the array."""
-    xp = array_namespace(array, rotations, shifts)
     check_real(name, array)
+    check_real("rotations", rotations)
+    if shifts is not None:
+        check_real("shifts", shifts)
+    check_alike(**{name: array, "rotations": rotations, "shifts": shifts})
+    xp = array_namespace(array)
     check_shape("rotations", rotations, (..., dimension, dimension))
     batch = rotations.shape[:-2]
     in_space = xp.zeros((*batch, 3, 3), rotations.dtype)
@@ -154,9 +160,7 @@ def _check_poses(
     free = dimension - summed
     vectors = xp.zeros((*batch, dimension), rotations.dtype)
     if shifts is not None:
-        check_real("shifts", shifts)
         check_shape("shifts", shifts, (*batch, free))
         check_finite("shifts", shifts)
         vectors[..., :free] = shifts
-    check_same_precision(**{name: array, "rotations": rotations, "shifts": shifts})
     return rotations.reshape(-1, dimension, dimension), vectors.reshape(-1, dimension)

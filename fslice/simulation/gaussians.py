@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from fslice import fourier
-from fslice._arrays import Array, check_finite, check_shape, check_size, complex_dtype
+from fslice._arrays import (
+    Array,
+    check_alike,
+    check_finite,
+    check_real,
+    check_shape,
+    check_size,
+    complex_dtype,
+)
 from fslice.geometry import check_rotations
 from fslice.simulation import _gaussian_sums
 
@@ -92,8 +100,8 @@ class GaussianModel:
         >>> GaussianModel([[1, 0, 0]], [1], [1]).rotate(quarter).positions
         array([[0., 1., 0.]])
         """
-        check_shape("rotation", rotation, (3, 3))
         check_rotations("rotation", rotation)
+        check_shape("rotation", rotation, (3, 3))
         return GaussianModel(self.positions @ rotation.T, self.weights, self.variances)
 
     def density(self, size: int, pixel_size: float, *, dtype: Any = np.float64) -> np.ndarray:
@@ -300,8 +308,10 @@ class _Poses:
         self.axes = np.asarray(rotations, np.float64).reshape(-1, 3, 3)[:, :, :2]
         self.shifts = np.zeros((self.count, 2))
         if shifts is not None:
+            check_real("shifts", shifts)
             check_shape("shifts", shifts, (*self.batch, 2))
             check_finite("shifts", shifts)
+            check_alike(rotations=rotations, shifts=shifts)
             self.shifts = np.asarray(shifts, np.float64).reshape(-1, 2)
 
     def parts(self, count: int, size: int) -> list[tuple[slice, slice]]:
