@@ -22,7 +22,8 @@ from fslice.geometry import (
     rotations_in_cone,
     symmetry_rotations,
 )
-from fslice.inference.reconstruct import Progress, Reconstruction, reconstruct
+from fslice.inference.reconstruct import reconstruct
+from fslice.inference.results import Progress, Reconstruction
 from fslice.metrics import (
     fsc,
     fsc_from_snr,

@@ -7,7 +7,7 @@ from fslice import Projector, inner, rfft2
 from fslice.inference.checkpoint import Checkpoint
 from fslice.inference.dataset import Dataset
 from fslice.inference.fitting import CHUNK, FitState, evaluate
-from fslice.inference.reconstruct import full_grid
+from fslice.inference.results import full_grid
 from fslice.inference.variational import Bound, collect
 from fslice.posterior import GaussianPosterior, weighted_sum
 

@@ -13,7 +13,8 @@ from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
 from fslice.cli._progress import fit_bar
-from fslice.inference.reconstruct import Reconstruction, reconstruct
+from fslice.inference.reconstruct import reconstruct
+from fslice.inference.results import Reconstruction
 from fslice.io import Particles
 
 _RECORD = "checkpoint.json"

@@ -3,102 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array, check_choice, check_size
 from fslice.ctf import CTF
-from fslice.exact.accumulate import accumulate
-from fslice.exact.evidence import Estimate
-from fslice.exact.precision import Precision
-from fslice.fourier import rfft3
 from fslice.geometry import symmetry_name
-from fslice.inference.checkpoint import Checkpoint
-from fslice.inference.closed_form import solve, statistics_of
 from fslice.inference.dataset import Dataset
-from fslice.inference.exact_posterior import (
-    Extras,
-    Fitted,
-    draw,
-    evidence_of,
-    fit_learned,
-    symmetric_volume,
-)
-from fslice.inference.fitting import RATE, Anchor, FitState, fit
-from fslice.inference.noise_spectrum import CHANGE, ROUNDS, residual_spectrum
-from fslice.inference.variational import Bound, Statistics, collect, signal_variance
+from fslice.inference.exact_posterior import Extras
+from fslice.inference.results import Progress, Reconstruction, Reporter
+from fslice.inference.stages import Settings, closed_form, stochastic, with_noise_spectrum
 from fslice.projector import Projector
-from fslice.symmetrize import symmetrize
-
-TOLERANCE = 1e-4
-"""A fit has converged when the rest is at most this share of the gain over the prior."""
-
-
-class Progress(NamedTuple):
-    """What a progress callback is told."""
-
-    stage: str
-    """``"reading"`` (the first pass) or ``"fitting"``."""
-    done: int
-    """Images of this pass so far."""
-    total: int
-    """Images of a pass."""
-    epoch: int
-    epochs: int
-    elbo: float | None
-    """The bound at the last completed pass."""
-
-
-@dataclass(frozen=True, eq=False)
-class Reconstruction:
-    """A map, how sure it is, and how it was found; made by `reconstruct`."""
-
-    mean: np.ndarray = field(repr=False)
-    """(D, D, D) real: the posterior mean, in the order [z, y, x]; averaged over the symmetry."""
-    mean_ft: np.ndarray = field(repr=False)
-    """(M, M, M//2 + 1) complex: the mean as it was fitted, on the oversampled spectrum."""
-    sigma: np.ndarray | None = field(repr=False)
-    """(M, M, M//2 + 1) real: the posterior's s per stored frequency; None for a point."""
-    elbo: float
-    """Evidence lower bound of all images, in nats, exactly evaluated at the end."""
-    elbo_prior: float
-    """The bound of what is known without the images: q = prior, or for a point the zero map."""
-    elbo_trace: list[float]
-    """The bound at the beginning and after every epoch, or turn of a solver."""
-    noise_variance: float | np.ndarray
-    """``sigma^2`` of every pixel, or (D//2 + 1,) of each shell of the images."""
-    prior_variance: float | np.ndarray
-    """``tau^2`` of every Fourier coefficient, or of each shell."""
-    epochs: int
-    """Epochs, or turns of solving for the mean and for the noise."""
-    converged: bool
-    """Whether the estimated rest of the bound fell below the tolerance."""
-    seconds: dict[str, float]
-    """Wall time of the stages ``"reading"`` and ``"fitting"``."""
-    symmetry: str = "C1"
-    """Point group that was imposed."""
-    evidence: Estimate | None = None
-    """Log probability of the images under prior, support and noise, in nats; if asked for."""
-    voxel_sigma: np.ndarray | None = field(default=None, repr=False)
-    """(D, D, D) real: posterior standard deviation of every voxel, from samples."""
-    fsc_samples: np.ndarray | None = field(default=None, repr=False)
-    """(K, D//2 + 1) float64: correlation of the mean with each sample of the posterior. Their
-    mean predicts that with the truth, their quantiles are its credible band."""
-
-    def sigma_grid(self) -> np.ndarray:
-        """Return s on the full centred Fourier grid, (M, M, M), zero frequency at M//2.
-
-        Examples
-        --------
-        See `reconstruct`.
-        """
-        if self.sigma is None:
-            raise ValueError("sigma_grid: expected a Gaussian posterior, got a point estimate")
-        return full_grid(self.sigma)
 
 
 def reconstruct(
@@ -224,18 +141,18 @@ def reconstruct(
             raise ValueError(f"{name}: expected a number above 0, got {value}")
     dataset = Dataset(images, rotations, shifts, ctf, symmetry_name(symmetry))
     projector = Projector(dataset.size, oversampling, interpolation)
-    report = _Reporter(progress, dataset, check_size("epochs", epochs))
+    report = Reporter(progress, dataset, check_size("epochs", epochs))
     check_choice("noise", noise, ("white", "shell"))
     if noise == "shell" and noise_variance is not None:
         raise ValueError(f"noise_variance: expected None with noise='shell', got {noise_variance}")
-    settings = _Settings(prior_variance, noise_variance, posterior == "gaussian", extras)
+    settings = Settings(prior_variance, noise_variance, posterior == "gaussian", extras)
     size, seed = _batch_size(batch_size, projector), check_size("seed", seed, 0)
 
     def once(data: Dataset, extras: Extras, turn: int) -> Reconstruction:
         chosen = settings._replace(extras=extras)
         if solver != "adam":
-            return _closed_form(data, projector, chosen, report, solver, seed)
-        return _stochastic(
+            return closed_form(data, projector, chosen, report, solver, seed)
+        return stochastic(
             data,
             projector,
             chosen,
@@ -247,122 +164,7 @@ def reconstruct(
 
     if noise == "white":
         return once(dataset, extras, 0)
-    return _with_noise_spectrum(dataset, projector, extras, once)
-
-
-def _with_noise_spectrum(
-    dataset: Dataset,
-    projector: Projector,
-    extras: Extras,
-    once: Callable[[Dataset, Extras, int], Reconstruction],
-) -> Reconstruction:
-    """Fit in turns with the noise variance per shell, then draw the samples that are asked for."""
-    rng = np.random.default_rng(0)
-    # s is known without a support only, and the noise hardly depends on the model of the volume
-    simple = Extras(extras.prior)
-    shape, seconds = np.ones(projector.size // 2 + 1), 0.0
-    for turn in range(ROUNDS):
-        result = once(replace(dataset, noise_shape=shape), simple, turn)
-        start = time.perf_counter()
-        white = rfft3(rng.standard_normal((projector.box,) * 3).astype(dataset.dtype))
-        deviation = white * (0 if result.sigma is None else result.sigma)
-        found = residual_spectrum(
-            replace(dataset, noise_shape=shape), projector, result.mean_ft, deviation
-        )
-        seconds += sum(result.seconds.values()) + time.perf_counter() - start
-        ratio = found / found.mean()
-        shape = shape * ratio
-        if abs(np.log(ratio)).max() <= CHANGE:
-            break
-    result = once(replace(dataset, noise_shape=shape), extras, ROUNDS)
-    return replace(
-        result,
-        noise_variance=result.noise_variance * shape,
-        seconds={**result.seconds, "noise": seconds},
-    )
-
-
-def _stochastic(
-    dataset: Dataset,
-    projector: Projector,
-    settings: _Settings,
-    report: _Reporter,
-    *,
-    batch_size: int,
-    seed: int,
-    checkpoint: str | os.PathLike[str] | None,
-) -> Reconstruction:
-    clock = [time.perf_counter()]
-    bound = settings.bound(collect(dataset, projector, report.reading))
-    clock.append(time.perf_counter())
-    start = FitState(bound.statistics.weighted_backprojection(), 0, RATE, (), None)
-    store = Checkpoint(checkpoint, dataset, projector, bound, batch_size, seed)
-    anchor, state, converged = fit(
-        dataset,
-        projector,
-        bound,
-        store.load(start),
-        epochs=report.epochs,
-        batch_size=batch_size,
-        tolerance=TOLERANCE,
-        seed=seed,
-        on_batch=report.fitting,
-        on_epoch=store.save,
-    )
-    clock.append(time.perf_counter())
-    fitted = anchor, list(state.trace), state.epoch, converged
-    return _result(dataset, projector, bound, *fitted, clock)
-
-
-def _closed_form(
-    dataset: Dataset,
-    projector: Projector,
-    settings: _Settings,
-    report: _Reporter,
-    solver: str,
-    seed: int,
-) -> Reconstruction:
-    clock = [time.perf_counter()]
-    normal = accumulate(
-        dataset.images,
-        dataset.rotations,
-        dataset.shifts,
-        dataset.ctf,
-        projector=projector,
-        symmetry=dataset.symmetry,
-        noise_variance=None if dataset.noise_shape is None else dataset.noise_shape[None],
-        progress=report.read,
-    )
-    clock.append(time.perf_counter())
-    extras, bound = settings.extras, settings.bound(statistics_of(normal))
-    if extras.learns:
-        fitted = fit_learned(normal, extras, settings.prior_variance, settings.noise_variance)
-        anchor, trace, converged = fitted.anchor, [fitted.anchor.bound], fitted.converged
-    else:
-        anchor, trace, converged = solve(normal, bound, solver)
-        precision = Precision(normal, bound.prior_variance, anchor.noise_variance)
-        fitted = Fitted(
-            precision, anchor.mean, anchor, bound.sigma(anchor.noise_variance),
-            bound.prior_variance, None, converged,
-        )  # fmt: skip
-    clock.append(time.perf_counter())
-    fit = anchor, trace, len(trace) - 1, converged
-    result = _result(dataset, projector, bound, *fit, clock)
-    known = fitted.evidence
-    if extras.evidence and known is None:
-        known = evidence_of(fitted.precision, fitted.unknowns)
-    drawn = draw(fitted.precision, fitted.unknowns, extras.samples, seed)
-    if extras.samples or extras.evidence:
-        result.seconds["sampling"] = time.perf_counter() - clock[-1]
-    return replace(
-        result,
-        mean=symmetric_volume(fitted.precision, fitted.unknowns),
-        sigma=fitted.sigma if settings.gaussian else None,
-        prior_variance=fitted.prior_variance,
-        evidence=known,
-        voxel_sigma=drawn.voxel_sigma,
-        fsc_samples=drawn.fsc_samples,
-    )
+    return with_noise_spectrum(dataset, projector, extras, once)
 
 
 def _check_extras(extras: Extras, solver: str, posterior: str, symmetry: str) -> None:
@@ -386,94 +188,8 @@ def _check_extras(extras: Extras, solver: str, posterior: str, symmetry: str) ->
         )
 
 
-def full_grid(half: np.ndarray) -> np.ndarray:
-    """Unfold a real array on the half spectrum to the full grid, zero frequency at M//2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> half = np.zeros((4, 4, 3))
-    >>> half[1, 0, 1] = 1
-    >>> np.argwhere(full_grid(half))
-    array([[1, 2, 1],
-           [3, 2, 3]])
-    """
-    size = half.shape[0]
-    mirrored = np.roll(half[::-1, ::-1], 1, (0, 1))[:, :, (size - 1) // 2 : 0 : -1]
-    return np.fft.fftshift(np.concatenate([half, mirrored], 2))
-
-
-class _Settings(NamedTuple):
-    """What is asked of the bound; None is found from the data."""
-
-    prior_variance: float | None
-    noise_variance: float | None
-    gaussian: bool
-    extras: Extras
-
-    def bound(self, statistics: Statistics) -> Bound:
-        tau2 = self.prior_variance
-        tau2 = signal_variance(statistics) if tau2 is None else float(tau2)
-        return Bound(statistics, tau2, self.gaussian, self.noise_variance)
-
-
-class _Reporter:
-    """Turns the callbacks of the stages into one."""
-
-    def __init__(
-        self, progress: Callable[[Progress], object] | None, dataset: Dataset, epochs: int
-    ):
-        self.progress, self.total, self.epochs = progress, len(dataset), epochs
-        self.copies = dataset.views // len(dataset)
-        self.views = 0
-
-    def reading(self, views: int) -> None:
-        self._advance("reading", views, 0, None)
-
-    def read(self, images: int) -> None:
-        self.views = 0
-        self._advance("reading", images * self.copies, 0, None)
-
-    def fitting(self, views: int, epoch: int, elbo: float | None) -> None:
-        self._advance("fitting", views, epoch, None if elbo is None else elbo / self.copies)
-
-    def _advance(self, stage: str, views: int, epoch: int, elbo: float | None) -> None:
-        self.views = self.views % (self.total * self.copies) + views
-        if self.progress is not None:
-            done = self.views // self.copies
-            self.progress(Progress(stage, done, self.total, epoch, self.epochs, elbo))
-
-
 def _batch_size(given: int | None, projector: Projector) -> int:
     """Return a batch that hits a frequency at the rim, of 2 pi r neighbours, about four times."""
     if given is not None:
         return check_size("batch_size", given)
     return max(64, round(8 * projector.box / 2))
-
-
-def _result(
-    dataset: Dataset,
-    projector: Projector,
-    bound: Bound,
-    anchor: Anchor,
-    trace: list[float],
-    epochs: int,
-    converged: bool,
-    clock: list[float],
-) -> Reconstruction:
-    mean, copies = projector.to_volume(anchor.mean), dataset.views // len(dataset)
-    # the fit counted every view as an image, and every orbit of coefficients as often
-    return Reconstruction(
-        mean=mean if copies == 1 else symmetrize(mean, dataset.symmetry),
-        mean_ft=anchor.mean,
-        sigma=bound.sigma(anchor.noise_variance) if bound.gaussian else None,
-        elbo=anchor.bound / copies,
-        elbo_prior=anchor.bound_of_prior / copies,
-        elbo_trace=[value / copies for value in trace],
-        noise_variance=anchor.noise_variance,
-        prior_variance=bound.prior_variance,
-        epochs=epochs,
-        converged=converged,
-        seconds={"reading": clock[1] - clock[0], "fitting": clock[2] - clock[1]},
-        symmetry=dataset.symmetry,
-    )
