@@ -22,6 +22,7 @@ from fslice.certify._checks import (
     rounding_bound,
     settings,
 )
+from fslice.contrast import scale_slices
 from fslice.direct import (
     backproject_direct,
     fourier_sum,
@@ -64,7 +65,7 @@ def general_dot_checks() -> Iterator[Check]:
             setting = Setting(dtype=dtype, size=size)
             for dimension in (2, 3):
                 for name, make in _GENERAL.items():
-                    if (name, dimension) == ("shift_slices", 3):
+                    if name in _OF_IMAGES and dimension == 3:
                         continue
                     yield _check(
                         f"{name} ({dimension}-D)",
@@ -118,7 +119,7 @@ def _general(make: Callable[..., Maps], setting: Setting, dimension: int) -> flo
     rng = generator("dot", setting, dimension)
     apply, adjoint, x, y = make(rng, setting.size, dimension, setting.dtype)
     inner: dict[str, InnerProduct] = {"inner_x": _real_product, "inner_y": _real_product}
-    if make is _fourier or make is _shifted:
+    if make in (_fourier, _shifted, _scaled):
         inner = {
             f"inner_{name}": half_inner(setting.size)
             for name, array in (("x", x), ("y", y))
@@ -145,6 +146,12 @@ def _shifted(rng: Any, size: int, dimension: int, dtype: str) -> Maps:
     x, y = noise(rng, (2, 3, size, size // 2 + 1), complex_dtype(dtype))
     shifts = noise(rng, (3, 2), dtype)
     return lambda x: shift_slices(x, shifts), lambda y: shift_slices(y, -shifts), x, y
+
+
+def _scaled(rng: Any, size: int, dimension: int, dtype: str) -> Maps:
+    x, y = noise(rng, (2, 3, size, size // 2 + 1), complex_dtype(dtype))
+    scales = noise(rng, (3,), dtype)
+    return lambda x: scale_slices(x, scales), lambda y: scale_slices(y, scales), x, y
 
 
 def _poses(rng: Any, dimension: int, free: int, dtype: str) -> tuple[Array, Array]:
@@ -194,9 +201,12 @@ def _stacked(rng: Any, size: int, dimension: int, dtype: str) -> Maps:
     return operator, operator.H, noise(rng, (size,), dtype), y
 
 
+_OF_IMAGES = ("shift_slices", "scale_slices")
+
 _GENERAL: dict[str, Callable[..., Maps]] = {
     "rfft": _fourier,
     "shift_slices": _shifted,
+    "scale_slices": _scaled,
     "rotate_volume": _rotated,
     "project_realspace": _projected(project_realspace, backproject_realspace),
     "fourier_sum": _summed,

@@ -20,6 +20,7 @@ from fslice.certify._checks import (
 )
 from fslice.certify._definition_general import draw_ctf
 from fslice.certify._differences import Problem, gradient_check
+from fslice.contrast import scale_slices, scale_slices_vjp
 from fslice.direct import fourier_sum, fourier_sum_vjp, project_direct, project_direct_vjp
 from fslice.fourier import multiplicity, transform
 from fslice.geometry import (
@@ -69,6 +70,10 @@ def general_gradient_checks() -> Iterator[Check]:
         for argument in ("slices", "shifts"):
             yield gradient_check(
                 f"shift_slices: {argument}", setting, partial(_shift, size, argument)
+            )
+        for argument in ("slices", "scales"):
+            yield gradient_check(
+                f"scale_slices: {argument}", setting, partial(_scale, size, argument)
             )
         for dimension in (2, 3):
             for argument in ("volume", "frequencies"):
@@ -145,6 +150,22 @@ def _shift(size: int, argument: str) -> Problem:
             by_slices, slices, direction, product,
         )  # fmt: skip
     return Problem(lambda t: product(shift_slices(slices, t), cotangent), by_shifts, shifts, moved)
+
+
+def _scale(size: int, argument: str) -> Problem:
+    rng = generator("scale", size, argument)
+    slices, cotangent, direction = noise(rng, (3, 2, size, size // 2 + 1), "complex128")
+    scales, changed = noise(rng, (2, 2))
+    by_slices, by_scales = scale_slices_vjp(slices, scales, cotangent)
+    product = half_inner(size)
+    if argument == "slices":
+        return Problem(
+            lambda z: product(scale_slices(z, scales), cotangent),
+            by_slices, slices, direction, product,
+        )  # fmt: skip
+    return Problem(
+        lambda a: product(scale_slices(slices, a), cotangent), by_scales, scales, changed
+    )
 
 
 def _noise(size: int, argument: str) -> Problem:
