@@ -136,6 +136,7 @@ OPERATORS = {
     "Projector.project_vjp (lines)": Operator(P.project_vjp, turn(volume=IMAGE, cotangent=LINES)),
     "Projector.project_ft (lines)": Operator(P.project_ft, turn(volume_ft=IMAGE_FT)),
     "Projector.backproject_ft (lines)": Operator(P.backproject_ft, turn(images_ft=LINES_FT)),
+    "symmetrize": Operator(lambda volume: fslice.symmetrize(volume, "C3"), {"volume": VOLUME}),
     "pose_curvature": Operator(
         lambda **given: pose_curvature(P, **given),
         pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),

@@ -133,7 +133,7 @@ def test_no_public_function_is_missing():
         "CTF", "ExactSolution", "GaussianModel", "Gradients", "NormalEquations", "Progress",
         "Projector", "Reconstruction", "Simulation", "grid_rotations", "half_sets",
         "model_from_atoms", "multiplicity", "phantom", "random_rotations", "rotations_in_cone",
-        "shell_frequencies", "simulate", "solve_exact",
+        "shell_frequencies", "simulate", "solve_exact", "symmetry_rotations",
     }  # fmt: skip
     assert set(fslice.__all__) - set(OPERATORS) == without_arrays
     methods = {name for name in vars(fslice.Projector) if not name.startswith("_")}
