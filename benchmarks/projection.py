@@ -144,7 +144,7 @@ def best_batches(
             if rates.get(name, (0, 0))[1] > ENOUGH:
                 continue
             call()  # the first one compiles
-            seconds = min(sample(call)[0] for _ in range(2))
+            seconds = median(sample(call)[0] for _ in range(3))
             if batch / seconds > rates.get(name, (0, 0))[0]:
                 best[name] = batch, call
             rates[name] = max(batch / seconds, rates.get(name, (0, 0))[0]), seconds

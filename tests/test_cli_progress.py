@@ -105,9 +105,9 @@ def test_images_are_counted(terminal):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
 def test_ctrl_c_on_the_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
-    words = "simulate phantom --size 32 --pixel-size 4 -n 3000 --snr 0.05"
+    words = "simulate phantom --size 32 --pixel-size 4 -n 10000 --snr 0.05"
     assert main([*words.split(), "-o", str(tmp_path)]) == 0
-    # Small batches converge slowly, so that there is time to interrupt.
+    # Small batches converge slowly and epochs are long, so that there is time to interrupt.
     words = ["reconstruct", tmp_path / "particles.star", "-o", tmp_path / "recon"]
     words += ["--batch-size", "1", "--oversampling", "2"]
     process = subprocess.Popen(
