@@ -7,7 +7,9 @@ import pathlib
 import re
 import tempfile
 
-NEEDS_NUMBA = re.compile(r"^(import|from) (numba|fslice\._kernels\.(walk|cells))\b", re.MULTILINE)
+NEEDS_NUMBA = re.compile(
+    r"^(import|from) (numba|llvmlite|fslice\._kernels\.(table|cells))\b", re.MULTILINE
+)
 KERNELS = pathlib.Path(__file__).parent / "fslice" / "_kernels"
 
 

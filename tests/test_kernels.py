@@ -6,6 +6,7 @@ of B-splines over every frequency of the full spectrum, without half spaces, tap
 
 import dataclasses
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -301,6 +302,19 @@ def test_the_number_of_threads_changes_no_more_than_rounding(threads, rng):
     finally:
         numba.set_num_threads(before)
     assert abs(found - with_numpy.scatter(slices, *pose)).max() < 1e-13
+
+
+def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_once(rng):
+    with_numba = pytest.importorskip("fslice._kernels.with_numba", reason="Numba is not installed")
+    problems = []
+    for size in (8, 8, 6):  # one kind of private volumes after another
+        slices = noise(rng, (5, size, size // 2 + 1), complex)
+        lattice = Lattice(size, size, size, size, size, 1.0, (size - 1) // 2, LINEAR)
+        problems.append((slices, poses(rng, (5,)), noise(rng, (5, 2)), 1.0, lattice))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda problem: with_numba.scatter(*problem), problems * 20))
+    for problem, volume in zip(problems * 20, found, strict=True):
+        assert abs(volume - with_numpy.scatter(*problem)).max() < 1e-13
 
 
 def test_what_is_no_array_of_a_known_library_has_no_kernels():

@@ -1,180 +1,166 @@
-"""What the compiled kernels do at one sample: read its cell of the volume, or add to it.
+"""What the compiled kernels do with a row of samples: read their cells, or add to them.
 
 Most cells are whole: all taps lie in the grid, as neighbours along x. At the edge of the grid, and
 where a tap falls on ``x = -1``, a cell is copied to or from a small array of the thread's own.
-
-A volume is larger than the caches, and a slanted row meets a new line of memory at nearly every
-sample. So the cell of a sample further on is asked for first, which measured up to 1.5 times
-faster.
 """
 
 from __future__ import annotations
 
-from numba import types
-from numba.extending import overload
-
 from fslice._kernels import rows
-from fslice._kernels.walk import AHEAD, OPTIONS, inlined
+from fslice._kernels.table import inlined
+
+STRIDE = 4
+"""Samples further apart than this share no taps. The cells of neighbours do, and adding to one
+has to wait until the other is stored; in strides it measured 1.2 times faster."""
 
 
 @inlined
-def read(taps, flat, i, offset, fraction, whole, edge, lattice):
-    """Return the interpolated value of sample `i` of a row."""
-    _expect(taps, flat, i, offset, fraction)
-    x, y, z, f = _cell(taps, offset, fraction, i)
-    if whole[i]:
-        value = rows.interpolate(flat, x, y, z, f)
-    else:
-        _collect(flat, x, y, z, edge, lattice)
-        value = rows.interpolate(edge, *_steps(taps), f)
-    return _mate(fraction[0, i], value)
+def read(taps, flat, by_flat, count, lattice, table):
+    """Write the interpolated values of a row's samples to the table.
+
+    Where `by_flat` is the volume that the row is added to next, its cells are asked for in the
+    meantime, which measured 1.15 times faster; else it is None.
+    """
+    for i in range(count):
+        if by_flat is not None:
+            _expect(taps, by_flat, i, table)
+        if table.whole[i]:
+            rows.interpolate(taps, flat, _rows(table, i), _position(table, i), table.value, i)
+        else:
+            _collect(taps, flat, i, lattice, table)
+            rows.interpolate(
+                taps, table.edge, _edge_rows(table), _position(table, i), table.value, i
+            )
 
 
 @inlined
-def read_slopes(taps, flat, i, offset, fraction, whole, edge, lattice):
-    """Return the value of sample `i` and its derivatives along x, y and z."""
-    _expect(taps, flat, i, offset, fraction)
-    x, y, z, f = _cell(taps, offset, fraction, i)
-    if whole[i]:
-        value, dx, dy, dz = rows.interpolate_slopes(flat, x, y, z, f)
-    else:
-        _collect(flat, x, y, z, edge, lattice)
-        value, dx, dy, dz = rows.interpolate_slopes(edge, *_steps(taps), f)
-    sign = fraction[0, i]
-    # at the mate the value is conjugate and dq = -dp
-    return (
-        complex(value.real, sign * value.imag),
-        complex(sign * dx.real, dx.imag),
-        complex(sign * dy.real, dy.imag),
-        complex(sign * dz.real, dz.imag),
-    )
+def read_slopes(taps, flat, by_flat, count, lattice, table):
+    """Write the values and their derivatives along x, y and z; `by_flat` is as in `read`."""
+    local = table.value, table.slope_x, table.slope_y, table.slope_z
+    for i in range(count):
+        if by_flat is not None:
+            _expect(taps, by_flat, i, table)
+        if table.whole[i]:
+            rows.interpolate_slopes(taps, flat, _rows(table, i), _position(table, i), local, i)
+        else:
+            _collect(taps, flat, i, lattice, table)
+            rows.interpolate_slopes(
+                taps, table.edge, _edge_rows(table), _position(table, i), local, i
+            )
 
 
 @inlined
-def add(taps, flat, i, offset, fraction, whole, edge, lattice, value):
-    """Add `value` into the cell of sample `i` with the weights it is read by."""
-    _expect(taps, flat, i, offset, fraction)
-    x, y, z, f = _cell(taps, offset, fraction, i)
-    value = _mate(fraction[0, i], value)
-    if whole[i]:
-        rows.add(flat, x, y, z, f, value)
-    else:
-        _clear(edge, len(y))
-        rows.add(edge, *_steps(taps), f, value)
-        _distribute(flat, x, y, z, edge, lattice)
+def add(taps, flat, count, lattice, table):
+    """Add the values in the table into the samples' cells, with the weights they are read by."""
+    for begin in range(STRIDE):
+        for i in range(begin, count, STRIDE):
+            if table.whole[i]:
+                rows.add(taps, flat, _rows(table, i), _position(table, i), table.value, i)
+            else:
+                _clear(taps, table.edge)
+                rows.add(taps, table.edge, _edge_rows(table), _position(table, i), table.value, i)
+                _distribute(taps, flat, i, lattice, table)
 
 
 @inlined
-def add_squared(taps, flat, i, offset, fraction, whole, edge, lattice, value):
-    """Add a real `value` into the cell of sample `i` with the squares of those weights."""
-    _expect(taps, flat, i, offset, fraction)
-    x, y, z, f = _cell(taps, offset, fraction, i)
-    if whole[i]:
-        rows.add_squared(flat, x, y, z, f, value)
-    else:
-        _clear(edge, len(y))
-        rows.add_squared(edge, *_steps(taps), f, value)
-        _distribute(flat, x, y, z, edge, lattice)
+def add_squared(taps, flat, count, lattice, table):
+    """Add real values into the samples' cells, with the squares of those weights."""
+    for i in range(count):
+        if table.whole[i]:
+            rows.add_squared(taps, flat, _rows(table, i), _position(table, i), table.value, i)
+        else:
+            _clear(taps, table.edge)
+            rows.add_squared(
+                taps, table.edge, _edge_rows(table), _position(table, i), table.value, i
+            )
+            _distribute(taps, flat, i, lattice, table)
 
 
 @inlined
-def _expect(taps, flat, i, offset, fraction):
-    """Ask for the cell of a sample further on; past the end of a row that does no harm."""
-    x, y, z, f = _cell(taps, offset, fraction, i + AHEAD)
-    rows.expect(flat, x, y, z, f)
+def turned(table, i, value):
+    """Conjugate what belongs to sample `i` if the volume holds its Friedel mate."""
+    return complex(value.real, table.sign[i] * value.imag)
 
 
 @inlined
-def _clear(edge, taps):
-    for i in range(taps**3):
+def _expect(taps, flat, i, table):
+    """Ask for the cell of a sample; one that is not whole does no harm."""
+    for row in range(len(taps) ** 2):
+        rows.expect(flat, table.start[row * table.length + i])
+
+
+@inlined
+def _clear(taps, edge):
+    for i in range(len(taps) ** 3):
         edge[i] = 0
 
 
 @inlined
-def _collect(flat, x, y, z, edge, lattice):
+def _collect(taps, flat, i, lattice, table):
     """Copy a cell out of the volume, with zeros outside the grid."""
-    i = 0
-    for above in z:
-        for along in y:
-            outside = above < 0 or along < 0
-            for p in range(x, x + len(y)):
-                p = p if lattice.nx > 1 else 0
-                if outside or abs(p) > (lattice.nx - 1) // 2:
-                    edge[i] = 0
-                elif p < 0:
-                    edge[i] = flat[_mate_offset(p, along, above, lattice)].conjugate()
-                else:
-                    edge[i] = flat[above + along + p]
-                i += 1
+    _find(taps, i, lattice, table)
+    for item in range(len(taps) ** 3):
+        place = table.edge_place[item]
+        if place < 0:
+            table.edge[item] = 0
+        else:
+            table.edge[item] = flat[place].conjugate() if table.edge_mate[item] else flat[place]
 
 
 @inlined
-def _distribute(flat, x, y, z, edge, lattice):
+def _distribute(taps, flat, i, lattice, table):
     """Add a cell to the volume, but for what is outside the grid: the adjoint of `_collect`."""
-    i = 0
-    for above in z:
-        for along in y:
-            outside = above < 0 or along < 0
-            for p in range(x, x + len(y)):
-                p = p if lattice.nx > 1 else 0
-                if outside or abs(p) > (lattice.nx - 1) // 2:
-                    pass
-                elif p < 0:
-                    flat[_mate_offset(p, along, above, lattice)] += edge[i].conjugate()
-                else:
-                    flat[above + along + p] += edge[i]
-                i += 1
+    _find(taps, i, lattice, table)
+    for item in range(len(taps) ** 3):
+        place, tap = table.edge_place[item], table.edge[item]
+        if place >= 0:
+            flat[place] += tap.conjugate() if table.edge_mate[item] else tap
 
 
 @inlined
-def _mate_offset(x, y, z, lattice):
-    """Return where the Friedel mate of a voxel at negative x is stored."""
-    columns = lattice.nx // 2 + 1
-    plane = columns * lattice.ny
-    return (plane * lattice.nz - z if z > 0 else 0) + (plane - y if y > 0 else 0) - x
+def _find(taps, i, lattice, table):
+    """Write where each tap of a cell is stored, and whether that is its Friedel mate."""
+    item = 0
+    for c in range(len(taps)):
+        for b in range(len(taps)):
+            for a in range(len(taps)):
+                place, mate = _tap(a, b, c, i, lattice, table)
+                table.edge_place[item], table.edge_mate[item] = place, 1 if mate else 0
+                item += 1
 
 
-def _mate(sign, value):
-    """Conjugate where the sign is negative: the value at the sample's Friedel mate."""
-    raise NotImplementedError("compiled code only")
+@inlined
+def _tap(a, b, c, i, lattice, table):
+    """Return where a tap is stored, -1 if it is outside the grid, and whether its mate is."""
+    n = table.length
+    x = table.corner[i] + a if lattice.nx > 1 else 0
+    y = table.corner[n + i] + b if lattice.ny > 1 else 0
+    z = table.corner[2 * n + i] + c if lattice.nz > 1 else 0
+    x_outside = abs(x) > (lattice.nx - 1) // 2
+    if x_outside or abs(y) > (lattice.ny - 1) // 2 or abs(z) > (lattice.nz - 1) // 2:
+        return -1, False
+    mate = x < 0
+    if mate:
+        x, y, z = -x, -y, -z
+    y = y if y >= 0 else y + lattice.ny
+    z = z if z >= 0 else z + lattice.nz
+    return (z * lattice.ny + y) * (lattice.nx // 2 + 1) + x, mate
 
 
-@overload(_mate, inline="always")
-def _overload_mate(sign, value):
-    if isinstance(value, types.Complex):
-        return lambda sign, value: complex(value.real, sign * value.imag)
-    return lambda sign, value: value
+@inlined
+def _position(table, i):
+    """Return where sample `i` lies in its cell."""
+    n = table.length
+    return table.position[i], table.position[n + i], table.position[2 * n + i]
 
 
-def _cell(taps, offset, fraction, i):
-    """Return sample `i`: its first x, its offsets along y and z, its position in the cell."""
-    raise NotImplementedError("compiled code only")
+@inlined
+def _rows(table, i):
+    """Return where the rows of sample `i`'s cell start in the volume: a column of the table."""
+    return table.start, table.length, i
 
 
-@overload(_cell, jit_options=OPTIONS)
-def _choose_cell(taps, offset, fraction, i):
-    if len(taps) == 2:
-        return lambda taps, offset, fraction, i: (
-            offset[0, i],
-            (offset[1, i], offset[2, i]),
-            (offset[3, i], offset[4, i]),
-            (fraction[1, i], fraction[2, i], fraction[3, i]),
-        )
-    return lambda taps, offset, fraction, i: (
-        offset[0, i],
-        (offset[1, i], offset[2, i], offset[3, i], offset[4, i]),
-        (offset[5, i], offset[6, i], offset[7, i], offset[8, i]),
-        (fraction[1, i], fraction[2, i], fraction[3, i]),
-    )
-
-
-def _steps(taps):
-    """Return the first x and the offsets along y and z of a cell in an array of its own."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(_steps, jit_options=OPTIONS)
-def _choose_steps(taps):
-    n = len(taps)
-    along_y, along_z = tuple(range(0, n**2, n)), tuple(range(0, n**3, n**2))
-    return lambda taps: (0, along_y, along_z)
+@inlined
+def _edge_rows(table):
+    """Return where they start in the copy of a cell."""
+    return table.edge_start, 1, 0

@@ -14,16 +14,18 @@ no copy per thread, and a result has the same bits whatever the number of thread
 from __future__ import annotations
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 from numba import uintp
 
 from fslice._kernels.lattice import Lattice, add_friedel_mates
-from fslice._kernels.rows import expect_item
+from fslice._kernels.locate import locate
+from fslice._kernels.rows import expect
 from fslice._kernels.stencil import OFFSETS, corner_pairs
-from fslice._kernels.walk import AHEAD, data, inlined, kernel, locate, row_extent, scratch
+from fslice._kernels.table import AHEAD, data, inlined, kernel, pointers, scratch
+from fslice._kernels.threads import divided, in_threads
+from fslice._kernels.walk import row_extent
 
 _RECORD = 32  # 27 moments and padding, so that records do not share cache lines
 _ALIGNMENT = 128
@@ -56,41 +58,34 @@ def add_gram(moments, weights, rotations, lattice):
     edges = _slabs(rotations, lattice, numba.get_num_threads())
 
     def run(low: int, high: int) -> None:
-        row, cells = (
-            scratch(lattice, moments.dtype),
-            np.zeros((2, weights.shape[2] + AHEAD), np.int64),
-        )
-        _add_moments(weights, rotations, lattice, row, cells, moments, low, high)
+        table = scratch(lattice, moments.dtype)
+        _add_moments(weights, rotations, lattice, table, moments, low, high)
 
-    _in_threads(run, edges)
+    in_threads(run, [(a, b) for a, b in itertools.pairwise(edges) if b > a], len(edges) - 1)
 
 
 def stencil_of(moments, lattice):
     """Return the stencil of all that was added."""
     stencil = np.empty((len(OFFSETS), *lattice.volume_shape), moments.dtype)
-    edges = np.linspace(0, lattice.nz, numba.get_num_threads() + 1).astype(int)
-    records = moments.reshape(-1, _RECORD)
-    _in_threads(lambda low, high: _convert(records, _PAIRS, stencil, low, high), edges)
+    records, threads = moments.reshape(-1, _RECORD), numba.get_num_threads()
+
+    def run(low: int, high: int) -> None:
+        _convert(records, _PAIRS, stencil, low, high)
+
+    in_threads(run, divided(lattice.nz, threads), threads)
     return stencil
 
 
 def apply_stencil(stencil, volume):
     """Return ``A v`` for the half spectrum v of a real volume."""
     stencil, volume = np.ascontiguousarray(stencil), np.ascontiguousarray(volume)
-    result = np.empty_like(volume)
-    edges = np.linspace(0, len(volume), numba.get_num_threads() + 1).astype(int)
-    _in_threads(lambda low, high: _apply(stencil, volume, result, low, high), edges)
+    result, threads = np.empty_like(volume), numba.get_num_threads()
+
+    def run(low: int, high: int) -> None:
+        _apply(stencil, volume, result, low, high)
+
+    in_threads(run, divided(len(volume), threads), threads)
     return add_friedel_mates(result)
-
-
-def _in_threads(run, edges) -> None:
-    """Call ``run(low, high)`` for each interval that is not empty, one thread each."""
-    pairs = [(int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
-    if len(pairs) == 1:
-        run(*pairs[0])
-        return
-    with ThreadPoolExecutor(len(pairs)) as pool:
-        list(pool.map(lambda pair: run(*pair), pairs))
 
 
 def _slabs(rotations, lattice, count) -> np.ndarray:
@@ -110,27 +105,24 @@ def _slabs(rotations, lattice, count) -> np.ndarray:
 
 
 @kernel
-def _add_moments(weights, rotations, lattice, row, cells, moments, low, high):
-    offset, fraction, whole = row[:3]
-    columns = lattice.nx // 2 + 1
-    plane = columns * lattice.ny
-    flat = data(moments)
+def _add_moments(weights, rotations, lattice, table, moments, low, high):
+    table, flat = pointers(table), data(moments)
     for n in range(len(rotations)):
         image = n if len(weights) > 1 else 0
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
             if count == 0 or not _meets(rotations[n], ky, count, lattice, low, high):
                 continue
-            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
-            _find_cells(count, columns, plane, lattice, offset, cells)
+            locate(rotations[n], ky, count, lattice, table)
             for i in range(count):
-                later = cells[0, i + AHEAD] * _RECORD
-                expect_item(flat, later)
-                expect_item(flat, later + _RECORD // 2)  # two lines in single precision
-                if low * plane <= cells[1, i] and cells[1, i] < high * plane:
+                later = table.start[i + AHEAD] * _RECORD
+                expect(flat, later)
+                expect(flat, later + _RECORD // 2)  # two lines in single precision
+                plane = _plane(table.corner[2 * table.length + i], lattice.nz)
+                if low <= plane and plane < high and _is_near(lattice, table, i):
                     pair = 0.5 if i == 0 else 1.0
-                    ends = _ends(lattice, offset, fraction, whole, i)
-                    _add_record(moments, cells[0, i] * _RECORD, pair * weights[image, j, i], ends)
+                    value = pair * weights[image, j, i]
+                    _add_record(moments, table.start[i] * _RECORD, value, _ends(lattice, table, i))
 
 
 @inlined
@@ -143,39 +135,44 @@ def _meets(rotation, ky, count, lattice, low, high):
 
 
 @inlined
-def _find_cells(count, columns, plane, lattice, offset, cells):
-    """Write the number of each sample's cell, and its signed z as an offset.
-
-    A cell is known by its lower corner. Where that is outside the grid its weight is zero, and
-    the cell lies below the upper corner.
-    """
-    total = plane * lattice.nz
-    above = plane * (lattice.nz // 2 + 1)
-    for i in range(count):
-        x = offset[0, i] if offset[0, i] < columns else 0
-        y = offset[2, i] - columns if offset[2, i] > 0 else plane - columns
-        z = offset[4, i] - plane if offset[4, i] > 0 else total - plane
-        y = offset[1, i] if offset[1, i] >= 0 else y
-        z = offset[3, i] if offset[3, i] >= 0 else z
-        cells[0, i] = x + y + z
-        cells[1, i] = z if z < above else z - total
+def _is_near(lattice, table, i):
+    """Tell whether any corner of a cell is in the grid; others have no record."""
+    n = table.length
+    return table.whole[i] or (
+        _is_near_along(table.corner[i], lattice.nx)
+        and _is_near_along(table.corner[n + i], lattice.ny)
+        and _is_near_along(table.corner[2 * n + i], lattice.nz)
+    )
 
 
 @inlined
-def _ends(lattice, offset, fraction, whole, i):
+def _is_near_along(lower, size):
+    limit = (size - 1) // 2
+    return -limit - 1 <= lower and lower <= limit
+
+
+@inlined
+def _plane(lower, size):
+    """Return the signed z of a cell's record: a cell below the grid has that of the last one."""
+    return lower if lower >= -((size - 1) // 2) else lower + size
+
+
+@inlined
+def _ends(lattice, table, i):
     """Return the weights of the lower and the upper corner along x, y and z; zero outside."""
-    one, none = abs(fraction[0, i]), fraction[0, i] * 0  # in the precision of the table
-    x, y, z = fraction[1, i], fraction[2, i], fraction[3, i]
-    if whole[i]:
-        return one - x, x, one - y, y, one - z, z
-    limit = (lattice.nx - 1) // 2
+    n, one = table.length, abs(table.sign[i])  # in the precision of the table
+    x0, x1 = _ends_along(one, table.corner[i], table.position[i], lattice.nx)
+    y0, y1 = _ends_along(one, table.corner[n + i], table.position[n + i], lattice.ny)
+    z0, z1 = _ends_along(one, table.corner[2 * n + i], table.position[2 * n + i], lattice.nz)
+    return x0, x1, y0, y1, z0, z1
+
+
+@inlined
+def _ends_along(one, lower, position, size):
+    limit, none = (size - 1) // 2, 0 * one
     return (
-        one - x if offset[0, i] <= limit else none,
-        x if offset[0, i] < limit else none,
-        one - y if offset[1, i] >= 0 else none,
-        y if offset[2, i] >= 0 else none,
-        one - z if offset[3, i] >= 0 else none,
-        z if offset[4, i] >= 0 else none,
+        one - position if -limit <= lower and lower <= limit else none,
+        position if -limit <= lower + 1 and lower + 1 <= limit else none,
     )
 
 

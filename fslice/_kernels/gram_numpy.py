@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fslice._kernels import splines
 from fslice._kernels.lattice import Lattice, add_friedel_mates, band
 from fslice._kernels.stencil import OFFSETS, corner_pairs
 from fslice._kernels.with_numpy import _blocks, _pair_weights, _taps
@@ -27,7 +28,7 @@ def add_gram(total, weights, rotations, lattice):
         chosen = weights[block.images] if len(weights) > 1 else weights
         values = chosen[:, inside].astype(total.dtype) * halves
         (x, wx), (y, wy), (z, wz) = (
-            _taps(block, lattice, axis, size, 1, False)
+            _taps(block, lattice, axis, size, splines.WEIGHTS)
             for axis, size in enumerate((lattice.nx, ny, nz))
         )
         for number, (a, b, c), (d, e, f) in corner_pairs():

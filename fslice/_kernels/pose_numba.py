@@ -7,17 +7,11 @@ import math
 import numba
 import numpy as np
 
-from fslice._kernels.cells import read_slopes
-from fslice._kernels.walk import (
-    data,
-    inlined,
-    kernel,
-    locate,
-    row_extent,
-    scratch,
-    tabulate_phases,
-)
-from fslice._kernels.with_numba import _in_threads
+from fslice._kernels.cells import read_slopes, turned
+from fslice._kernels.locate import locate
+from fslice._kernels.table import data, inlined, kernel, pointers, scratch
+from fslice._kernels.threads import divided, in_threads
+from fslice._kernels.walk import row_extent, tabulate_phases
 
 
 def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
@@ -28,47 +22,49 @@ def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, latt
     gram = np.zeros((len(rotations), 6, 6))
 
     def run(start: int, stop: int) -> None:
-        row = scratch(lattice, volume.dtype)
+        table = scratch(lattice, volume.dtype)
         _pose_gram(
-            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
+            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
             np.zeros((2, 6)), gram, start, stop,
         )  # fmt: skip
 
-    _in_threads(run, len(rotations), numba.get_num_threads())
+    threads = numba.get_num_threads()
+    in_threads(run, divided(len(rotations), threads), threads)
     return gram + np.triu(gram, 1).swapaxes(1, 2)
 
 
 @kernel
 def _pose_gram(
-    volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
+    volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
     column, gram, start, stop,
 ):  # fmt: skip
-    offset, fraction, whole, edge, phase_x, phase_y = row
-    flat, edge, taps = data(volume), data(edge), lattice.taps
+    flat, taps, table = data(volume), lattice.taps, pointers(table)
     for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
+        tabulate_phases(shifts[n], amplitude, lattice, table)
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            locate(rotations[n], ky, count, lattice, table)
+            read_slopes(taps, flat, None, count, lattice, table)
             for i in range(count):
-                factor = phase_x[i] * phase_y[j]
+                factor = table.phase_x[i] * table.phase_y[j]
                 if ctf is not None:
                     factor = complex(ctf[n, j, i] * factor.real, ctf[n, j, i] * factor.imag)
-                local = read_slopes(taps, flat, i, offset, fraction, whole, edge, lattice)
-                value, dx, dy, dz = local
-                _turns(column, rotations[n], i, ky, factor, dx, dy, dz, lattice)
+                value = turned(table, i, table.value[i])
+                _turns(column, rotations[n], i, ky, factor, table, lattice)
                 _shifts(column, i, ky, factor * value, images[n, j, i], lattice)
                 pair = 1.0 if i == 0 else 2.0
                 _add_products(gram[n], pair * precision[j, i], column)
 
 
 @inlined
-def _turns(column, rotation, kx, ky, factor, dx, dy, dz, lattice):
+def _turns(column, rotation, kx, ky, factor, table, lattice):
     """Write the derivatives in w: a turn moves the sample at k by ``w x k``."""
+    dx, dy, dz = table.slope_x[kx], table.slope_y[kx], table.slope_z[kx]
+    mate = table.sign[kx]  # there dq = -dp, and the value is conjugate
     for axis in range(3):
         x, y, z = rotation[0, axis], rotation[1, axis], rotation[2, axis]
         slope = factor * complex(
-            lattice.scale * (x * dx.real + y * dy.real + z * dz.real),
+            lattice.scale * mate * (x * dx.real + y * dy.real + z * dz.real),
             lattice.scale * (x * dx.imag + y * dy.imag + z * dz.imag),
         )
         if axis == 0:

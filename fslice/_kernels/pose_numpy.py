@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from fslice._kernels.lattice import band
-from fslice._kernels.with_numpy import _blocks, _frequencies, _pair_weights, _read
+from fslice._kernels.with_numpy import _blocks, _frequencies, _pair_weights, _read_slopes
 
 
 def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
@@ -28,8 +28,7 @@ def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, latt
     for block in _blocks(rotations, shifts, amplitude, lattice, volume.dtype):
         own = block.images
         factor = block.phase if ctf is None else block.phase * ctf[own, inside]
-        value = _read(flat, block, lattice) * factor
-        slopes = [_read(flat, block, lattice, slope_axis=axis) for axis in range(3)]
+        value, *slopes = _read_slopes(flat, block, lattice)
         along = [
             lattice.scale * factor * sum(rotations[own, axis, column, None] * slopes[axis]
                                          for axis in range(3))
@@ -38,7 +37,7 @@ def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, latt
         # a turn by w moves the sample at k by w x k, along the axes of the image
         columns = np.stack([
             ky * along[2], -kx * along[2], kx * along[1] - ky * along[0],
-            *(turn * value for turn in turns), value - images[own, inside],
+            *(turn * factor * value for turn in turns), value * factor - images[own, inside],
         ])  # fmt: skip
         columns = columns.astype(np.complex128)
         gram[own] = np.einsum("anp,bnp->nab", columns.conj() * pairs, columns).real

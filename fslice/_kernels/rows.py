@@ -1,104 +1,98 @@
 """A cell as rows of taps along x, each one vector in memory: interpolation and its adjoint.
 
 The functions at the end are called from compiled code with the volume as a pointer `flat`, the
-first `x`, the offsets of the taps along `y` and `z`, and the position in the cell. All rows must
-be in the volume: `cells` sees to that.
+`rows` as a column of their starts, and the position in the cell. All rows must be in the
+volume: `cells` sees to that.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 
 from fslice._kernels import splines
 from fslice._kernels.lanes import (
+    INT64,
     Vector,
+    concatenated,
     load,
-    pack,
     polynomials,
     prefetch,
     store,
     weighted_sum,
 )
-from fslice._kernels.walk import intrinsic
+from fslice._kernels.table import intrinsic
+
+
+class Axis:
+    """Interpolation along one axis, at a position in the cell."""
+
+    def __init__(self, taps: int, position: Vector):
+        self.taps, self.position = taps, position
+
+    def interpolated(self, items: Sequence[Vector]) -> Vector:
+        """Return the sum of items, one for each tap, times their weights."""
+        if self.taps == 2:  # the weights sum to one: no need of both
+            return items[0] + self.position * (items[1] - items[0])
+        return weighted_sum(self._polynomials(splines.WEIGHTS), items)
+
+    def slope(self, items: Sequence[Vector]) -> Vector:
+        """Return the derivative of that in the position."""
+        if self.taps == 2:
+            return items[1] - items[0]
+        return weighted_sum(self._polynomials(splines.SLOPES), items)
+
+    def shares(self, item: Vector) -> list[Vector]:
+        """Return the item times the weight of each tap: the adjoint."""
+        if self.taps == 2:
+            upper = self.position * item
+            return [item - upper, upper]
+        return [weight * item for weight in self._polynomials(splines.WEIGHTS)]
+
+    def squared_shares(self, item: Vector) -> list[Vector]:
+        """Return the item times the squared weight of each tap."""
+        return [weight * weight * item for weight in self._polynomials(splines.WEIGHTS)]
+
+    def _polynomials(self, table: dict) -> list[Vector]:
+        return polynomials(table[self.taps], self.position)
 
 
 class Cell:
-    """A sample's cell while its code is generated: its rows in the volume, its weights."""
+    """A sample's cell while its code is generated: its rows in the volume, its axes."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any):
-        self.item, self.taps = signature.args[0].dtype, signature.args[2].count
-        self.width = 2 if isinstance(self.item, types.Complex) else 1  # lanes of a tap
-        self._context, self._builder = context, builder
-        self._data = Vector(builder, arguments[0])
-        self._x, self._y, self._z, fractions = arguments[1:5]
-        self._fractions = [Vector(builder, builder.extract_value(fractions, i)) for i in range(3)]
+    def __init__(self, builder: ir.IRBuilder, signature: Any, arguments: Sequence[Any]):
+        self.taps = signature.args[0].count
+        complex_items = isinstance(signature.args[1].dtype, types.Complex)
+        self.width = 2 if complex_items else 1  # lanes of a tap
+        self._builder, self._rows = builder, arguments[2]
+        self._data = Vector(builder, arguments[1])
+        positions = [Vector(builder, builder.extract_value(arguments[3], i)) for i in range(3)]
+        self.x, self.y, self.z = (Axis(self.taps, position) for position in positions)
 
-    def weights(self) -> list[Vector]:
-        """Return the weights of the taps along x, y and z."""
-        return [polynomials(splines.WEIGHTS[self.taps], f) for f in self._fractions]
-
-    def slopes(self) -> list[Vector]:
-        """Return the derivatives of the weights."""
-        return [polynomials(splines.SLOPES[self.taps], f) for f in self._fractions]
-
-    def planes(self) -> Iterator[list[Vector]]:
+    def planes(self) -> list[list[Vector]]:
         """Read the rows, plane by plane."""
-        for c in range(self.taps):
-            yield [self._row(b, c) for b in range(self.taps)]
-
-    def expect(self) -> None:
-        """Ask for the rows' cache lines, so that they are near when they are needed."""
-        for b, c in itertools.product(range(self.taps), repeat=2):
-            prefetch(self._data, self._start(b, c))
+        taps, real = range(self.taps), self.x.position.element
+        lanes = self.taps * self.width
+        return [[load(self._data, self._start(b, c), real, lanes) for b in taps] for c in taps]
 
     def add(self, b: int, c: int, row: Vector) -> None:
         """Add a row to that at tap `b` along y and tap `c` along z."""
-        store(self._row(b, c) + row, self._data, self._start(b, c))
-
-    def row_of(self, number: Any) -> Vector:
-        """Return a row with the same number at every tap."""
-        parts = [number]
-        if self.width == 2:
-            pair = self._context.make_complex(self._builder, self.item, number)
-            parts = [pair.real, pair.imag]
-        return pack([Vector(self._builder, part) for part in parts] * self.taps)
-
-    def total(self, row: Vector) -> Any:
-        """Return the sum over the taps of a row, as a number."""
-        lanes = row.summed_to(self.width)
-        if self.width == 1:
-            return lanes[0].value
-        pair = self._context.make_complex(self._builder, self.item)
-        pair.real, pair.imag = lanes[0].value, lanes[1].value
-        return pair._getvalue()
-
-    def _row(self, b: int, c: int) -> Vector:
-        real = self._fractions[0].value.type
-        return load(self._data, self._start(b, c), real, self.taps * self.width)
+        start = self._start(b, c)
+        store(load(self._data, start, row.element, row.lanes) + row, self._data, start)
 
     def _start(self, b: int, c: int) -> Any:
-        part, add = self._builder.extract_value, self._builder.add
-        return add(add(part(self._z, c), self._x), part(self._y, b))
+        builder = self._builder
+        column, length, i = (builder.extract_value(self._rows, part) for part in range(3))
+        before = builder.mul(length, ir.Constant(INT64, c * self.taps + b))
+        return builder.load(builder.gep(column, [builder.add(before, i)]))
 
 
 @intrinsic
-def expect(typing_context, flat, x, y, z, fractions):
-    """Ask for a cell that will be read or added to soon; it may lie outside the array."""
-
-    def generate(*arguments):
-        Cell(*arguments).expect()
-        return arguments[0].get_dummy_value()
-
-    return types.none(flat, x, y, z, fractions), generate
-
-
-@intrinsic
-def expect_item(typing_context, flat, item):
-    """Ask for the cache line of an item of an array, which may lie outside."""
+def expect(typing_context, flat, item):
+    """Ask for the cache line of an item that is needed soon; it may lie outside the array."""
 
     def generate(context, builder, signature, arguments):
         prefetch(Vector(builder, arguments[0]), arguments[1])
@@ -108,54 +102,56 @@ def expect_item(typing_context, flat, item):
 
 
 @intrinsic
-def interpolate(typing_context, flat, x, y, z, fractions):
-    """Return the interpolated value in a cell."""
+def interpolate(typing_context, taps, flat, rows, position, value, i):
+    """Write the interpolated value in a cell to item `i` of `value`."""
 
-    def generate(*arguments):
-        cell = Cell(*arguments)
-        u, v, w = cell.weights()
-        return cell.total(u * weighted_sum(w, [weighted_sum(v, rows) for rows in cell.planes()]))
+    def generate(context, builder, signature, arguments):
+        cell = Cell(builder, signature, arguments)
+        row = cell.z.interpolated([cell.y.interpolated(rows) for rows in cell.planes()])
+        item = cell.x.interpolated(row.split(cell.taps))
+        store(item, Vector(builder, arguments[4]), arguments[5])
+        return context.get_dummy_value()
 
-    return flat.dtype(flat, x, y, z, fractions), generate
+    return types.none(taps, flat, rows, position, value, i), generate
 
 
 @intrinsic
-def interpolate_slopes(typing_context, flat, x, y, z, fractions):
-    """Return the interpolated value in a cell and its derivatives along x, y and z."""
-    result = types.UniTuple(flat.dtype, 4)
+def interpolate_slopes(typing_context, taps, flat, rows, position, local, i):
+    """Write the value in a cell and its derivatives along x, y and z to items `i` of `local`."""
 
     def generate(context, builder, signature, arguments):
-        cell = Cell(context, builder, signature, arguments)
-        (u, v, w), (p, q, r) = cell.weights(), cell.slopes()
-        along, across = [], []
-        for rows in cell.planes():
-            along.append(weighted_sum(v, rows))
-            across.append(weighted_sum(q, rows))
-        row, dy, dz = weighted_sum(w, along), weighted_sum(w, across), weighted_sum(r, along)
-        numbers = [cell.total(product) for product in (u * row, p * row, u * dy, u * dz)]
-        return context.make_tuple(builder, result, numbers)
+        cell = Cell(builder, signature, arguments)
+        planes, (x, y, z) = cell.planes(), (cell.x, cell.y, cell.z)
+        along, across = [y.interpolated(rows) for rows in planes], [y.slope(r) for r in planes]
+        row = z.interpolated(along).split(cell.taps)
+        dy, dz = z.interpolated(across).split(cell.taps), z.slope(along).split(cell.taps)
+        items = x.interpolated(row), x.slope(row), x.interpolated(dy), x.interpolated(dz)
+        for number, item in enumerate(items):
+            store(item, Vector(builder, builder.extract_value(arguments[4], number)), arguments[5])
+        return context.get_dummy_value()
 
-    return result(flat, x, y, z, fractions), generate
+    return types.none(taps, flat, rows, position, local, i), generate
 
 
-def _adds(power):
-    """Return the function that adds a number times the weights to that power."""
+def _adds(shares: Callable[[Axis, Vector], list[Vector]]):
+    """Return the function that adds a number's shares to the taps."""
 
     @intrinsic
-    def add(typing_context, flat, x, y, z, fractions, value):
+    def add(typing_context, taps, flat, rows, position, value, i):
         def generate(context, builder, signature, arguments):
-            cell = Cell(context, builder, signature, arguments)
-            u, v, w = (weights if power == 1 else weights * weights for weights in cell.weights())
-            row = u * cell.row_of(arguments[5])
-            for c in range(cell.taps):
-                part = w[c] * row
-                for b in range(cell.taps):
-                    cell.add(b, c, v[b] * part)
+            cell = Cell(builder, signature, arguments)
+            real = cell.x.position.element
+            item = load(Vector(builder, arguments[4]), arguments[5], real, cell.width)
+            row = concatenated(shares(cell.x, item))
+            for c, plane in enumerate(shares(cell.z, row)):
+                for b, part in enumerate(shares(cell.y, plane)):
+                    cell.add(b, c, part)
             return context.get_dummy_value()
 
-        return types.none(flat, x, y, z, fractions, flat.dtype), generate
+        return types.none(taps, flat, rows, position, value, i), generate
 
     return add
 
 
-add, add_squared = _adds(1), _adds(2)
+add, add_squared = _adds(Axis.shares), _adds(Axis.squared_shares)
+"""Add item `i` of `value` into a cell, with the weights it is read by, or with their squares."""

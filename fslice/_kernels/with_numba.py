@@ -1,34 +1,27 @@
 """The kernels compiled by Numba.
 
-The compiled functions release the interpreter lock. `_in_threads` runs one contiguous range
-of images per thread, each thread with scratch tables and, where the kernel adds into a
-volume, with an accumulator of its own.
+Each walks over the rows of its slices: `locate` tabulates a row's samples, `cells` reads them or
+adds to them, and what is done to a row in between the compiler vectorises. Threads take ranges
+of images, each with a table of its own and, where the kernel adds into a volume, with a volume of
+its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numba
 import numpy as np
 
 from fslice._kernels import splines
-from fslice._kernels.cells import add, add_squared, read, read_slopes
-from fslice._kernels.lattice import Lattice, add_friedel_mates
-from fslice._kernels.walk import (
-    data,
-    inlined,
-    kernel,
-    locate,
-    row_extent,
-    scratch,
-    tabulate_phases,
-)
+from fslice._kernels.accumulators import accumulated
+from fslice._kernels.cells import add, add_squared, read, read_slopes, turned
+from fslice._kernels.locate import locate
+from fslice._kernels.table import data, inlined, kernel, pointers, scratch
+from fslice._kernels.threads import divided, in_threads
+from fslice._kernels.walk import row_extent, tabulate_phases
 
-_ACCUMULATOR_BYTES = 4 << 30  # what private copies of the volume may take together
+_PIECE = 32  # images that a thread takes at a time: short enough to end with the others
 
 
 def gather(volume, rotations, shifts, amplitude, lattice):
@@ -37,10 +30,12 @@ def gather(volume, rotations, shifts, amplitude, lattice):
     slices = np.empty((len(rotations), *lattice.slice_shape), volume.dtype)
 
     def run(start: int, stop: int) -> None:
-        row = scratch(lattice, volume.dtype)
-        _gather(volume, rotations, shifts, amplitude, lattice, row, slices, start, stop)
+        table = scratch(lattice, volume.dtype)
+        _gather(volume, rotations, shifts, amplitude, lattice, table, slices, start, stop)
 
-    _in_threads(run, len(rotations), numba.get_num_threads())
+    threads = numba.get_num_threads()
+    pieces = max(threads, -(-len(rotations) // _PIECE))
+    in_threads(run, divided(len(rotations), pieces), threads)
     return slices
 
 
@@ -49,10 +44,10 @@ def scatter(slices, rotations, shifts, amplitude, lattice):
     slices = np.ascontiguousarray(slices)
 
     def run(volume: np.ndarray, start: int, stop: int) -> None:
-        row = scratch(lattice, slices.dtype)
-        _scatter(slices, rotations, shifts, amplitude, lattice, row, volume, start, stop)
+        table = scratch(lattice, slices.dtype)
+        _scatter(slices, rotations, shifts, amplitude, lattice, table, volume, start, stop)
 
-    return _accumulated(run, len(rotations), lattice, slices.dtype)
+    return accumulated(run, len(rotations), lattice, slices.dtype)
 
 
 def scatter_squares(weights, rotations, lattice):
@@ -63,10 +58,10 @@ def scatter_squares(weights, rotations, lattice):
     unit = squares ** -sum(size == 1 for size in (lattice.nz, lattice.ny, lattice.nx))
 
     def run(volume: np.ndarray, start: int, stop: int) -> None:
-        row = scratch(lattice, weights.dtype)
-        _scatter_squares(weights, rotations, unit, lattice, row, volume, start, stop)
+        table = scratch(lattice, weights.dtype)
+        _scatter_squares(weights, rotations, unit, lattice, table, volume, start, stop)
 
-    return _accumulated(run, len(rotations), lattice, weights.dtype)
+    return accumulated(run, len(rotations), lattice, weights.dtype)
 
 
 def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
@@ -76,13 +71,13 @@ def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
     by_shift = np.zeros((len(rotations), 2))
 
     def run(by_volume: np.ndarray, start: int, stop: int) -> None:
-        row = scratch(lattice, volume.dtype)
+        table = scratch(lattice, volume.dtype)
         _gather_vjp(
-            volume, cotangent, rotations, shifts, amplitude, lattice, row,
+            volume, cotangent, rotations, shifts, amplitude, lattice, table,
             by_volume, by_rotation, by_shift, start, stop,
         )  # fmt: skip
 
-    by_volume = _accumulated(run, len(rotations), lattice, volume.dtype)
+    by_volume = accumulated(run, len(rotations), lattice, volume.dtype)
     return by_volume, by_rotation, by_shift
 
 
@@ -109,144 +104,114 @@ def _misfit_and(
     losses = np.zeros(len(rotations))
 
     def run(by_volume: np.ndarray, start: int, stop: int) -> None:
-        row = scratch(lattice, volume.dtype)
+        table = scratch(lattice, volume.dtype)
         _misfit(
-            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
+            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
             by_volume, by_rotation, by_shift, by_ctf, losses, start, stop,
         )  # fmt: skip
 
-    return losses, _accumulated(run, len(rotations), lattice, volume.dtype)
-
-
-def _accumulated(run: Callable, n_images: int, lattice: Lattice, dtype: Any) -> np.ndarray:
-    """Call ``run(accumulator, start, stop)`` in threads and return the sum, mates added.
-
-    Every range of images has its own accumulator and they are summed in order, so that equal
-    numbers of threads give equal bits.
-    """
-    size = int(np.prod(lattice.volume_shape)) * np.dtype(dtype).itemsize
-    threads = max(1, min(numba.get_num_threads(), _ACCUMULATOR_BYTES // size, n_images))
-    volumes = {
-        n_images * i // threads: np.zeros(lattice.volume_shape, dtype) for i in range(threads)
-    }
-    _in_threads(lambda start, stop: run(volumes[start], start, stop), n_images, threads)
-    total = volumes.pop(0)
-    for volume in volumes.values():
-        total += volume
-    return add_friedel_mates(total)
-
-
-def _in_threads(run: Callable, n_images: int, threads: int) -> None:
-    """Call ``run(start, stop)`` on contiguous ranges of images, one thread each."""
-    threads = min(threads, n_images)
-    if threads <= 1:
-        run(0, n_images)
-        return
-    bounds = [n_images * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, bounds[:-1], bounds[1:]))
+    return losses, accumulated(run, len(rotations), lattice, volume.dtype)
 
 
 @kernel
-def _gather(volume, rotations, shifts, amplitude, lattice, row, slices, start, stop):
-    offset, fraction, whole, edge, phase_x, phase_y = row
-    flat, edge, taps = data(volume), data(edge), lattice.taps
+def _gather(volume, rotations, shifts, amplitude, lattice, table, slices, start, stop):
+    flat, taps, table = data(volume), lattice.taps, pointers(table)
     for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
+        tabulate_phases(shifts[n], amplitude, lattice, table)
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            locate(rotations[n], ky, count, lattice, table)
+            read(taps, flat, None, count, lattice, table)
             for i in range(count):
-                value = read(taps, flat, i, offset, fraction, whole, edge, lattice)
-                slices[n, j, i] = value * (phase_x[i] * phase_y[j])
+                slices[n, j, i] = turned(table, i, table.value[i]) * (
+                    table.phase_x[i] * table.phase_y[j]
+                )
             slices[n, j, count:] = 0
 
 
 @kernel
-def _scatter(slices, rotations, shifts, amplitude, lattice, row, volume, start, stop):
-    offset, fraction, whole, edge, phase_x, phase_y = row
-    flat, edge, taps = data(volume), data(edge), lattice.taps
+def _scatter(slices, rotations, shifts, amplitude, lattice, table, volume, start, stop):
+    flat, taps, table = data(volume), lattice.taps, pointers(table)
     for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
-        phase_x[0] *= 0.5  # both halves of the column kx = 0 are stored: each is half a pair
+        tabulate_phases(shifts[n], amplitude, lattice, table)
+        table.phase_x[0] *= 0.5  # both halves of the column kx = 0 are stored: each is half a pair
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            locate(rotations[n], ky, count, lattice, table)
             for i in range(count):
-                value = slices[n, j, i] * (phase_x[i] * phase_y[j]).conjugate()
-                add(taps, flat, i, offset, fraction, whole, edge, lattice, value)
+                phase = table.phase_x[i] * table.phase_y[j]
+                table.value[i] = turned(table, i, slices[n, j, i] * phase.conjugate())
+            add(taps, flat, count, lattice, table)
 
 
 @kernel
-def _scatter_squares(weights, rotations, unit, lattice, row, volume, start, stop):
-    offset, fraction, whole, edge = row[:4]
-    flat, edge, taps = data(volume), data(edge), lattice.taps
+def _scatter_squares(weights, rotations, unit, lattice, table, volume, start, stop):
+    flat, taps, table = data(volume), lattice.taps, pointers(table)
     for n in range(start, stop):
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            locate(rotations[n], ky, count, lattice, table)
             for i in range(count):
-                value = weights[n, j, i] * (0.5 * unit if i == 0 else unit)
-                add_squared(taps, flat, i, offset, fraction, whole, edge, lattice, value)
+                table.value[i] = weights[n, j, i] * (0.5 * unit if i == 0 else unit)
+            add_squared(taps, flat, count, lattice, table)
 
 
 @kernel
 def _gather_vjp(
-    volume, cotangent, rotations, shifts, amplitude, lattice, row,
+    volume, cotangent, rotations, shifts, amplitude, lattice, table,
     by_volume, by_rotation, by_shift, start, stop,
 ):  # fmt: skip
-    offset, fraction, whole, edge, phase_x, phase_y = row
-    flat, by_flat, edge, taps = data(volume), data(by_volume), data(edge), lattice.taps
+    flat, by_flat, taps, table = data(volume), data(by_volume), lattice.taps, pointers(table)
     for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
+        tabulate_phases(shifts[n], amplitude, lattice, table)
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            locate(rotations[n], ky, count, lattice, table)
+            read_slopes(taps, flat, by_flat, count, lattice, table)
             sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
             for i in range(count):
-                pair = 1.0 if i == 0 else 2.0
-                g = cotangent[n, j, i] * (phase_x[i] * phase_y[j]).conjugate()
-                local = read_slopes(taps, flat, i, offset, fraction, whole, edge, lattice)
-                sums = _pose_sums(sums, pair, i, g, local)
-                share = _scaled(0.5 * pair, g)
-                add(taps, by_flat, i, offset, fraction, whole, edge, lattice, share)
+                phase = table.phase_x[i] * table.phase_y[j]
+                g = cotangent[n, j, i] * phase.conjugate()
+                g = turned(table, i, _scaled(1.0 if i == 0 else 2.0, g))
+                sums = _pose_sums(sums, i, g, table)
+                table.value[i] = _scaled(0.5, g)
             _add_pose_sums(sums, ky, lattice, by_rotation[n], by_shift[n])
+            add(taps, by_flat, count, lattice, table)
 
 
 @kernel
 def _misfit(
-    volume, images, rotations, shifts, ctf, precision, amplitude, lattice, row,
+    volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
     by_volume, by_rotation, by_shift, by_ctf, losses, start, stop,
 ):  # fmt: skip
     # what is None is known when this is compiled, and leaves nothing behind
-    offset, fraction, whole, edge, phase_x, phase_y = row
-    flat, by_flat, edge, taps = data(volume), data(by_volume), data(edge), lattice.taps
+    flat, by_flat, taps, table = data(volume), data(by_volume), lattice.taps, pointers(table)
     for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, phase_x, phase_y)
+        tabulate_phases(shifts[n], amplitude, lattice, table)
         loss = 0.0
         for j in range(lattice.rows):
             ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, offset, fraction, whole)
+            locate(rotations[n], ky, count, lattice, table)
+            if by_rotation is None:
+                read(taps, flat, by_flat, count, lattice, table)
+            else:
+                read_slopes(taps, flat, by_flat, count, lattice, table)
             sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
             for i in range(count):
-                factor = phase = phase_x[i] * phase_y[j]
+                factor = phase = table.phase_x[i] * table.phase_y[j]
                 if ctf is not None:
                     factor = _scaled(ctf[n, j, i], phase)
-                if by_rotation is None:
-                    value = read(taps, flat, i, offset, fraction, whole, edge, lattice)
-                else:
-                    local = read_slopes(taps, flat, i, offset, fraction, whole, edge, lattice)
-                    value = local[0]
+                value = turned(table, i, table.value[i])
                 residual = value * factor - images[n, j, i]
                 w = precision[j, i] * (1.0 if i == 0 else 2.0)
                 loss += w * (residual.real**2 + residual.imag**2)
-                g = _scaled(w, residual * factor.conjugate())
-                share = _scaled(0.5, g)
-                add(taps, by_flat, i, offset, fraction, whole, edge, lattice, share)
+                g = turned(table, i, _scaled(w, residual * factor.conjugate()))
                 if by_rotation is not None:
-                    sums = _pose_sums(sums, 1.0, i, g, local)
+                    sums = _pose_sums(sums, i, g, table)
                 if by_ctf is not None:
                     by_ctf[n, j, i] = precision[j, i] * _dot(residual, value * phase)
+                table.value[i] = _scaled(0.5, g)
+            add(taps, by_flat, count, lattice, table)
             if by_rotation is not None:
                 _add_pose_sums(sums, ky, lattice, by_rotation[n], by_shift[n])
             if by_ctf is not None:
@@ -265,14 +230,14 @@ def _dot(a, b):
 
 
 @inlined
-def _pose_sums(sums, pair, kx, g, local):
+def _pose_sums(sums, i, g, table):
     """Add one sample to the sums over a row: slopes, slopes times kx, and phase rates."""
-    value, dx, dy, dz = local
-    x, y, z = pair * _dot(g, dx), pair * _dot(g, dy), pair * _dot(g, dz)
-    turn = pair * (g.real * value.imag - g.imag * value.real)
+    value, h = table.value[i], _scaled(table.sign[i], g)  # at the mate dq = -dp
+    x, y, z = _dot(h, table.slope_x[i]), _dot(h, table.slope_y[i]), _dot(h, table.slope_z[i])
+    turn = h.real * value.imag - h.imag * value.real
     return (
         sums[0] + x, sums[1] + y, sums[2] + z, sums[3] + turn,
-        sums[4] + kx * x, sums[5] + kx * y, sums[6] + kx * z, sums[7] + kx * turn,
+        sums[4] + i * x, sums[5] + i * y, sums[6] + i * z, sums[7] + i * turn,
     )  # fmt: skip
 
 

@@ -72,10 +72,11 @@ def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
     for block in _blocks(rotations, shifts, amplitude, lattice, volume.dtype):
         g = cotangent[block.images, inside] * block.phase.conj() * pairs
         _add(by_volume, block, lattice, g / 2)
-        for axis in range(3):
-            product = (g.conj() * _read(flat, block, lattice, slope_axis=axis)).real
+        value, *slopes = _read_slopes(flat, block, lattice)
+        for axis, slope in enumerate(slopes):
+            product = (g.conj() * slope).real
             by_rotation[block.images, axis, :2] = lattice.scale * product @ frequencies.T
-        by_shift[block.images] = (g.conj() * _read(flat, block, lattice)).imag @ turns.T
+        by_shift[block.images] = (g.conj() * value).imag @ turns.T
     return add_friedel_mates(by_volume), by_rotation, by_shift
 
 
@@ -142,31 +143,40 @@ def _blocks(rotations, shifts, amplitude, lattice, dtype) -> Iterator[Block]:
         )
 
 
-def _cells(block: Block, lattice: Lattice, power: int, slope_axis: int | None) -> Iterator:
-    """Yield per tap the flat index, the weight and, per sample, whether a mate is stored there."""
+def _cells(block: Block, lattice: Lattice, power: int = 1, slopes: bool = False) -> Iterator:
+    """Yield per tap where it is stored, its weights, and which samples meet its mate there.
+
+    With `slopes` the weights are those of the value and of its derivatives along x, y and z.
+    """
     nz, ny, nh = lattice.volume_shape
+    axes = list(enumerate((lattice.nx, ny, nz)))
     (x, wx), (y, wy), (z, wz) = (
-        _taps(block, lattice, axis, size, power, slope_axis == axis)
-        for axis, size in enumerate((lattice.nx, ny, nz))
+        _taps(block, lattice, axis, size, splines.WEIGHTS, power) for axis, size in axes
     )
+    if slopes:
+        sx, sy, sz = (_taps(block, lattice, axis, size, splines.SLOPES)[1] for axis, size in axes)
     for c, b in itertools.product(range(len(z)), range(len(y))):
-        row, mirrored = z[c] % nz * ny + y[b] % ny, -z[c] % nz * ny + -y[b] % ny
-        weight = wz[c] * wy[b]
+        start, mirrored = (z[c] % nz * ny + y[b] % ny) * nh, (-z[c] % nz * ny + -y[b] % ny) * nh
+        row = wz[c] * wy[b]
         for a in range(len(x)):
-            ghost = x[a] < 0
-            index = np.where(ghost, mirrored * nh - x[a], row * nh + x[a])
-            yield index, weight * wx[a], block.mate ^ ghost
+            ghost = None if lattice.taps[a] >= 0 else x[a] < 0
+            index = (
+                start + x[a] if ghost is None else np.where(ghost, mirrored - x[a], start + x[a])
+            )
+            weights = [row * wx[a]]
+            if slopes:
+                weights += [row * sx[a], wz[c] * sy[b] * wx[a], sz[c] * wy[b] * wx[a]]
+            yield index, weights, ghost
 
 
-def _taps(block, lattice, axis, size, power, slope):
+def _taps(block, lattice, axis, size, polynomials, power=1):
     """Return per tap the signed position along an axis and the weight; zero outside the grid."""
     if size == 1:  # the first tap reads it, whatever the position
-        first = np.full_like(block.fraction[axis], 0 if slope else 1)
+        first = np.full_like(block.fraction[axis], polynomials is splines.WEIGHTS)
         others = [np.zeros_like(first)] * (len(lattice.taps) - 1)
         return [np.zeros_like(block.corner[axis])] * len(lattice.taps), [first, *others]
-    polynomials = (splines.SLOPES if slope else splines.WEIGHTS)[len(lattice.taps)]
     positions, weights = [], []
-    for tap, polynomial in zip(lattice.taps, polynomials, strict=True):
+    for tap, polynomial in zip(lattice.taps, polynomials[len(lattice.taps)], strict=True):
         weight = splines.evaluate(polynomial, block.fraction[axis])
         position = block.corner[axis] + tap
         inside = abs(position) <= (size - 1) // 2
@@ -175,21 +185,33 @@ def _taps(block, lattice, axis, size, power, slope):
     return positions, weights
 
 
-def _read(flat, block, lattice, slope_axis=None):
-    """Return the interpolated values, or their derivatives along one axis of the volume."""
-    value = np.zeros(block.mate.shape, flat.dtype)
-    for index, weight, conjugate in _cells(block, lattice, 1, slope_axis):
-        corner = flat[index]
-        np.conjugate(corner, out=corner, where=conjugate)
-        value += weight * corner
+def _read(flat, block, lattice):
+    """Return the interpolated values."""
+    return _sums(flat, block, lattice, slopes=False)[0]
+
+
+def _read_slopes(flat, block, lattice):
+    """Return the interpolated values and their derivatives along x, y and z of the volume."""
+    value, *slopes = _sums(flat, block, lattice, slopes=True)
     # a mate is read at minus the position, which turns the sign of every derivative
-    return value if slope_axis is None else np.where(block.mate, -value, value)
+    return value, *(np.where(block.mate, -slope, slope) for slope in slopes)
+
+
+def _sums(flat, block, lattice, slopes):
+    sums = np.zeros((4 if slopes else 1, *block.mate.shape), flat.dtype)
+    for index, weights, ghost in _cells(block, lattice, slopes=slopes):
+        tap = flat[index]
+        if ghost is not None:
+            np.conjugate(tap, out=tap, where=ghost)
+        for number, weight in zip(sums, weights, strict=True):
+            number += weight * tap
+    return np.conjugate(sums, out=sums, where=block.mate)
 
 
 def _add(volume, block, lattice, values, power=1):
     """Add values into the cells they are read from, with the same weights."""
     flat, values = volume.reshape(-1), values.astype(volume.dtype)
-    for index, weight, conjugate in _cells(block, lattice, power, None):
-        np.add.at(
-            flat, index.ravel(), (weight * np.where(conjugate, values.conj(), values)).ravel()
-        )
+    values = np.where(block.mate, values.conj(), values)
+    for index, (weight,), ghost in _cells(block, lattice, power):
+        share = weight * (values if ghost is None else np.where(ghost, values.conj(), values))
+        np.add.at(flat, index.ravel(), share.ravel())

@@ -1,0 +1,43 @@
+"""Work in threads: every interval once, in whatever thread, and failures that are heard of."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fslice._kernels.threads import divided, in_threads
+
+
+@given(length=st.integers(0, 50), parts=st.integers(0, 60))
+def test_intervals_are_consecutive_and_of_about_equal_length(length, parts):
+    intervals = divided(length, parts)
+    assert [i for start, stop in intervals for i in range(start, stop)] == list(range(length))
+    lengths = [stop - start for start, stop in intervals]
+    assert len(lengths) == max(1, min(parts, length))
+    assert max(lengths) - min(lengths) <= 1
+
+
+@given(pieces=st.integers(1, 20), threads=st.integers(1, 5))
+def test_every_interval_is_run_once(pieces, threads):
+    done = []
+    in_threads(lambda start, stop: done.append((start, stop)), divided(100, pieces), threads)
+    assert sorted(done) == divided(100, pieces)
+
+
+def test_intervals_run_at_the_same_time():
+    meeting = threading.Barrier(3, timeout=30)  # breaks unless all three are there
+    in_threads(lambda start, stop: meeting.wait(), divided(3, 3), 3)
+
+
+@pytest.mark.parametrize("fails", [0, 1, 2])
+def test_a_failure_is_raised_once_all_have_stopped(fails):
+    before = threading.active_count()
+
+    def run(start, stop):
+        if start == fails:
+            raise MemoryError(f"no room for {start}")
+
+    with pytest.raises(MemoryError, match=f"no room for {fails}"):
+        in_threads(run, divided(3, 3), 3)
+    assert threading.active_count() == before
