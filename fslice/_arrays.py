@@ -7,6 +7,7 @@ no default device. NumPy arrays stay in NumPy, CuPy arrays stay on their GPU.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -176,6 +177,42 @@ def check_finite(name: str, array: Array) -> None:
             f"{name}: {int(bad.sum())} of {bad.size} values are NaN or infinite, "
             f"the first at index {first}"
         )
+
+
+def check_cotangent(
+    check_kind: Callable[[str, Array], None], cotangent: Array, shape: tuple, **primal: Array
+) -> None:
+    """Raise unless `cotangent` has the kind and the shape of a result, and the primal's precision.
+
+    Examples
+    --------
+    >>> check_cotangent(check_real, np.zeros(3), (2, 3), volume=np.zeros(1))
+    Traceback (most recent call last):
+    ...
+    ValueError: cotangent: expected shape (2, 3), got (3,)
+    """
+    check_kind("cotangent", cotangent)
+    check_alike(**primal, cotangent=cotangent)
+    check_shape("cotangent", cotangent, shape)
+
+
+def check_per_image(name: str, values: Array, slices: Array, each: tuple[int, ...] = ()) -> int:
+    """Raise unless `slices` are half spectra with finite values for every image; return D.
+
+    Examples
+    --------
+    >>> check_per_image("shifts", np.zeros((7, 2)), np.zeros((7, 6, 4), complex), (2,))
+    6
+    """
+    check_complex("slices", slices)
+    check_real(name, values)
+    check_alike(**{"slices": slices, name: values})
+    check_shape("slices", slices, (..., "D", "D//2 + 1"))
+    size = slices.shape[-2]
+    check_shape("slices", slices, (..., size, size // 2 + 1))
+    check_shape(name, values, (*slices.shape[:-2], *each))
+    check_finite(name, values)
+    return size
 
 
 def check_size(name: str, value: Any, minimum: int = 1) -> int:

@@ -7,8 +7,8 @@ from fslice._arrays import (
     array_namespace,
     check_alike,
     check_complex,
-    check_finite,
-    check_real,
+    check_cotangent,
+    check_per_image,
     check_shape,
 )
 from fslice.fourier import multiplicity
@@ -49,7 +49,7 @@ def scale_slices(slices: Array, scales: Array) -> Array:
     >>> np.allclose(brighter[1], 1.5 * slices[1])
     True
     """
-    _check(slices, scales)
+    check_per_image("scales", scales, slices)
     return slices * scales[..., None, None]
 
 
@@ -84,10 +84,8 @@ def scale_slices_vjp(slices: Array, scales: Array, cotangent: Array) -> tuple[Ar
     >>> np.allclose(by_scales, (images**2).sum((1, 2)))
     True
     """
-    _check(slices, scales)
-    check_complex("cotangent", cotangent)
-    check_alike(slices=slices, cotangent=cotangent)
-    check_shape("cotangent", cotangent, slices.shape)
+    check_per_image("scales", scales, slices)
+    check_cotangent(check_complex, cotangent, slices.shape, slices=slices)
     by_scales = _products(slices, cotangent)
     return cotangent * scales[..., None, None], by_scales.astype(scales.dtype)
 
@@ -156,14 +154,3 @@ def _products(a: Array, b: Array) -> Array:
     """Return the inner product of half spectra, image by image, in double precision."""
     xp = array_namespace(a, b)
     return (a.conj() * b).real.sum(-2, dtype=xp.float64) @ multiplicity(a.shape[-2], xp)
-
-
-def _check(slices: Array, scales: Array) -> None:
-    check_complex("slices", slices)
-    check_real("scales", scales)
-    check_alike(slices=slices, scales=scales)
-    check_shape("slices", slices, (..., "D", "D//2 + 1"))
-    size = slices.shape[-2]
-    check_shape("slices", slices, (..., size, size // 2 + 1))
-    check_shape("scales", scales, slices.shape[:-2])
-    check_finite("scales", scales)

@@ -15,6 +15,7 @@ from fslice._arrays import (
     Array,
     check_alike,
     check_complex,
+    check_cotangent,
     check_finite,
     check_real,
     check_shape,
@@ -140,9 +141,7 @@ def fourier_sum_vjp(volume: Array, frequencies: Array, cotangent: Array) -> tupl
     True
     """
     points = _check_sum(volume, frequencies)
-    check_complex("cotangent", cotangent)
-    check_alike(volume=volume, cotangent=cotangent)
-    check_shape("cotangent", cotangent, frequencies.shape[:-1])
+    check_cotangent(check_complex, cotangent, frequencies.shape[:-1], volume=volume)
     scale, flat = len(volume) ** (-volume.ndim / 2), cotangent.reshape(-1)
     _, by_points = sum_waves_vjp(volume, points, flat)
     by_volume = scale * add_waves(flat, points, len(volume))
@@ -296,9 +295,7 @@ def project_direct_vjp(
     """
     poses = SlicePoints("volume", volume, rotations, shifts, max_radius)
     check_shape("volume", volume, (poses.size,) * poses.dimension)
-    check_real("cotangent", cotangent)
-    check_alike(volume=volume, cotangent=cotangent)
-    check_shape("cotangent", cotangent, poses.image_shape)
+    check_cotangent(check_real, cotangent, poses.image_shape, volume=volume)
     shifted = poses.from_half_spectra(poses.spectra_of(cotangent))
     by_sum, points = shifted * poses.phases.conj(), poses.frequencies()
     values, by_points = sum_waves_vjp(volume, points, by_sum.reshape(-1))

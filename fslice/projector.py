@@ -13,6 +13,7 @@ from fslice._arrays import (
     check_alike,
     check_choice,
     check_complex,
+    check_cotangent,
     check_finite,
     check_one_library,
     check_real,
@@ -299,9 +300,8 @@ class Projector:
         """
         lattice = self._check("volume_ft", volume_ft, rotations, shifts)
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
-        check_complex("cotangent", cotangent)
-        check_alike(volume_ft=volume_ft, cotangent=cotangent)
-        check_shape("cotangent", cotangent, self._slice_shape(rotations))
+        shape = self._slice_shape(rotations)
+        check_cotangent(check_complex, cotangent, shape, volume_ft=volume_ft)
         values = self._ctf_values(ctf, rotations)
         by_ctf = None
         if values is not None:

@@ -7,11 +7,9 @@ import math
 from fslice._arrays import (
     Array,
     array_namespace,
-    check_alike,
     check_complex,
-    check_finite,
-    check_real,
-    check_shape,
+    check_cotangent,
+    check_per_image,
     complex_dtype,
 )
 from fslice.fourier import frequencies, multiplicity
@@ -54,7 +52,7 @@ def shift_slices(slices: Array, shifts: Array) -> Array:
     >>> np.argwhere(moved > 0.5)  # [y, x]
     array([[1, 4]])
     """
-    size = _check(slices, shifts)
+    size = check_per_image("shifts", shifts, slices, (2,))
     return slices * shift_phases(shifts, size)
 
 
@@ -85,10 +83,8 @@ def shift_slices_vjp(slices: Array, shifts: Array, cotangent: Array) -> tuple[Ar
     >>> np.allclose(by_shifts, 0)
     True
     """
-    size = _check(slices, shifts)
-    check_complex("cotangent", cotangent)
-    check_alike(slices=slices, cotangent=cotangent)
-    check_shape("cotangent", cotangent, slices.shape)
+    size = check_per_image("shifts", shifts, slices, (2,))
+    check_cotangent(check_complex, cotangent, slices.shape, slices=slices)
     xp = array_namespace(slices, shifts, cotangent)
     by_slices = cotangent * shift_phases(shifts, size).conj()
     turn = (by_slices.conj() * slices).imag * multiplicity(size, xp)
@@ -102,15 +98,3 @@ def shift_phases(shifts: Array, size: int) -> Array:
     kx, ky = frequencies(size, 2, xp)
     turns = shifts[..., 0, None, None] * kx + shifts[..., 1, None, None] * ky
     return xp.exp(-2j * math.pi / size * turns).astype(complex_dtype(shifts.dtype))
-
-
-def _check(slices: Array, shifts: Array) -> int:
-    check_complex("slices", slices)
-    check_real("shifts", shifts)
-    check_alike(slices=slices, shifts=shifts)
-    check_shape("slices", slices, (..., "D", "D//2 + 1"))
-    size = slices.shape[-2]
-    check_shape("slices", slices, (..., size, size // 2 + 1))
-    check_shape("shifts", shifts, (*slices.shape[:-2], 2))
-    check_finite("shifts", shifts)
-    return size

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from math import pi
 
-from fslice._arrays import Array, array_namespace, check_finite, check_real, check_shape
-from fslice.geometry.matrices import check_cotangent, check_rotations, tangent_vjp
+from fslice._arrays import (
+    Array,
+    array_namespace,
+    check_cotangent,
+    check_finite,
+    check_real,
+    check_shape,
+)
+from fslice.geometry.matrices import check_rotations, tangent_vjp
 
 
 def euler_to_matrix(angles: Array) -> Array:
@@ -94,7 +101,7 @@ def euler_to_matrix_vjp(angles: Array, cotangent: Array) -> Array:
     True
     """
     _check_angles(angles)
-    check_cotangent("angles", angles, cotangent, angles.shape[:-1])
+    check_cotangent(check_real, cotangent, (*angles.shape[:-1], 3, 3), angles=angles)
     _, (sb, cb), (sc, cc) = _sines_and_cosines(angles)
     gradient = tangent_vjp(euler_to_matrix(angles), cotangent)
     x, y, z = (gradient[..., i] for i in range(3))

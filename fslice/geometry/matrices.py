@@ -8,6 +8,7 @@ from fslice._arrays import (
     Array,
     array_namespace,
     check_alike,
+    check_cotangent,
     check_finite,
     check_real,
     check_shape,
@@ -115,7 +116,7 @@ def tangent_vjp(rotations: Array, cotangent: Array) -> Array:
     """
     check_rotations("rotations", rotations)
     check_shape("rotations", rotations, (..., 3, 3))
-    check_cotangent("rotations", rotations, cotangent, rotations.shape[:-2])
+    check_cotangent(check_real, cotangent, rotations.shape, rotations=rotations)
     xp = array_namespace(rotations, cotangent)
     product = xp.swapaxes(rotations, -1, -2) @ cotangent
     return xp.stack(
@@ -126,13 +127,6 @@ def tangent_vjp(rotations: Array, cotangent: Array) -> Array:
         ],
         axis=-1,
     )
-
-
-def check_cotangent(name: str, primal: Array, cotangent: Array, batch: tuple[int, ...]) -> None:
-    """Raise unless `cotangent` has one 3 x 3 matrix for each of `batch`, in one precision."""
-    check_real("cotangent", cotangent)
-    check_alike(**{name: primal, "cotangent": cotangent})
-    check_shape("cotangent", cotangent, (*batch, 3, 3))
 
 
 def angle_between(a: Array, b: Array) -> Array:

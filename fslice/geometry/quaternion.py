@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from fslice._arrays import Array, array_namespace, check_finite, check_real, check_shape
-from fslice.geometry.matrices import check_cotangent, check_rotations, tangent_vjp
+from fslice._arrays import (
+    Array,
+    array_namespace,
+    check_cotangent,
+    check_finite,
+    check_real,
+    check_shape,
+)
+from fslice.geometry.matrices import check_rotations, tangent_vjp
 
 
 def quaternion_to_matrix(quaternions: Array) -> Array:
@@ -89,7 +96,7 @@ def quaternion_to_matrix_vjp(quaternions: Array, cotangent: Array) -> Array:
     array([0., 0., 1., 0.])
     """
     _check_quaternions(quaternions)
-    check_cotangent("quaternions", quaternions, cotangent, quaternions.shape[:-1])
+    check_cotangent(check_real, cotangent, (*quaternions.shape[:-1], 3, 3), quaternions=quaternions)
     xp = array_namespace(quaternions)
     unit, norm = _unit(quaternions)
     vector, scalar = unit[..., :3], unit[..., 3:]

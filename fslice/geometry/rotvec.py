@@ -6,8 +6,15 @@ from math import factorial
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, check_finite, check_real, check_shape
-from fslice.geometry.matrices import check_cotangent, tangent_vjp
+from fslice._arrays import (
+    Array,
+    array_namespace,
+    check_cotangent,
+    check_finite,
+    check_real,
+    check_shape,
+)
+from fslice.geometry.matrices import tangent_vjp
 from fslice.geometry.quaternion import matrix_to_quaternion
 
 _CUBIC_SERIES = [(-1) ** k / factorial(2 * k + 3) for k in range(8)]
@@ -105,7 +112,7 @@ def rotvec_to_matrix_vjp(vectors: Array, cotangent: Array) -> Array:
     array([0., 0., 1.])
     """
     _check_vectors(vectors)
-    check_cotangent("vectors", vectors, cotangent, vectors.shape[:-1])
+    check_cotangent(check_real, cotangent, (*vectors.shape[:-1], 3, 3), vectors=vectors)
     xp = array_namespace(vectors)
     gradient = tangent_vjp(rotvec_to_matrix(vectors), cotangent)
     _, second, third = _coefficients(vectors)

@@ -149,8 +149,7 @@ def symmetric_volume(precision: PosteriorPrecision, unknowns: Array) -> Array:
     Deviations, averaged and multiplied by the root of the group's order, are those of the symmetric
     volume: its covariance is ``|G| S P^-1 S`` with the average S.
     """
-    volume, symmetry = precision.volume(unknowns), precision.normal.symmetry
-    return volume if symmetry == "C1" else symmetrize(volume, symmetry)
+    return symmetrize(precision.volume(unknowns), precision.normal.symmetry)
 
 
 def _bound_of_prior(precision: SupportedPrecision) -> float:

@@ -12,8 +12,6 @@ from fslice.exact.evidence import Estimate
 from fslice.inference.dataset import Dataset
 from fslice.inference.fitting import Anchor
 from fslice.inference.variational import Bound
-from fslice.projector import Projector
-from fslice.symmetrize import symmetrize
 
 
 class Progress(NamedTuple):
@@ -128,7 +126,7 @@ class Reporter:
 
 def result_of(
     dataset: Dataset,
-    projector: Projector,
+    mean: np.ndarray,
     bound: Bound,
     anchor: Anchor,
     trace: list[float],
@@ -136,11 +134,11 @@ def result_of(
     converged: bool,
     clock: list[float],
 ) -> Reconstruction:
-    """Return what was fitted as what is reported."""
-    mean, copies = projector.to_volume(anchor.mean), dataset.views // len(dataset)
+    """Return what was fitted as what is reported; `mean` is the map, symmetry imposed."""
+    copies = dataset.views // len(dataset)
     # the fit counted every view as an image, and every orbit of coefficients as often
     return Reconstruction(
-        mean=mean if copies == 1 else symmetrize(mean, dataset.symmetry),
+        mean=mean,
         mean_ft=anchor.mean,
         sigma=bound.sigma(anchor.noise_variance) if bound.gaussian else None,
         elbo=anchor.bound / copies,

@@ -29,6 +29,7 @@ from fslice.inference.noise_spectrum import CHANGE, ROUNDS, residual_spectrum
 from fslice.inference.results import Reconstruction, Reporter, result_of
 from fslice.inference.variational import Bound, Statistics, collect, signal_variance
 from fslice.projector import Projector
+from fslice.symmetrize import symmetrize
 
 TOLERANCE = 1e-4
 """A fit has converged when the rest is at most this share of the gain over the prior."""
@@ -78,8 +79,9 @@ def stochastic(
         on_epoch=store.save,
     )
     clock.append(time.perf_counter())
+    mean = symmetrize(projector.to_volume(anchor.mean), dataset.symmetry)
     fitted = anchor, list(state.trace), state.epoch, converged
-    return result_of(dataset, projector, bound, *fitted, clock)
+    return result_of(dataset, mean, bound, *fitted, clock)
 
 
 def closed_form(
@@ -116,7 +118,8 @@ def closed_form(
         )  # fmt: skip
     clock.append(time.perf_counter())
     fit = anchor, trace, len(trace) - 1, converged
-    result = result_of(dataset, projector, bound, *fit, clock)
+    mean = symmetric_volume(fitted.precision, fitted.unknowns)
+    result = result_of(dataset, mean, bound, *fit, clock)
     known = fitted.evidence
     if extras.evidence and known is None:
         known = evidence_of(fitted.precision, fitted.unknowns)
@@ -125,7 +128,6 @@ def closed_form(
         result.seconds["sampling"] = time.perf_counter() - clock[-1]
     return replace(
         result,
-        mean=symmetric_volume(fitted.precision, fitted.unknowns),
         sigma=fitted.sigma if settings.gaussian else None,
         prior_variance=fitted.prior_variance,
         evidence=known,
