@@ -200,7 +200,7 @@ NUMBA = (
         "limit = ((self.size - 1.0) * 0.5).floor()",
         "limit = (self.size * 0.5).floor()",
     ),
-    Mutant("cell off by one", "locate", "plane + start, place", "plane + start + 1, place"),
+    Mutant("cell off by one", "locate", "(start + along_x[0])", "(start + along_x[1])"),
     Mutant("mate at the wrong place", "locate", "tap + self.size)", "tap + self.size - 1.0)"),
     Mutant(
         "wrong sign of the samples at negative x", "locate", "points(kx) * sign)", "points(kx))"
@@ -208,14 +208,14 @@ NUMBA = (
     Mutant(
         "outside the grid not zero",
         "cells",
-        "table.edge[item] = 0",
-        "table.edge[item] = flat[0]",
+        "table.edge[item] = 0\n",
+        "table.edge[item] = flat[0]\n",
     ),
     Mutant(
         "planes swapped",
         "rows",
-        "INT64, c * self.taps + b",
-        "INT64, (self.taps - 1 - c) * self.taps + b",
+        "self._offsets[self.taps + c]",
+        "self._offsets[2 * self.taps - 1 - c]",
     ),
     Mutant("wrong slope", "rows", "z.slope(along)", "z.interpolated(along)", "gradient"),
     Mutant(
@@ -248,14 +248,14 @@ NUMBA = (
     Mutant(
         "ghost plane not conjugated when read",
         "cells",
-        "flat[place].conjugate() if",
-        "flat[place] if",
+        "flat[mate_row - x].conjugate()",
+        "flat[mate_row - x]",
     ),
     Mutant(
         "ghost plane not conjugated when added",
         "cells",
-        "tap.conjugate() if",
-        "tap if",
+        "+= table.edge[item].conjugate()",
+        "+= table.edge[item]",
         "dot",
     ),
     Mutant(

@@ -85,8 +85,10 @@ def turned(table, i, value):
 @inlined
 def _expect(taps, flat, i, table):
     """Ask for the cell of a sample; one that is not whole does no harm."""
-    for row in range(len(taps) ** 2):
-        rows.expect(flat, table.start[row * table.length + i])
+    for c in range(len(taps)):
+        for b in range(len(taps)):
+            along_y = table.start[b * table.length + i]
+            rows.expect(flat, along_y + table.start[(len(taps) + c) * table.length + i])
 
 
 @inlined
@@ -98,53 +100,58 @@ def _clear(taps, edge):
 @inlined
 def _collect(taps, flat, i, lattice, table):
     """Copy a cell out of the volume, with zeros outside the grid."""
-    _find(taps, i, lattice, table)
-    for item in range(len(taps) ** 3):
-        place = table.edge_place[item]
-        if place < 0:
-            table.edge[item] = 0
-        else:
-            table.edge[item] = flat[place].conjugate() if table.edge_mate[item] else flat[place]
+    item, limit = 0, (lattice.nx - 1) // 2
+    for c in range(len(taps)):
+        for b in range(len(taps)):
+            row, mate_row = _stored_rows(b, c, i, lattice, table)
+            for a in range(len(taps)):
+                x = table.corner[i] + a if lattice.nx > 1 else 0
+                if row < 0 or abs(x) > limit:
+                    table.edge[item] = 0
+                elif x < 0:
+                    table.edge[item] = flat[mate_row - x].conjugate()
+                else:
+                    table.edge[item] = flat[row + x]
+                item += 1
 
 
 @inlined
 def _distribute(taps, flat, i, lattice, table):
     """Add a cell to the volume, but for what is outside the grid: the adjoint of `_collect`."""
-    _find(taps, i, lattice, table)
-    for item in range(len(taps) ** 3):
-        place, tap = table.edge_place[item], table.edge[item]
-        if place >= 0:
-            flat[place] += tap.conjugate() if table.edge_mate[item] else tap
-
-
-@inlined
-def _find(taps, i, lattice, table):
-    """Write where each tap of a cell is stored, and whether that is its Friedel mate."""
-    item = 0
+    item, limit = 0, (lattice.nx - 1) // 2
     for c in range(len(taps)):
         for b in range(len(taps)):
+            row, mate_row = _stored_rows(b, c, i, lattice, table)
             for a in range(len(taps)):
-                place, mate = _tap(a, b, c, i, lattice, table)
-                table.edge_place[item], table.edge_mate[item] = place, 1 if mate else 0
+                x = table.corner[i] + a if lattice.nx > 1 else 0
+                if row < 0 or abs(x) > limit:
+                    pass
+                elif x < 0:
+                    flat[mate_row - x] += table.edge[item].conjugate()
+                else:
+                    flat[row + x] += table.edge[item]
                 item += 1
 
 
 @inlined
-def _tap(a, b, c, i, lattice, table):
-    """Return where a tap is stored, -1 if it is outside the grid, and whether its mate is."""
-    n = table.length
-    x = table.corner[i] + a if lattice.nx > 1 else 0
-    y = table.corner[n + i] + b if lattice.ny > 1 else 0
-    z = table.corner[2 * n + i] + c if lattice.nz > 1 else 0
-    x_outside = abs(x) > (lattice.nx - 1) // 2
-    if x_outside or abs(y) > (lattice.ny - 1) // 2 or abs(z) > (lattice.nz - 1) // 2:
-        return -1, False
-    mate = x < 0
-    if mate:
-        x, y, z = -x, -y, -z
-    y = y if y >= 0 else y + lattice.ny
-    z = z if z >= 0 else z + lattice.nz
-    return (z * lattice.ny + y) * (lattice.nx // 2 + 1) + x, mate
+def _stored_rows(b, c, i, lattice, table):
+    """Return where the row at taps b and c and its mirror image start, -1 outside the grid."""
+    n, columns = table.length, lattice.nx // 2 + 1
+    y, mate_y = _stored(table.corner[n + i] + b, lattice.ny)
+    z, mate_z = _stored(table.corner[2 * n + i] + c, lattice.nz)
+    if y < 0 or z < 0:
+        return -1, -1
+    return (z * lattice.ny + y) * columns, (mate_z * lattice.ny + mate_y) * columns
+
+
+@inlined
+def _stored(k, size):
+    """Return where a frequency along y or z and its negative are stored, -1 outside the grid."""
+    if size == 1:
+        return 0, 0
+    if abs(k) > (size - 1) // 2:
+        return -1, -1
+    return (k, size - k if k > 0 else 0) if k >= 0 else (k + size, -k)
 
 
 @inlined
@@ -156,11 +163,11 @@ def _position(table, i):
 
 @inlined
 def _rows(table, i):
-    """Return where the rows of sample `i`'s cell start in the volume: a column of the table."""
+    """Return where the taps of sample `i`'s cell are in the volume: a column of the table."""
     return table.start, table.length, i
 
 
 @inlined
 def _edge_rows(table):
-    """Return where they start in the copy of a cell."""
+    """Return where they are in the copy of a cell."""
     return table.edge_start, 1, 0

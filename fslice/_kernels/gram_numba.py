@@ -115,14 +115,14 @@ def _add_moments(weights, rotations, lattice, table, moments, low, high):
                 continue
             locate(rotations[n], ky, count, lattice, table)
             for i in range(count):
-                later = table.start[i + AHEAD] * _RECORD
+                later = _cell(table, i + AHEAD) * _RECORD
                 expect(flat, later)
                 expect(flat, later + _RECORD // 2)  # two lines in single precision
                 plane = _plane(table.corner[2 * table.length + i], lattice.nz)
                 if low <= plane and plane < high and _is_near(lattice, table, i):
                     pair = 0.5 if i == 0 else 1.0
                     value = pair * weights[image, j, i]
-                    _add_record(moments, table.start[i] * _RECORD, value, _ends(lattice, table, i))
+                    _add_record(moments, _cell(table, i) * _RECORD, value, _ends(lattice, table, i))
 
 
 @inlined
@@ -132,6 +132,12 @@ def _meets(rotation, ky, count, lattice, low, high):
     stop = start + lattice.scale * rotation[2, 0] * (count - 1)
     least, most = min(start, stop) - 1, max(start, stop) + 1
     return (most >= low and least <= high) or (-least >= low and -most <= high)
+
+
+@inlined
+def _cell(table, i):
+    """Return the number of a cell: that of its lower corner in the volume."""
+    return table.start[i] + table.start[2 * table.length + i]
 
 
 @inlined
@@ -161,9 +167,12 @@ def _plane(lower, size):
 def _ends(lattice, table, i):
     """Return the weights of the lower and the upper corner along x, y and z; zero outside."""
     n, one = table.length, abs(table.sign[i])  # in the precision of the table
-    x0, x1 = _ends_along(one, table.corner[i], table.position[i], lattice.nx)
-    y0, y1 = _ends_along(one, table.corner[n + i], table.position[n + i], lattice.ny)
-    z0, z1 = _ends_along(one, table.corner[2 * n + i], table.position[2 * n + i], lattice.nz)
+    x, y, z = table.position[i], table.position[n + i], table.position[2 * n + i]
+    if table.whole[i]:
+        return one - x, x, one - y, y, one - z, z
+    x0, x1 = _ends_along(one, table.corner[i], x, lattice.nx)
+    y0, y1 = _ends_along(one, table.corner[n + i], y, lattice.ny)
+    z0, z1 = _ends_along(one, table.corner[2 * n + i], z, lattice.nz)
     return x0, x1, y0, y1, z0, z1
 
 

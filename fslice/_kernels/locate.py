@@ -9,7 +9,6 @@ precision of the volume.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -115,5 +114,5 @@ def _tabulate(grids: list[Grid], kx: Vector, offsets: Sequence[int], columns: Co
     row = (x.size * 0.5).floor() + 1.0
     rows = [(start + along_x[0]).to(INT64) for start in y.wrapped(along_y, row)]
     planes = [start.to(INT64) for start in z.wrapped(along_z, row * y.size)]
-    for place, (plane, start) in enumerate(itertools.product(planes, rows)):
-        columns.write("start", plane + start, place)
+    for place, start in enumerate(rows + planes):
+        columns.write("start", start, place)

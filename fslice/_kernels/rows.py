@@ -1,8 +1,8 @@
 """A cell as rows of taps along x, each one vector in memory: interpolation and its adjoint.
 
 The functions at the end are called from compiled code with the volume as a pointer `flat`, the
-`rows` as a column of their starts, and the position in the cell. All rows must be in the
-volume: `cells` sees to that.
+`rows` as a column of offsets, of the taps along y and then along z, and the position in the cell.
+All rows must be in the volume: `cells` sees to that.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Cell:
         self.taps = signature.args[0].count
         complex_items = isinstance(signature.args[1].dtype, types.Complex)
         self.width = 2 if complex_items else 1  # lanes of a tap
-        self._builder, self._rows = builder, arguments[2]
-        self._data = Vector(builder, arguments[1])
+        self._builder, self._data = builder, Vector(builder, arguments[1])
+        self._offsets = [self._offset(arguments[2], place) for place in range(2 * self.taps)]
         positions = [Vector(builder, builder.extract_value(arguments[3], i)) for i in range(3)]
         self.x, self.y, self.z = (Axis(self.taps, position) for position in positions)
 
@@ -84,9 +84,12 @@ class Cell:
         store(load(self._data, start, row.element, row.lanes) + row, self._data, start)
 
     def _start(self, b: int, c: int) -> Any:
+        return self._builder.add(self._offsets[self.taps + c], self._offsets[b])
+
+    def _offset(self, rows: Any, place: int) -> Any:
         builder = self._builder
-        column, length, i = (builder.extract_value(self._rows, part) for part in range(3))
-        before = builder.mul(length, ir.Constant(INT64, c * self.taps + b))
+        column, length, i = (builder.extract_value(rows, part) for part in range(3))
+        before = builder.mul(length, ir.Constant(INT64, place))
         return builder.load(builder.gep(column, [builder.add(before, i)]))
 
 

@@ -41,11 +41,9 @@ class Table(NamedTuple):
     corner: Any  # (3,): the cell's first tap along x, y and z, as signed frequencies
     position: Any  # (3,): where in the cell, along x, y and z
     whole: Any  # whether all taps lie in the grid, as neighbours along x
-    start: Any  # (taps, taps): where the rows of a whole cell start in the volume, at tap [z, y]
+    start: Any  # (2, taps): offsets in the volume of the taps along y, from the first x, and z
     edge: Any  # taps**3 items: a copy of a cell that is not whole
-    edge_start: Any  # where its rows start
-    edge_place: Any  # where its items are stored in the volume, -1 outside the grid
-    edge_mate: Any  # whether the Friedel mate is stored there
+    edge_start: Any  # (2, taps): offsets of its taps
     value: Any  # what is read, or is to be added
     slope_x: Any  # its derivatives
     slope_y: Any
@@ -65,11 +63,9 @@ def scratch(lattice: Lattice, dtype: Any) -> Table:
         corner=np.zeros(3 * length, np.int64),
         position=np.zeros(3 * length, real),
         whole=np.zeros(length, np.int8),
-        start=np.zeros(taps**2 * length, np.int64),
+        start=np.zeros(2 * taps * length, np.int64),
         edge=np.zeros(taps**3, dtype),
-        edge_start=np.arange(0, taps**3, taps),
-        edge_place=np.zeros(taps**3, np.int64),
-        edge_mate=np.zeros(taps**3, np.int8),
+        edge_start=np.outer([taps, taps**2], np.arange(taps)).ravel(),
         value=np.zeros(length, dtype),
         slope_x=np.zeros(length, dtype),
         slope_y=np.zeros(length, dtype),
@@ -95,7 +91,7 @@ def pointers(table):
     return Table(
         table.length, data(table.sign), data(table.corner), data(table.position),
         data(table.whole), data(table.start), data(table.edge),
-        data(table.edge_start), data(table.edge_place), data(table.edge_mate), data(table.value),
+        data(table.edge_start), data(table.value),
         data(table.slope_x), data(table.slope_y), data(table.slope_z),
         data(table.phase_x), data(table.phase_y),
     )  # fmt: skip
