@@ -18,7 +18,7 @@ class Mutant(NamedTuple):
 
 NUMPY = (
     Mutant(
-        "wrong sign of the shift's phase", "with_numpy", "np.exp(-2j * np.pi", "np.exp(2j * np.pi"
+        "wrong sign of the shift's phase", "with_numpy", "turns = -2j * np.pi", "turns = 2j * np.pi"
     ),
     Mutant(
         "cell off by one", "with_numpy", "block.corner[axis] + tap", "block.corner[axis] + tap + 1"

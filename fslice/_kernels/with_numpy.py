@@ -123,6 +123,7 @@ def _pair_weights(lattice: Lattice) -> np.ndarray:
 
 def _blocks(rotations, shifts, amplitude, lattice, dtype) -> Iterator[Block]:
     kx, ky = _frequencies(lattice)
+    (columns, at_column), (rows, at_row) = (np.unique(k, return_inverse=True) for k in (kx, ky))
     step = max(1, _SAMPLES // len(kx))
     phases = np.result_type(dtype, np.complex64)
     for start in range(0, len(rotations), step):
@@ -132,14 +133,16 @@ def _blocks(rotations, shifts, amplitude, lattice, dtype) -> Iterator[Block]:
         mate = x < 0
         position = np.stack([x, y, z]) * np.where(mate, -1.0, 1.0)
         corner = np.floor(position)
-        tx, ty = shifts[images, :1] / lattice.columns, shifts[images, 1:] / lattice.rows
-        phase = amplitude * np.exp(-2j * np.pi * (tx * kx + ty * ky))
+        turns = -2j * np.pi * shifts[images].astype(np.float64) / [lattice.columns, lattice.rows]
+        phase_x = amplitude * np.exp(turns[:, :1] * columns)
+        phase_y = np.exp(turns[:, 1:] * rows)
+        phase = phase_x.astype(phases)[:, at_column] * phase_y.astype(phases)[:, at_row]
         yield Block(
             images,
             (position - corner).astype(real_dtype(dtype)),
             corner.astype(np.int64),
             mate,
-            phase.astype(phases),
+            phase,
         )
 
 
@@ -155,18 +158,27 @@ def _cells(block: Block, lattice: Lattice, power: int = 1, slopes: bool = False)
     )
     if slopes:
         sx, sy, sz = (_taps(block, lattice, axis, size, splines.SLOPES)[1] for axis, size in axes)
+    rows, planes = (
+        [_wrapped(tap, ny) * nh for tap in y],
+        [_wrapped(tap, nz) * (ny * nh) for tap in z],
+    )
     for c, b in itertools.product(range(len(z)), range(len(y))):
-        start, mirrored = (z[c] % nz * ny + y[b] % ny) * nh, (-z[c] % nz * ny + -y[b] % ny) * nh
-        row = wz[c] * wy[b]
+        start, row = planes[c] + rows[b], wz[c] * wy[b]
         for a in range(len(x)):
-            ghost = None if lattice.taps[a] >= 0 else x[a] < 0
-            index = (
-                start + x[a] if ghost is None else np.where(ghost, mirrored - x[a], start + x[a])
-            )
+            index, ghost = start + x[a], None
+            if lattice.taps[a] < 0:  # x may be negative: the mate is stored, at -y and -z
+                ghost = x[a] < 0
+                mirrored = (_wrapped(-z[c], nz) * ny + _wrapped(-y[b], ny)) * nh
+                index = np.where(ghost, mirrored - x[a], index)
             weights = [row * wx[a]]
             if slopes:
                 weights += [row * sx[a], wz[c] * sy[b] * wx[a], sz[c] * wy[b] * wx[a]]
             yield index, weights, ghost
+
+
+def _wrapped(k, size):
+    """Return where frequencies along y or z are stored: those below zero after the others."""
+    return np.where(k < 0, k + size, k)
 
 
 def _taps(block, lattice, axis, size, polynomials, power=1):
