@@ -138,34 +138,25 @@ _ROTATIONS: dict[str, Callable[[], Problem]] = {
 }
 
 
-def _shift(size: int, argument: str) -> Problem:
-    rng = generator("shift", size, argument)
+def _per_image(
+    name: str, apply: Callable, vjp: Callable, each: tuple, size: int, argument: str
+) -> Problem:
+    """Return the gradient of an operator on slices that takes values of shape `each` per image."""
+    rng = generator(name, size, argument)
     slices, cotangent, direction = noise(rng, (3, 2, size, size // 2 + 1), "complex128")
-    shifts, moved = noise(rng, (2, 2, 2))
-    by_slices, by_shifts = shift_slices_vjp(slices, shifts, cotangent)
+    values, changed = noise(rng, (2, 2, *each))
+    by_slices, by_values = vjp(slices, values, cotangent)
     product = half_inner(size)
     if argument == "slices":
         return Problem(
-            lambda z: product(shift_slices(z, shifts), cotangent),
+            lambda z: product(apply(z, values), cotangent),
             by_slices, slices, direction, product,
         )  # fmt: skip
-    return Problem(lambda t: product(shift_slices(slices, t), cotangent), by_shifts, shifts, moved)
+    return Problem(lambda v: product(apply(slices, v), cotangent), by_values, values, changed)
 
 
-def _scale(size: int, argument: str) -> Problem:
-    rng = generator("scale", size, argument)
-    slices, cotangent, direction = noise(rng, (3, 2, size, size // 2 + 1), "complex128")
-    scales, changed = noise(rng, (2, 2))
-    by_slices, by_scales = scale_slices_vjp(slices, scales, cotangent)
-    product = half_inner(size)
-    if argument == "slices":
-        return Problem(
-            lambda z: product(scale_slices(z, scales), cotangent),
-            by_slices, slices, direction, product,
-        )  # fmt: skip
-    return Problem(
-        lambda a: product(scale_slices(slices, a), cotangent), by_scales, scales, changed
-    )
+_shift = partial(_per_image, "shift", shift_slices, shift_slices_vjp, (2,))
+_scale = partial(_per_image, "scale", scale_slices, scale_slices_vjp, ())
 
 
 def _noise(size: int, argument: str) -> Problem:

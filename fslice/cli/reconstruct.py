@@ -19,6 +19,7 @@ from fslice.cli._fits import CHECKPOINTS, how_to_go_on, run_fits
 from fslice.cli._inputs import read_inputs
 from fslice.cli._outputs import output_folder
 from fslice.cli._results import NAMES, describe_results, write_results
+from fslice.inference.exact_posterior import Extras
 
 _DESCRIPTION = """\
 Reconstruct a map and its uncertainty from particle images with known poses, by maximising
@@ -57,12 +58,14 @@ def add_command(commands: Any) -> None:
         help="particles with poses: .star (RELION 3.0, 3.1, 5.0) or .cs (cryoSPARC)",
     )
     add_output(parser, required=True, help="folder for the results, made if absent")
-    _add_model(parser)
-    _add_fit(parser)
+    _add_statistics(parser)
+    _add_map(parser)
+    _add_solver(parser)
+    _add_steps(parser)
     _add_evaluation(parser)
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_statistics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--posterior",
         choices=("gaussian", "dirac"),
@@ -96,6 +99,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="one prior variance, or one for each shell, learned from the images; the latter "
         "with --solver exact (default: scalar)",
     )
+
+
+def _add_map(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--support",
         metavar="M.mrc|R",
@@ -119,7 +125,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_fit(parser: argparse.ArgumentParser) -> None:
+def _add_solver(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--solver",
         choices=("adam", "exact", "wiener"),
@@ -141,6 +147,9 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         help="with --solver exact: estimate the log probability of the images, by which priors "
         "and supports can be compared",
     )
+
+
+def _add_steps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs",
         type=count(1),
@@ -209,17 +218,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _check_solver(arguments: argparse.Namespace) -> None:
     """Raise where the exact solver is needed and is not chosen, before anything is read."""
-    asked = {
-        "--prior": arguments.prior == "shell",
-        "--support": arguments.support is not None,
-        "--samples": arguments.samples > 0,
-        "--evidence": arguments.evidence,
-    }
-    for name, wanted in asked.items():
-        if wanted and arguments.solver != "exact":
-            raise ValueError(f"{name}: expected --solver exact, got {arguments.solver}")
-        if wanted and arguments.posterior != "gaussian":
-            raise ValueError(f"{name}: expected --posterior gaussian, got {arguments.posterior}")
+    given = arguments.prior, arguments.support, arguments.samples, arguments.evidence
+    for name in Extras(*given).asked:
+        if arguments.solver != "exact":
+            raise ValueError(f"--{name}: expected --solver exact, got {arguments.solver}")
+        if arguments.posterior != "gaussian":
+            raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
     if arguments.noise == "shell" and arguments.noise_variance is not None:
         raise ValueError(
             f"--noise-variance: expected auto with --noise shell, got {arguments.noise_variance:g}"

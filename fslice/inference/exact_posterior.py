@@ -49,6 +49,17 @@ class Extras(NamedTuple):
     evidence: bool = False
 
     @property
+    def asked(self) -> list[str]:
+        """The names of what is asked for, which only the exact solver gives, for a Gaussian."""
+        wanted = {
+            "prior": self.prior == "shell",
+            "support": self.support is not None,
+            "samples": self.samples > 0,
+            "evidence": self.evidence,
+        }
+        return [name for name, is_wanted in wanted.items() if is_wanted]
+
+    @property
     def learns(self) -> bool:
         """Whether the plain solution of the bound does not do."""
         return self.prior == "shell" or self.support is not None

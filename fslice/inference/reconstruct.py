@@ -170,16 +170,10 @@ def reconstruct(
 def _check_extras(extras: Extras, solver: str, posterior: str, symmetry: str) -> None:
     """Raise unless the solver and the posterior can do what is asked for."""
     check_size("samples", extras.samples, 0)
-    asked = {
-        "prior": extras.prior == "shell",
-        "support": extras.support is not None,
-        "samples": extras.samples > 0,
-        "evidence": extras.evidence,
-    }
-    for name, wanted in asked.items():
-        if wanted and solver != "exact":
+    for name in extras.asked:
+        if solver != "exact":
             raise ValueError(f"{name}: expected solver='exact', got {solver!r}")
-        if wanted and posterior != "gaussian":
+        if posterior != "gaussian":
             raise ValueError(f"{name}: expected posterior='gaussian', got {posterior!r}")
     if extras.evidence and symmetry != "C1":
         raise ValueError(
