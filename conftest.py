@@ -7,9 +7,7 @@ import pathlib
 import re
 import tempfile
 
-NEEDS_NUMBA = re.compile(
-    r"^(import|from) (numba|llvmlite|fslice\._kernels\.(table|cells))\b", re.MULTILINE
-)
+NEEDS_NUMBA = re.compile(r"^(import|from) (numba|llvmlite|fslice\._kernels\.numba)\b", re.MULTILINE)
 KERNELS = pathlib.Path(__file__).parent / "fslice" / "_kernels"
 
 
@@ -20,7 +18,7 @@ def _cache_folder() -> str:
     a change in a file that the kernel calls into.
     """
     digest = hashlib.sha256(os.path.expanduser("~").encode())  # users share the temporary folder
-    for path in sorted(KERNELS.glob("*.py")):
+    for path in sorted(KERNELS.rglob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
     return os.path.join(tempfile.gettempdir(), f"fslice-numba-{digest.hexdigest()[:16]}")
 
@@ -31,5 +29,5 @@ os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 collect_ignore = (
     []
     if importlib.util.find_spec("numba")
-    else [str(path) for path in KERNELS.glob("*.py") if NEEDS_NUMBA.search(path.read_text())]
+    else [str(path) for path in KERNELS.rglob("*.py") if NEEDS_NUMBA.search(path.read_text())]
 )

@@ -52,7 +52,9 @@ def stored(a: np.ndarray, b: np.ndarray) -> float:
 
 def half(a: np.ndarray, b: np.ndarray) -> float:
     """Return the inner product of the real arrays that half spectra belong to."""
-    return float(((a.astype(complex).conj() * b).real * fslice.multiplicity(a.shape[-2])).sum())
+    return float(
+        ((a.astype(complex).conj() * b).real * fslice.hermitian_weights(a.shape[-2])).sum()
+    )
 
 
 PRODUCTS: dict[str, Product] = {"stored numbers": stored, "half spectra": half}

@@ -21,8 +21,8 @@ import numpy as np
 from scipy.sparse.linalg import lsmr
 
 from fslice import Projector
-from fslice.linop import LinearOperator
-from fslice.spaces import Space
+from fslice.operators.linop import LinearOperator
+from fslice.operators.spaces import Space
 
 SIZE, MIDDLE = 48, -0.5
 """Box, and where the middle of the square and of the detector lies from the origin."""

@@ -18,10 +18,10 @@ import numpy as np
 from timing import machine
 
 import fslice
-from fslice.exact.accumulate import accumulate
-from fslice.exact.samples import posterior_deviations
-from fslice.exact.solve import solve_exact
-from fslice.exact.support import SupportedPrecision, soft_sphere, solve_supported
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.masked import SupportedPrecision, soft_sphere, solve_supported
+from fslice.posterior.samples import posterior_deviations
+from fslice.posterior.solve import solve_exact
 
 
 def main() -> None:

@@ -71,9 +71,9 @@ class Fslice:
         """Return the gradients of `project` in the spectrum, the matrices and the shifts."""
         options = {"interpolation": setting.kernel, "max_radius": setting.radius}
         slices = self.project(setting, volume_ft, rotations, 0 * shifts)
-        by_slices, by_shifts = fslice.shift_slices_vjp(slices, shifts, cotangent)
-        found = fslice.extract_slices_vjp(volume_ft, rotations, by_slices, **options)
-        return *found, by_shifts
+        grad_slices, grad_shifts = fslice.shift_slices_vjp(slices, shifts, cotangent)
+        found = fslice.extract_slices_vjp(volume_ft, rotations, grad_slices, **options)
+        return *found, grad_shifts
 
     def images(self, setting, volume, rotations, shifts=None):
         """Return real projections of a real volume."""

@@ -18,7 +18,7 @@ import numpy as np
 from timing import in_turns, machine
 
 import fslice
-from fslice.realspace import project_realspace
+from fslice.operators.realspace import project_realspace
 
 METHODS = (
     "position space",

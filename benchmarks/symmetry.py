@@ -18,11 +18,11 @@ import numpy as np
 from timing import machine
 
 import fslice
-from fslice.exact.empirical_bayes import learn
-from fslice.exact.support import soft_sphere, solve_supported
-from fslice.exact.symmetric import SymmetricPrecision, symmetry_evidence
 from fslice.fourier import radii
 from fslice.io import read_particles, read_volume
+from fslice.posterior.hyperparameters import learn
+from fslice.posterior.masked import soft_sphere, solve_supported
+from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
 
 
 def main() -> None:

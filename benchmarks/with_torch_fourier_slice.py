@@ -87,10 +87,10 @@ class TorchFourierSlice:
             return [np.fft.ifftshift(result.numpy(), 1)]
         if operation == "insert":
             return [np.fft.ifftshift(result.numpy(), (0, 1))]
-        slices, by_volume, by_rotation, by_shift = (array.numpy() for array in result)
+        slices, grad_volume, grad_rotation, grad_shift = (array.numpy() for array in result)
         return [
             np.fft.ifftshift(slices, 1),
-            in_the_space_of_volumes(np.fft.ifftshift(by_volume, (0, 1))),
-            by_rotation,
-            by_shift,
+            in_the_space_of_volumes(np.fft.ifftshift(grad_volume, (0, 1))),
+            grad_rotation,
+            grad_shift,
         ]

@@ -77,9 +77,9 @@ class TorchProjectors:
             return []
         linear = problem.interpolation == "linear"  # else volumes are those of another kernel
         if operation == "project, all gradients":
-            slices, by_volume, by_rotation, by_shift = (array[0].numpy() for array in result)
-            by_volume = in_the_space_of_volumes(by_volume) if linear else None
-            return [slices, by_volume, by_rotation, by_shift[:, ::-1]]
+            slices, grad_volume, grad_rotation, grad_shift = (array[0].numpy() for array in result)
+            grad_volume = in_the_space_of_volumes(grad_volume) if linear else None
+            return [slices, grad_volume, grad_rotation, grad_shift[:, ::-1]]
         if operation == "project" or linear:
             return [result[0].numpy()]
         return [None]

@@ -1,16 +1,11 @@
 """Tomography in Fourier space, with maps that know how sure they are."""
 
-from fslice.ctf import CTF
-from fslice.direct import backproject_direct, fourier_sum, project_direct
-from fslice.exact.accumulate import accumulate
-from fslice.exact.normal import NormalEquations
-from fslice.exact.solve import ExactSolution, solve_exact
 from fslice.fourier import (
     hermitian_part,
-    inner,
+    hermitian_weights,
+    inner_product,
     irfft2,
     irfft3,
-    multiplicity,
     rfft2,
     rfft3,
 )
@@ -20,10 +15,7 @@ from fslice.geometry import (
     matrix_to_euler,
     random_rotations,
     rotations_in_cone,
-    symmetry_rotations,
 )
-from fslice.inference.reconstruct import reconstruct
-from fslice.inference.results import Progress, Reconstruction
 from fslice.metrics import (
     fsc,
     fsc_from_snr,
@@ -34,14 +26,22 @@ from fslice.metrics import (
     snr_from_fsc,
     spectral_snr,
 )
-from fslice.projector import Gradients, Projector
-from fslice.shifts import shift_slices, shift_slices_vjp
+from fslice.operators.ctf import CTF
+from fslice.operators.direct import backproject_direct, fourier_sum, project_direct
+from fslice.operators.projector import Gradients, Projector
+from fslice.operators.shifts import shift_slices, shift_slices_vjp
+from fslice.operators.slices import extract_slices, extract_slices_vjp, insert_slices
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.normal import NormalEquations
+from fslice.posterior.solve import ExactSolution, solve_exact
+from fslice.reconstruct import reconstruct
 from fslice.simulation.gaussians import GaussianModel
 from fslice.simulation.models import model_from_atoms, volume_from_map
 from fslice.simulation.phantom import phantom
 from fslice.simulation.simulate import Simulation, simulate
-from fslice.slices import extract_slices, extract_slices_vjp, insert_slices
-from fslice.symmetrize import symmetrize
+from fslice.solvers.results import Progress, Reconstruction
+from fslice.symmetry.average import symmetrize
+from fslice.symmetry.groups import symmetry_rotations
 
 __all__ = [
     "CTF",
@@ -64,14 +64,14 @@ __all__ = [
     "grid_rotations",
     "half_sets",
     "hermitian_part",
-    "inner",
+    "hermitian_weights",
+    "inner_product",
     "insert_slices",
     "irfft2",
     "irfft3",
     "matrix_to_euler",
     "mean_squared_error",
     "model_from_atoms",
-    "multiplicity",
     "phantom",
     "project_direct",
     "random_rotations",

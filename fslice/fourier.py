@@ -1,7 +1,7 @@
 """Centred, unitary transforms of real arrays, their half spectra, and the frequency grids.
 
 A half spectrum stores the frequencies with ``kx >= 0`` of a real array, zero
-frequency first. With the weights of `multiplicity` its inner product equals that
+frequency first. With the weights of `hermitian_weights` its inner product equals that
 of the real arrays (Parseval), which makes `irfft2` and `irfft3` the adjoints of
 `rfft2` and `rfft3`.
 """
@@ -39,7 +39,7 @@ def rfft2(images: Array) -> Array:
 
     Notes
     -----
-    Unitary in the inner product of `multiplicity`, so the adjoint is `irfft2`.
+    Unitary in the inner product of `hermitian_weights`, so the adjoint is `irfft2`.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def rfft3(volume: Array) -> Array:
 
     Notes
     -----
-    Unitary in the inner product of `multiplicity`, so the adjoint is `irfft3`.
+    Unitary in the inner product of `hermitian_weights`, so the adjoint is `irfft3`.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def _workers(xp: Any) -> dict[str, int]:
     return {"workers": os.cpu_count() or 1} if xp is np else {}
 
 
-def multiplicity(size: int, xp: Any = np) -> Array:
+def hermitian_weights(size: int, xp: Any = np) -> Array:
     """Return how many frequencies of the full spectrum each stored ``kx`` stands for.
 
     Parameters
@@ -215,9 +215,9 @@ def multiplicity(size: int, xp: Any = np) -> Array:
 
     Examples
     --------
-    >>> multiplicity(6)
+    >>> hermitian_weights(6)
     array([1., 2., 2., 1.])
-    >>> multiplicity(5)
+    >>> hermitian_weights(5)
     array([1., 2., 2.])
     """
     weights = xp.full(check_size("size", size) // 2 + 1, 2.0)
@@ -227,7 +227,7 @@ def multiplicity(size: int, xp: Any = np) -> Array:
     return weights
 
 
-def inner(a_ft: Array, b_ft: Array) -> float:
+def inner_product(a_ft: Array, b_ft: Array) -> float:
     """Return the real-space dot product of two half spectra (Parseval), summed in double precision.
 
     Parameters
@@ -238,7 +238,7 @@ def inner(a_ft: Array, b_ft: Array) -> float:
     Returns
     -------
     float
-        ``sum(m * Re(conj(a) * b))`` with m of `multiplicity`.
+        ``sum(m * Re(conj(a) * b))`` with m of `hermitian_weights`.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def inner(a_ft: Array, b_ft: Array) -> float:
     --------
     >>> import numpy as np
     >>> a, b = np.random.default_rng(0).normal(size=(2, 5, 5))
-    >>> np.isclose(inner(rfft2(a), rfft2(b)), np.vdot(a, b))
+    >>> np.isclose(inner_product(rfft2(a), rfft2(b)), np.vdot(a, b))
     np.True_
     """
     check_complex("a_ft", a_ft)
@@ -261,7 +261,7 @@ def inner(a_ft: Array, b_ft: Array) -> float:
     check_shape("b_ft", b_ft, a_ft.shape)
     products = (a_ft.conj() * b_ft).real
     columns = products.reshape(-1, products.shape[-1]).sum(0, dtype=xp.float64)
-    return float(columns @ multiplicity(a_ft.shape[-2], xp))
+    return float(columns @ hermitian_weights(a_ft.shape[-2], xp))
 
 
 def hermitian_part(array_ft: Array, ndim: int) -> Array:
@@ -364,7 +364,7 @@ def shells(size: int, ndim: int, xp: Any = np) -> Array:
 
 
 def shell_sum(values: Array, size: int, ndim: int) -> Array:
-    """Sum real values of a half spectrum over shells, each frequency by its multiplicity.
+    """Sum real values of a half spectrum over shells, each frequency by its Hermitian weight.
 
     Parameters
     ----------
@@ -386,7 +386,7 @@ def shell_sum(values: Array, size: int, ndim: int) -> Array:
     array([1., 8., 6.])
     """
     xp = array_namespace(values)
-    weighted = (values * multiplicity(size, xp)).ravel()
+    weighted = (values * hermitian_weights(size, xp)).ravel()
     index = xp.minimum(shells(size, ndim, xp).ravel(), size // 2 + 1)
     return xp.bincount(index, weights=weighted, minlength=size // 2 + 2)[: size // 2 + 1]
 

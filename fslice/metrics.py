@@ -265,7 +265,7 @@ def credible_band(curves: Array, level: float = 0.95) -> tuple[Array, Array]:
     Parameters
     ----------
     curves : (K, D//2 + 1) real array
-        One curve for each sample, as from `fslice.exact.samples.predicted_fsc`.
+        One curve for each sample, as from `fslice.posterior.samples.predicted_fsc`.
     level : float, optional
         The share, between 0 and 1.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_array, real_dtype
-from fslice.fourier import inner as half_spectrum_inner
+from fslice.fourier import inner_product as half_spectrum_inner
 
 InnerProduct = Callable[[Array, Array], float]
 
@@ -26,7 +26,7 @@ def inner_product(a: Array, b: Array) -> float:
     -------
     float
         The dot product of real arrays; for half spectra that of the real arrays they belong
-        to, by `fslice.fourier.inner`.
+        to, by `fslice.fourier.inner_product`.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Fixtures that every test file shares."""
 
-import importlib
 import os
 import pathlib
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -38,17 +38,17 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(params=["numpy", "numba", "cupy"])
-def backend(request, monkeypatch) -> ModuleType:
+def backend(request, monkeypatch) -> Iterator[ModuleType]:
     """Have one implementation compute the kernels; return the library its arrays belong to."""
     if request.param == "cupy":
         cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
         try:
-            _kernels.implementation(cupy.zeros(1))
+            _kernels.kernels_for(cupy.zeros(1))
         except TypeError as error:
             pytest.skip(str(error))
-        return cupy
+        yield cupy
+        return
     if request.param == "numba":
         pytest.importorskip("numba", reason="Numba is not installed")
-    module = importlib.import_module(f"fslice._kernels.with_{request.param}")
-    monkeypatch.setattr(_kernels, "_for_numpy", lambda: module)
-    return np
+    with _kernels.use_kernels(_kernels.kernels_named(request.param)):
+        yield np

@@ -3,12 +3,12 @@
 import numpy as np
 
 import fslice
-from fslice.fourier import inverse_transform, multiplicity, shells, transform
+from fslice.fourier import hermitian_weights, inverse_transform, shells, transform
 
 
 def coordinates(array_ft, size):
     """Return a half spectrum as a vector, keeping inner products."""
-    weighted = array_ft * np.sqrt(multiplicity(size))
+    weighted = array_ft * np.sqrt(hermitian_weights(size))
     return np.concatenate([weighted.real.ravel(), weighted.imag.ravel()])
 
 

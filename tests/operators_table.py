@@ -7,22 +7,16 @@ import numpy as np
 from strategies import random_ctf
 
 import fslice
-from fslice import (
-    contrast,
-    direct,
-    geometry,
-    likelihood,
-    metrics,
-    optim,
-    poisson,
-    posterior,
-    realspace,
-)
-from fslice.exact.normal import no_images
-from fslice.exact.support import SupportedPrecision
+from fslice import geometry, metrics, optim
 from fslice.fourier import hermitian_part, transform
-from fslice.noise import NoiseModel
-from fslice.pose_curvature import pose_curvature
+from fslice.likelihoods import poisson, scales
+from fslice.likelihoods import white as likelihood
+from fslice.likelihoods.gaussian import NoiseModel
+from fslice.operators import contrast, direct, realspace
+from fslice.operators.pose_curvature import pose_curvature
+from fslice.posterior import families as posterior
+from fslice.posterior.masked import SupportedPrecision
+from fslice.posterior.normal import no_images
 
 D, N = 6, 2
 
@@ -81,7 +75,9 @@ OPERATORS = {
     "rfft3": Operator(fslice.rfft3, {"volume": VOLUME}),
     "irfft2": Operator(fslice.irfft2, {"images_ft": IMAGES_FT}),
     "irfft3": Operator(fslice.irfft3, {"volume_ft": VOLUME_FT}),
-    "inner": Operator(fslice.inner, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, ("a_ft", "b_ft")),
+    "inner_product": Operator(
+        fslice.inner_product, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, ("a_ft", "b_ft")
+    ),
     "hermitian_part": Operator(
         lambda array_ft: hermitian_part(array_ft, 2), {"array_ft": IMAGES_FT}
     ),
@@ -102,7 +98,7 @@ OPERATORS = {
         contrast.scale_slices_vjp, {"slices": IMAGES_FT, "scales": SCALES, "cotangent": IMAGES_FT}
     ),
     "optimal_scales": Operator(
-        contrast.optimal_scales, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
+        scales.optimal_scales, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
     ),
     "Projector.transform": Operator(P.transform, {"volume": VOLUME}),
     "Projector.transform_adjoint": Operator(P.transform_adjoint, {"volume_ft": VOLUME_FT}),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fslice import CTF, Projector
 from fslice._arrays import array_namespace, complex_dtype
-from fslice.fourier import multiplicity, rfft2, rfft3
+from fslice.fourier import hermitian_weights, rfft2, rfft3
 from fslice.geometry import random_rotations
 
 seeds = st.integers(0, 2**32 - 1)
@@ -227,9 +227,9 @@ def random_ctf(rng, count, pixel_size=3.0):
 def half_inner(size):
     """Return the inner product of half spectra of images, or of lines, of box D."""
 
-    def inner(a, b):
+    def inner_product(a, b):
         xp = array_namespace(a, b)
         a, b = a.astype(xp.result_type(a, "f8")), b.astype(xp.result_type(b, "f8"))
-        return float(((a.conj() * b).real * multiplicity(size, xp)).sum())
+        return float(((a.conj() * b).real * hermitian_weights(size, xp)).sum())
 
-    return inner
+    return inner_product

@@ -5,9 +5,9 @@ import functools
 import numpy as np
 import pytest
 
-from fslice import Projector, inner, random_rotations, rfft2
+from fslice import Projector, inner_product, random_rotations, rfft2
 from fslice.fourier import frequencies
-from fslice.realspace import project_realspace
+from fslice.operators.realspace import project_realspace
 from fslice.simulation.phantom import phantom
 
 SIZE, PIXEL_SIZE = 64, 4.0
@@ -40,7 +40,7 @@ def truth(radius):
 
 def relative_error(found_ft, exact_ft):
     difference = found_ft - exact_ft
-    return np.sqrt(inner(difference, difference) / inner(exact_ft, exact_ft))
+    return np.sqrt(inner_product(difference, difference) / inner_product(exact_ft, exact_ft))
 
 
 @pytest.mark.parametrize(("radius", "interpolation", "oversampling", "stated"), CASES)

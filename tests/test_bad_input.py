@@ -132,7 +132,7 @@ def test_no_public_function_is_missing():
     without_arrays = {
         "CTF", "ExactSolution", "GaussianModel", "Gradients", "NormalEquations", "Progress",
         "Projector", "Reconstruction", "Simulation", "grid_rotations", "half_sets",
-        "model_from_atoms", "multiplicity", "phantom", "random_rotations", "rotations_in_cone",
+        "model_from_atoms", "hermitian_weights", "phantom", "random_rotations", "rotations_in_cone",
         "shell_frequencies", "simulate", "solve_exact", "symmetry_rotations",
     }  # fmt: skip
     assert set(fslice.__all__) - set(OPERATORS) == without_arrays

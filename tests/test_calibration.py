@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import fslice
-from fslice.exact.accumulate import accumulate
-from fslice.exact.samples import marginal_variance, posterior_deviations, voxel_deviation
-from fslice.exact.solve import solve_exact
-from fslice.fourier import hermitian_part, multiplicity, radii, rfft3, shells
+from fslice.fourier import hermitian_part, hermitian_weights, radii, rfft3, shells
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.samples import marginal_variance, posterior_deviations, voxel_deviation
+from fslice.posterior.solve import solve_exact
 
 SIZE, IMAGES, SETS = 16, 300, 10
 NORMAL_68, NORMAL_95 = 1.0, 1.96
@@ -40,7 +40,7 @@ def scores():
             found[name].append(np.concatenate([scaled.real, scaled.imag]))
         difference = projector.to_volume(truth - solution.mean_ft)
         attenuation = projector.to_volume(rfft3(np.ones((SIZE,) * 3)))
-        flat = np.sqrt((multiplicity(SIZE) * solution.sigma**2).sum() / SIZE**3)
+        flat = np.sqrt((hermitian_weights(SIZE) * solution.sigma**2).sum() / SIZE**3)
         found["voxels"].append(difference / voxel_deviation(solution.precision, deviations))
         found["mean-field voxels"].append(difference / (flat * attenuation))
     return {name: np.concatenate([s.ravel() for s in sets]) for name, sets in found.items()}

@@ -76,10 +76,10 @@ def test_nothing_is_computed_before_it_is_asked_for(monkeypatch):
 def test_the_choice_of_a_backend_ends_with_its_block():
     from fslice import _kernels
 
-    before = _kernels.implementation(np.zeros(1))
+    before = _kernels.kernels_for(np.zeros(1))
     with _backends.computed_by("numpy"):
-        assert _kernels.implementation(np.zeros(1)).__name__.endswith("with_numpy")
-    assert _kernels.implementation(np.zeros(1)) is before
+        assert _kernels.kernels_for(np.zeros(1)).__name__.endswith("numpy")
+    assert _kernels.kernels_for(np.zeros(1)) is before
 
 
 def test_unknown_names_are_refused():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from cli_tools import fail, result, succeed
 
-from fslice.ctf import CTF
 from fslice.geometry import random_rotations
 from fslice.io import Particles, StackWriter, write_particles, write_volume
+from fslice.operators.ctf import CTF
 
 
 @pytest.fixture

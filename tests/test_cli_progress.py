@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fslice.cli import _progress, main
 from fslice.cli._progress import fit_bar, image_bar
-from fslice.inference.results import Progress
+from fslice.solvers.results import Progress
 
 
 class Terminal(io.StringIO):

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, noise, precisions, random_ctf, seeds
 
-from fslice import Projector, inner, phantom, random_rotations, rfft2
+from fslice import Projector, inner_product, phantom, random_rotations, rfft2
 from fslice._arrays import complex_dtype
-from fslice.contrast import optimal_scales, scale_slices, scale_slices_vjp
-from fslice.noise import NoiseModel
+from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.scales import optimal_scales
+from fslice.operators.contrast import scale_slices, scale_slices_vjp
 from fslice.testing import check_adjoint, check_gradient
 
 COUNT = 4
@@ -35,21 +36,25 @@ def test_a_scale_is_its_own_adjoint(case):
 @given(case=cases(dtypes=st.just("float64")))
 def test_gradients_in_slices_and_scales_are_exact(case):
     slices, scales, others = case
-    by_slices, by_scales = scale_slices_vjp(slices, scales, others)
+    grad_slices, grad_scales = scale_slices_vjp(slices, scales, others)
     rng = np.random.default_rng(slices.size)
     direction = noise(rng, slices.shape, complex)
-    check_gradient(lambda s: inner(scale_slices(s, scales), others), by_slices, slices, direction)
+    check_gradient(
+        lambda s: inner_product(scale_slices(s, scales), others), grad_slices, slices, direction
+    )
     direction = np.asarray(noise(rng, scales.shape))
-    check_gradient(lambda a: inner(scale_slices(slices, a), others), by_scales, scales, direction)
+    check_gradient(
+        lambda a: inner_product(scale_slices(slices, a), others), grad_scales, scales, direction
+    )
 
 
 @given(case=cases())
 def test_results_have_the_shape_and_precision_of_the_input(case):
     slices, scales, others = case
-    by_slices, by_scales = scale_slices_vjp(slices, scales, others)
-    for array in (scale_slices(slices, scales), by_slices):
+    grad_slices, grad_scales = scale_slices_vjp(slices, scales, others)
+    for array in (scale_slices(slices, scales), grad_slices):
         assert (array.shape, array.dtype) == (slices.shape, slices.dtype)
-    assert (by_scales.shape, by_scales.dtype) == (scales.shape, scales.dtype)
+    assert (grad_scales.shape, grad_scales.dtype) == (scales.shape, scales.dtype)
 
 
 @given(seed=seeds, size=st.integers(2, 9))
@@ -107,8 +112,8 @@ def test_the_gradient_of_the_likelihood_vanishes_at_the_best_scale(rng):
     model = NoiseModel(rng.uniform(0.5, 2, 4))
     scales, precisions = optimal_scales(images_ft, expected_ft, model)
     by_scaled, _ = model.log_likelihood_gradients(images_ft, scale_slices(expected_ft, scales))
-    _, by_scales = scale_slices_vjp(expected_ft, scales, by_scaled)
-    assert (abs(by_scales) <= 1e-12 * precisions).all()
+    _, grad_scales = scale_slices_vjp(expected_ft, scales, by_scaled)
+    assert (abs(grad_scales) <= 1e-12 * precisions).all()
 
 
 def test_contrasts_of_noisy_images_are_found_with_the_stated_error(rng):

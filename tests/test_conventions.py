@@ -11,7 +11,7 @@ from fslice import (
     Projector,
     euler_to_matrix,
     extract_slices,
-    inner,
+    inner_product,
     irfft2,
     random_rotations,
     rfft2,
@@ -72,7 +72,9 @@ def test_half_spectra_are_centred_unitary_and_begin_with_zero_frequency(size, rn
 @given(seed=seeds, size=st.integers(1, 9))
 def test_the_inner_product_is_that_of_real_space(seed, size):
     a, b = noise(np.random.default_rng(seed), (2, size, size))
-    assert np.isclose(inner(rfft2(a), rfft2(b)), np.vdot(a, b), rtol=0, atol=1e-12 * size**2)
+    assert np.isclose(
+        inner_product(rfft2(a), rfft2(b)), np.vdot(a, b), rtol=0, atol=1e-12 * size**2
+    )
 
 
 @pytest.mark.parametrize("size", [24, 25])

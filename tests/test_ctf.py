@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fslice.ctf import CTF
-from fslice.fourier import frequencies, inner, irfft2, multiplicity, radii, rfft2
+from fslice.fourier import frequencies, hermitian_weights, inner_product, irfft2, radii, rfft2
+from fslice.operators.ctf import CTF
 from fslice.testing import check_gradient
 
 REFINABLE = (
@@ -167,7 +167,7 @@ def test_vjp_is_the_gradient_in_each_parameter(size, name, seed):
 
     def loss(values):
         changed = ctf.replace(**{name: values}).evaluate(size)
-        return (changed * cotangent * multiplicity(size)).sum()
+        return (changed * cotangent * hermitian_weights(size)).sum()
 
     units = {"defocus_u": 100, "defocus_v": 100, "amplitude_contrast": 0.1, "b_factor": 100}
     direction = rng.normal(size=3) * units.get(name, 1)
@@ -198,7 +198,7 @@ def test_values_are_the_same_at_opposite_frequencies_so_images_stay_real(rng):
     image = rng.normal(size=(9, 9))
     np.testing.assert_allclose(values[1:, 0], values[:0:-1, 0], atol=1e-9)
     filtered = values * rfft2(image)
-    assert np.isclose(inner(filtered, filtered), (irfft2(filtered) ** 2).sum())
+    assert np.isclose(inner_product(filtered, filtered), (irfft2(filtered) ** 2).sum())
 
 
 def test_selecting_images_selects_their_parameters(rng):

@@ -8,7 +8,8 @@ from strategies import batches, laid_out, layouts, noise, poses, precisions, see
 
 from fslice import GaussianModel, Projector, irfft2, phantom, random_rotations, rfft2, rfft3
 from fslice._arrays import complex_dtype
-from fslice.direct import (
+from fslice.fourier import frequencies
+from fslice.operators.direct import (
     backproject_direct,
     fourier_sum,
     fourier_sum_adjoint,
@@ -16,7 +17,6 @@ from fslice.direct import (
     project_direct,
     project_direct_vjp,
 )
-from fslice.fourier import frequencies
 from fslice.testing import check_adjoint, check_gradient
 
 dimensions = st.sampled_from([2, 3])
@@ -61,9 +61,9 @@ def test_fourier_sum_has_exact_gradients(seed, size, dimension):
     rng = np.random.default_rng(seed)
     volume, g = noise(rng, (size,) * dimension), noise(rng, (3, 2), "complex128")
     q, direction = noise(rng, (2, 3, 2, dimension))
-    by_volume, by_frequencies = fourier_sum_vjp(volume, q, g)
+    grad_volume, by_frequencies = fourier_sum_vjp(volume, q, g)
     check_gradient(lambda q: real_part(g, fourier_sum(volume, q)), by_frequencies, q, direction)
-    assert np.allclose(by_volume, fourier_sum_adjoint(g, q, size), atol=1e-12)
+    assert np.allclose(grad_volume, fourier_sum_adjoint(g, q, size), atol=1e-12)
 
 
 @given(
@@ -95,21 +95,21 @@ def test_project_direct_has_exact_gradients_in_all_its_inputs(
     volume = noise(rng, (size,) * dimension)
     images = noise(rng, (*batch, *[size] * (dimension - 1)))
     options = {"max_radius": max_radius}
-    by_volume, by_rotations, by_shifts = project_direct_vjp(
+    grad_volume, grad_rotations, grad_shifts = project_direct_vjp(
         volume, rotations, shifts, images, **options
     )
     expected = backproject_direct(images, rotations, shifts, **options)
-    assert np.allclose(by_volume, expected, atol=1e-12)
+    assert np.allclose(grad_volume, expected, atol=1e-12)
     check_gradient(
         lambda r: np.vdot(images, project_direct(volume, r, shifts, **options)),
-        by_rotations, rotations, noise(rng, rotations.shape), step=1e-6,
+        grad_rotations, rotations, noise(rng, rotations.shape), step=1e-6,
     )  # fmt: skip
     if shifts is None:
-        assert by_shifts is None
+        assert grad_shifts is None
         return
     check_gradient(
         lambda t: np.vdot(images, project_direct(volume, rotations, t, **options)),
-        by_shifts, shifts, noise(rng, shifts.shape),
+        grad_shifts, shifts, noise(rng, shifts.shape),
     )  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def test_the_projector_tends_to_the_direct_sum(interpolation, rng):
 def test_many_points_are_summed_in_parts(monkeypatch, rng):
     volume, q = rng.normal(size=(4, 4, 4)), rng.normal(size=(50, 3))
     whole, back = fourier_sum(volume, q), fourier_sum_adjoint(np.ones(50, complex), q, 4)
-    monkeypatch.setattr("fslice._fourier_sum._TEMPORARY", 100)
+    monkeypatch.setattr("fslice.operators._fourier_sum._TEMPORARY", 100)
     assert np.allclose(fourier_sum(volume, q), whole, rtol=1e-13)
     assert np.allclose(fourier_sum_adjoint(np.ones(50, complex), q, 4), back, rtol=1e-13)
 

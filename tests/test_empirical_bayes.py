@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import fslice
-from fslice.exact.accumulate import accumulate
-from fslice.exact.empirical_bayes import learn
-from fslice.exact.evidence import log_evidence
-from fslice.exact.normal import no_images
-from fslice.exact.precision import Precision
 from fslice.fourier import rfft3, shells
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.evidence import log_evidence
+from fslice.posterior.hyperparameters import learn
+from fslice.posterior.normal import no_images
+from fslice.posterior.precision import Precision
 
 SIZE = 16
 TRUE_PRIOR = 10.0 ** -np.linspace(0, 2, SIZE // 2 + 1)

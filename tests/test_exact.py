@@ -8,27 +8,27 @@ from dense import dense_problem, real_matrix
 from scipy.stats import multivariate_normal
 
 import fslice
-from fslice.exact.accumulate import accumulate
-from fslice.exact.collapsed import (
+from fslice.fourier import inner_product, irfft3, rfft3
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.cg import conjugate_gradients
+from fslice.posterior.elbo import (
     adam_on_collapsed,
     collapsed_elbo,
     collapsed_elbo_gradient,
     expected_log_likelihood,
 )
-from fslice.exact.conjugate_gradients import conjugate_gradients
-from fslice.exact.evidence import held_out_log_likelihood, log_determinant, log_evidence
-from fslice.exact.lanczos import lanczos
-from fslice.exact.normal import no_images
-from fslice.exact.precision import Precision
-from fslice.exact.samples import (
+from fslice.posterior.evidence import held_out_log_likelihood, log_determinant, log_evidence
+from fslice.posterior.lanczos import lanczos
+from fslice.posterior.normal import no_images
+from fslice.posterior.precision import Precision
+from fslice.posterior.samples import (
     marginal_variance,
     posterior_deviations,
     predicted_fsc,
     voxel_deviation,
 )
-from fslice.exact.solve import solve_exact
-from fslice.exact.wiener import solve_wiener
-from fslice.fourier import inner, irfft3, rfft3
+from fslice.posterior.solve import solve_exact
+from fslice.posterior.wiener import solve_wiener
 from fslice.testing import check_gradient
 
 NOISE = 0.7
@@ -81,9 +81,9 @@ def test_sigma_is_the_conditional_deviation_and_elbo_is_the_dense_one():
 def test_nothing_is_better_than_the_exact_solution(rng):
     precision = posed(n=30)[0]
     solution = solve_exact(precision.normal, precision.prior_variance, NOISE, tolerance=1e-13)
-    by_mean, by_log_sigma = collapsed_elbo_gradient(precision, solution.mean_ft, solution.sigma)
-    assert abs(by_mean).max() < 1e-10
-    assert abs(by_log_sigma).max() < 1e-12
+    grad_mean, grad_log_sigma = collapsed_elbo_gradient(precision, solution.mean_ft, solution.sigma)
+    assert abs(grad_mean).max() < 1e-10
+    assert abs(grad_log_sigma).max() < 1e-12
     for _ in range(5):
         other = solution.mean_ft + 0.01 * rfft3(rng.normal(size=(4, 4, 4)))
         wider = solution.sigma * np.exp(0.01 * rng.normal())
@@ -96,16 +96,16 @@ def test_gradients_of_the_elbo(rng):
     precision = posed(5)[0]
     mean_ft, direction = (rfft3(v) for v in rng.normal(size=(2, 5, 5, 5)))
     sigma = np.exp(0.1 * abs(rfft3(rng.normal(size=(5, 5, 5)))))
-    by_mean, _ = collapsed_elbo_gradient(precision, mean_ft, sigma)
-    check_gradient(lambda v: collapsed_elbo(precision, v, sigma), by_mean, mean_ft, direction)
+    grad_mean, _ = collapsed_elbo_gradient(precision, mean_ft, sigma)
+    check_gradient(lambda v: collapsed_elbo(precision, v, sigma), grad_mean, mean_ft, direction)
     log_sigma = np.log(sigma)
-    _, by_log_sigma = collapsed_elbo_gradient(precision, mean_ft, sigma)
+    _, grad_log_sigma = collapsed_elbo_gradient(precision, mean_ft, sigma)
     check_gradient(
         lambda t: collapsed_elbo(precision, mean_ft, np.exp(t)),
-        by_log_sigma,
+        grad_log_sigma,
         log_sigma,
         abs(direction),
-        inner=lambda a, b: inner(a.astype(complex), b.astype(complex)),
+        inner=lambda a, b: inner_product(a.astype(complex), b.astype(complex)),
     )
 
 
@@ -117,8 +117,8 @@ def test_log_likelihood_is_that_of_the_residuals(rng):
     images_ft = fslice.rfft2(inputs["images"])
     band = fslice.fourier.radii(6, 2) <= 2
     residual = (images_ft - expected) * band
-    degrees = 5 * (band * fslice.multiplicity(6)).sum()
-    power = inner(residual, residual)
+    degrees = 5 * (band * fslice.hermitian_weights(6)).sum()
+    power = inner_product(residual, residual)
     want = -power / (2 * NOISE) - degrees / 2 * np.log(2 * np.pi * NOISE)
     assert np.isclose(expected_log_likelihood(precision, volume_ft), want, rtol=1e-12)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, laid_out, layouts, noise, precisions, seeds
 
-from fslice import hermitian_part, inner, irfft2, irfft3, multiplicity, rfft2, rfft3
+from fslice import hermitian_part, hermitian_weights, inner_product, irfft2, irfft3, rfft2, rfft3
 from fslice._arrays import complex_dtype
 from fslice.fourier import crop, frequencies, pad, radii, shell_sum, shells
 from fslice.testing import check_adjoint
@@ -36,14 +36,14 @@ def test_the_inverse_transform_is_the_adjoint(case):
 
 @given(case=cases(dtypes=st.just("float64")))
 def test_transforms_keep_inner_products(case):
-    """Parseval: the weights of `multiplicity` make half spectra count in full."""
+    """Parseval: the weights of `hermitian_weights` make half spectra count in full."""
     ndim, real, _ = case
     transform, _ = TRANSFORMS[ndim]
     other = noise(np.random.default_rng(real.size), real.shape)
     scale = np.linalg.norm(real) * np.linalg.norm(other)
-    error = inner(transform(real), transform(other)) - np.vdot(real, other)
+    error = inner_product(transform(real), transform(other)) - np.vdot(real, other)
     assert abs(error) <= 1e-13 * scale
-    assert abs(inner(transform(real), transform(real)) / np.vdot(real, real) - 1) <= 1e-13
+    assert abs(inner_product(transform(real), transform(real)) / np.vdot(real, real) - 1) <= 1e-13
 
 
 @given(case=cases(dtypes=st.just("float64")))
@@ -63,8 +63,8 @@ def test_the_hermitian_part_is_the_orthogonal_projection_onto_half_spectra(case)
     assert np.allclose(part, transform(inverse(half)), rtol=0, atol=1e-13)
     assert np.array_equal(hermitian_part(part, ndim), part)
     rest = half - part
-    assert abs(inner(rest, transform(real))) <= 1e-13 * np.sqrt(
-        inner(half, half) * np.vdot(real, real)
+    assert abs(inner_product(rest, transform(real))) <= 1e-13 * np.sqrt(
+        inner_product(half, half) * np.vdot(real, real)
     )
 
 
@@ -87,7 +87,7 @@ def test_the_transform_is_the_direct_sum_about_pixel_half_the_box(case):
 
 @given(size=sizes, ndim=st.sampled_from([2, 3]))
 def test_multiplicity_counts_the_whole_plane(size, ndim):
-    counted = np.broadcast_to(multiplicity(size), [size] * (ndim - 1) + [size // 2 + 1])
+    counted = np.broadcast_to(hermitian_weights(size), [size] * (ndim - 1) + [size // 2 + 1])
     assert counted.sum() == size**ndim
     real = TRANSFORMS[ndim][0](np.ones((size,) * ndim)).shape
     assert counted.shape == real
@@ -161,15 +161,15 @@ def test_what_is_no_half_spectrum_is_refused_by_name(ndim):
 def test_inner_products_are_of_half_spectra_of_one_shape():
     half = np.ones((4, 3), complex)
     with pytest.raises(ValueError, match=r"b_ft: expected shape \(4, 3\), got \(2, 4, 3\)"):
-        inner(half, np.ones((2, 4, 3), complex))
+        inner_product(half, np.ones((2, 4, 3), complex))
     with pytest.raises(ValueError, match=r"a_ft: expected shape \(..., 4, 3\), got \(4, 4\)"):
-        inner(np.ones((4, 4), complex), half)
+        inner_product(np.ones((4, 4), complex), half)
     with pytest.raises(TypeError, match="a_ft: expected dtype complex64 or complex128, got float6"):
-        inner(half.real, half)
+        inner_product(half.real, half)
 
 
 def test_sizes_are_whole_and_positive():
     with pytest.raises(ValueError, match="size: expected at least 1, got 0"):
-        multiplicity(0)
+        hermitian_weights(0)
     with pytest.raises(TypeError, match=r"size: expected an integer, got 4\.0"):
         frequencies(4.0, 2)

@@ -63,7 +63,9 @@ def test_density_is_the_inverse_transform_of_the_spectrum_of_smooth_blobs(size, 
 def test_parseval_holds_between_spectrum_and_density(size, seed):
     model = blobs(size, np.random.default_rng(seed))
     spectrum = model.spectrum(size, 1.0)
-    assert np.isclose(fourier.inner(spectrum, spectrum), (model.density(size, 1.0) ** 2).sum())
+    assert np.isclose(
+        fourier.inner_product(spectrum, spectrum), (model.density(size, 1.0) ** 2).sum()
+    )
 
 
 @given(size=st.integers(4, 24), seed=seeds, largest=st.sampled_from([0.0, 0.3, 3.0, 30.0]))

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fslice.ctf import CTF
 from fslice.geometry import euler_to_matrix, random_rotations
 from fslice.io import (
     Particles,
@@ -18,6 +17,7 @@ from fslice.io import (
     read_star,
     write_particles,
 )
+from fslice.operators.ctf import CTF
 
 CTF_FIELDS = (
     *("defocus_u", "defocus_v", "astigmatism_angle", "voltage", "spherical_aberration"),

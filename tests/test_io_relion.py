@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fslice.ctf import CTF
 from fslice.fourier import frequencies, irfft2, radii
 from fslice.io import StackWriter, open_stack, read_particles
+from fslice.operators.ctf import CTF
 
 OPTICS = {
     "rlnOpticsGroup": [1, 2],

@@ -17,7 +17,8 @@ from strategies import Case, noise, poses, precisions, seeds
 
 from fslice import _kernels
 from fslice._arrays import complex_dtype
-from fslice._kernels import CUBIC, LINEAR, Lattice, with_numpy
+from fslice._kernels import CUBIC, LINEAR, Lattice
+from fslice._kernels import numpy as with_numpy
 from fslice.geometry import euler_to_matrix
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
@@ -106,7 +107,7 @@ def run_all(kernels, case):
     """Return the results of all kernels by name."""
     names = ("by volume", "by rotation", "by shift")
     derivatives = kernels.gather_vjp(case.volume, case.slices, *case.pose)
-    losses, by_volume = kernels.misfit(*misfit_arguments(case, case.ctf))
+    losses, grad_volume = kernels.misfit(*misfit_arguments(case, case.ctf))
     all_at_once = kernels.misfit_gradients(*misfit_arguments(case, case.ctf))
     without = kernels.misfit_gradients(*misfit_arguments(case, None))
     assert without[-1] is None
@@ -118,7 +119,7 @@ def run_all(kernels, case):
         **dict(zip(names, derivatives, strict=True)),
         "losses": losses,
         "losses without a CTF": kernels.misfit(*misfit_arguments(case, None))[0],
-        "gradient of the losses": by_volume,
+        "gradient of the losses": grad_volume,
         **{f"{name}, of the losses": g for name, g in zip(names, all_at_once[1:], strict=False)},
         **{f"{name}, without a CTF": g for name, g in zip(names, without[1:], strict=False)},
         "losses beside their gradients": all_at_once[0],
@@ -138,7 +139,7 @@ def assert_close(name, found, expected, tolerance):
 @given(case=kernel_cases())
 def test_implementations_agree_with_the_definition(backend, case):
     moved = case.on(backend)
-    found = run_all(_kernels.implementation(moved.volume), moved)
+    found = run_all(_kernels.kernels_for(moved.volume), moved)
     for name, expected in run_all(with_numpy, case).items():
         assert_close(name, found[name], expected, TOLERANCE[case.rotations.dtype.name])
 
@@ -146,7 +147,7 @@ def test_implementations_agree_with_the_definition(backend, case):
 @given(case=kernel_cases(kinds=("rounded",)))
 def test_implementations_agree_where_rounding_decides_the_cell(backend, case):
     moved = case.on(backend)
-    found = run_all(_kernels.implementation(moved.volume), moved)
+    found = run_all(_kernels.kernels_for(moved.volume), moved)
     expected = run_all(with_numpy, case)
     for name, value in expected.items():
         if "rotation" in name:  # either side's derivative is right on the face of a cell
@@ -231,7 +232,7 @@ small = kernel_cases(largest=4)
 @given(case=small)
 def test_gather_is_the_b_spline_sum_over_the_full_spectrum(backend, case):
     case = case.on(backend)
-    found = _kernels.implementation(case.volume).gather(case.volume, *case.pose)
+    found = _kernels.kernels_for(case.volume).gather(case.volume, *case.pose)
     expected = slices_of_unit_volumes(case) @ to_real(case.volume, case.lattice)
     assert_is(found, expected, case)
 
@@ -239,10 +240,10 @@ def test_gather_is_the_b_spline_sum_over_the_full_spectrum(backend, case):
 @given(case=small)
 def test_scatter_is_the_transposed_matrix(backend, case):
     case = case.on(backend)
-    kernels = _kernels.implementation(case.volume)
+    kernels = _kernels.kernels_for(case.volume)
     expected = transposed(slices_of_unit_volumes(case), case.slices, case.lattice)
-    by_volume, _, _ = kernels.gather_vjp(case.volume, case.slices, *case.pose)
-    for found in (kernels.scatter(case.slices, *case.pose), by_volume):
+    grad_volume, _, _ = kernels.gather_vjp(case.volume, case.slices, *case.pose)
+    for found in (kernels.scatter(case.slices, *case.pose), grad_volume):
         assert_is(to_real(found, case.lattice), expected, case)
 
 
@@ -251,7 +252,7 @@ def test_scatter_squares_is_the_diagonal_of_the_gram_matrix(backend, case):
     """At each frequency the mean over the two phases of a wave."""
     case = case.on(backend)
     weights, lattice = abs(case.ctf), case.lattice
-    found = _kernels.implementation(weights).scatter_squares(weights, case.rotations, lattice)
+    found = _kernels.kernels_for(weights).scatter_squares(weights, case.rotations, lattice)
     still = dataclasses.replace(case, shifts=0 * case.shifts, amplitude=1.0)
     matrix = slices_of_unit_volumes(still)
     weighted = (weights * pairs(lattice))[..., None] * matrix
@@ -266,8 +267,8 @@ def test_scatter_squares_is_the_diagonal_of_the_gram_matrix(backend, case):
 def test_misfit_is_the_weighted_squared_residual_and_its_gradient(backend, case, with_ctf):
     case = case.on(backend)
     ctf = case.ctf if with_ctf else np.ones_like(case.ctf)
-    kernels = _kernels.implementation(case.volume)
-    losses, by_volume = kernels.misfit(*misfit_arguments(case, ctf if with_ctf else None))
+    kernels = _kernels.kernels_for(case.volume)
+    losses, grad_volume = kernels.misfit(*misfit_arguments(case, ctf if with_ctf else None))
     matrix = slices_of_unit_volumes(case) * ctf[..., None]
     residual = matrix @ to_real(case.volume, case.lattice) - case.slices
     residual *= _kernels.band(case.lattice)
@@ -275,14 +276,14 @@ def test_misfit_is_the_weighted_squared_residual_and_its_gradient(backend, case,
     powers = (residual.conj() * weighted).real.sum(1) @ pairs(case.lattice)
     assert_is(losses, powers, case)
     expected = transposed(matrix, weighted, case.lattice)
-    assert_is(to_real(by_volume, case.lattice), expected, case)
+    assert_is(to_real(grad_volume, case.lattice), expected, case)
 
 
 def test_band_is_where_slices_are_not_zero(backend):
     lattice = Lattice(9, 9, 9, 8, 8, 9 / 8, 2.9, LINEAR)
     volume = np.ones(lattice.volume_shape, complex)
     pose = np.eye(3)[None], np.zeros((1, 2)), 1.0, lattice
-    slices = _kernels.implementation(volume).gather(volume, *pose)
+    slices = _kernels.kernels_for(volume).gather(volume, *pose)
     band = _kernels.band(lattice)
     assert np.array_equal(slices[0] != 0, band)
     assert band.sum() == 3 * 5  # kx to 2, |ky| to 2: the next, at 3, is beyond 2.9
@@ -291,7 +292,7 @@ def test_band_is_where_slices_are_not_zero(backend):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_number_of_threads_changes_no_more_than_rounding(threads, rng):
     numba = pytest.importorskip("numba", reason="Numba is not installed")
-    with_numba = importlib.import_module("fslice._kernels.with_numba")
+    with_numba = importlib.import_module("fslice._kernels.numba.slices")
     lattice = Lattice(8, 8, 8, 8, 8, 1.0, 3.0, LINEAR)
     slices = noise(rng, (5, 8, 5), complex)
     pose = poses(rng, (5,)), noise(rng, (5, 2)), 1.0, lattice
@@ -305,7 +306,9 @@ def test_the_number_of_threads_changes_no_more_than_rounding(threads, rng):
 
 
 def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_once(rng):
-    with_numba = pytest.importorskip("fslice._kernels.with_numba", reason="Numba is not installed")
+    with_numba = pytest.importorskip(
+        "fslice._kernels.numba.slices", reason="Numba is not installed"
+    )
     problems = []
     for size in (8, 8, 6):  # one kind of private volumes after another
         slices = noise(rng, (5, size, size // 2 + 1), complex)
@@ -319,4 +322,4 @@ def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_on
 
 def test_what_is_no_array_of_a_known_library_has_no_kernels():
     with pytest.raises(TypeError, match="expected a NumPy or CuPy array, got list"):
-        _kernels.implementation([1.0])
+        _kernels.kernels_for([1.0])

@@ -13,13 +13,12 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 # module. To add one, put it to the right of what it imports.
 LAYERS = {
     "arrays": "_arrays",
-    "primitives": "fourier geometry optim _kernels _fourier_sum spaces linop testing",
-    "operators": "slices shifts ctf realspace _slice_points direct projector pose_curvature "
-    "_shears symmetrize",
+    "primitives": "fourier geometry optim _kernels testing",
+    "operators": "operators symmetry",
     "objects": "simulation",
     "files": "io",
-    "statistics": "metrics noise contrast poisson likelihood posterior exact",
-    "fits": "inference",
+    "statistics": "metrics likelihoods data posterior",
+    "fits": "solvers reconstruct",
     "names": "__init__",
     "programs": "plot certify cli __main__",
 }

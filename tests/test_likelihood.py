@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from fslice import rfft2
-from fslice.fourier import inner
-from fslice.likelihood import log_likelihood, log_likelihood_gradients, residual_power
+from fslice.fourier import inner_product
+from fslice.likelihoods.white import log_likelihood, log_likelihood_gradients, residual_power
 
 
 @given(size=st.integers(3, 9), seed=st.integers(0, 99), deviation=st.floats(0.1, 10))
@@ -41,9 +41,9 @@ def test_gradients_match_central_differences(rng):
         power = residual_power(y, z + step * dz).sum()
         return log_likelihood(power, variance, images.size)
 
-    by_expected, by_variance = log_likelihood_gradients(y, z, 2.0, images.size)
+    grad_expected, by_variance = log_likelihood_gradients(y, z, 2.0, images.size)
     h = 1e-5
     slope = (value(h, 2.0) - value(-h, 2.0)) / (2 * h)
-    assert inner(by_expected, dz) == pytest.approx(slope, rel=1e-7)
+    assert inner_product(grad_expected, dz) == pytest.approx(slope, rel=1e-7)
     slope = (value(0, 2.0 + h) - value(0, 2.0 - h)) / (2 * h)
     assert by_variance == pytest.approx(slope, rel=1e-7)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.linalg import aslinearoperator, cg, lsmr
 
-from fslice.fourier import inner, irfft2, radii, rfft2
-from fslice.linop import LinearOperator, identity, stack
-from fslice.spaces import Space, from_vector, to_vector
+from fslice.fourier import inner_product, irfft2, radii, rfft2
+from fslice.operators.linop import LinearOperator, identity, stack
+from fslice.operators.spaces import Space, from_vector, to_vector
 from fslice.testing import check_adjoint
 
 seeds = st.integers(0, 2**32 - 1)
@@ -125,8 +125,8 @@ def test_vectors_keep_the_inner_product_of_half_spectra_and_lead_back(seed, size
     assert vector.dtype == dtype
     tolerance = 10 * np.finfo(dtype).eps
     assert np.allclose(from_vector(vector, space), a, rtol=tolerance, atol=tolerance)
-    scale = np.sqrt(inner(a, a) * inner(b, b))
-    assert abs(vector @ to_vector(b) - inner(a, b)) <= tolerance * scale
+    scale = np.sqrt(inner_product(a, a) * inner_product(b, b))
+    assert abs(vector @ to_vector(b) - inner_product(a, b)) <= tolerance * scale
 
 
 @given(seed=seeds, size=sizes, dtype=precisions)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fslice.fourier import frequencies, irfft3, multiplicity, rfft3, shells
+from fslice.fourier import frequencies, hermitian_weights, irfft3, rfft3, shells
 from fslice.metrics import (
     credible_band,
     fsc,
@@ -177,7 +177,7 @@ def test_spectral_snr_is_the_ratio_of_the_sums_over_the_full_shells(size, seed, 
     rng = np.random.default_rng(seed)
     mean_ft = rfft3(rng.normal(size=(size,) * 3).astype(dtype))
     sigma = rng.uniform(0.1, 1, mean_ft.shape).astype(dtype)
-    weights = np.broadcast_to(multiplicity(size), mean_ft.shape)
+    weights = np.broadcast_to(hermitian_weights(size), mean_ft.shape)
     for shell, value in enumerate(spectral_snr(mean_ft, sigma)):
         inside = shells(size, 3) == shell
         signal = (weights * abs(mean_ft) ** 2)[inside].sum()
@@ -188,7 +188,7 @@ def test_spectral_snr_is_the_snr_of_a_mean_with_white_noise_around_it(rng):
     samples = rng.normal(size=(40, 12, 12, 12))
     power = (abs(rfft3(samples)) ** 2).mean(0)  # the variance of each frequency is 1
     np.testing.assert_allclose(spectral_snr(np.sqrt(power) + 0j, np.ones((12, 12, 7))), 1, rtol=0.5)
-    np.testing.assert_allclose((power * multiplicity(12)).sum(), 12**3, rtol=0.02)
+    np.testing.assert_allclose((power * hermitian_weights(12)).sum(), 12**3, rtol=0.02)
 
 
 def test_spectral_snr_without_uncertainty_is_infinite_or_zero():

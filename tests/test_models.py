@@ -165,7 +165,9 @@ def test_1aon_is_seven_fold_about_z(groel_groes):
         return result
 
     def correlation(a, b):
-        return fourier.inner(a, b) / np.sqrt(fourier.inner(a, a) * fourier.inner(b, b))
+        return fourier.inner_product(a, b) / np.sqrt(
+            fourier.inner_product(a, a) * fourier.inner_product(b, b)
+        )
 
     original = spectrum(0.0)
     assert correlation(original, spectrum(360 / 7)) > 0.99

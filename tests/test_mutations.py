@@ -17,6 +17,8 @@ from mutants import NUMBA, NUMPY
 
 from fslice.certify import certify
 
+MODULES = ("splines", "interface", "numpy/slices", "numpy/stencil", "numpy/pose", "numpy/__init__")
+"""What makes up the NumPy kernels, in the order of their imports."""
 PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 
 
@@ -30,11 +32,15 @@ def named(mutants):
     return pytest.mark.parametrize("mutant", mutants, ids=[m.name for m in mutants])
 
 
+def module_name(name):
+    return f"fslice._kernels.{name}".replace("/", ".").removesuffix(".__init__")
+
+
 def load(name, mutant=None):
     """Return a fresh copy of a module of kernels, with the fault if it is there."""
     path = PACKAGE / "_kernels" / f"{name}.py"
     source = path.read_text()
-    module = types.ModuleType(f"fslice._kernels.{name}")
+    module = types.ModuleType(module_name(name))
     faulty = mutated(mutant, source) if mutant and mutant.file == name else source
     exec(compile(faulty, path, "exec"), vars(module))
     return module
@@ -45,14 +51,14 @@ def numpy_kernels(monkeypatch):
     """Return what replaces the NumPy kernels by a copy, all of one make, with a fault."""
 
     def replace(mutant=None):
-        for name in ("splines", "lattice", "with_numpy", "gram_numpy", "pose_numpy"):
+        for name in MODULES:
             module = load(name, mutant)
             # `from fslice._kernels import name` reads the attribute, other imports the table
             monkeypatch.setitem(sys.modules, module.__name__, module)
-            monkeypatch.setattr(f"fslice._kernels.{name}", module)
+            monkeypatch.setattr(module.__name__, module)
 
-    for name in ("with_numpy", "gram_numpy", "pose_numpy"):  # so that there is what to restore
-        importlib.import_module(f"fslice._kernels.{name}")
+    for name in MODULES:  # so that there is what to restore
+        importlib.import_module(module_name(name))
     return replace
 
 

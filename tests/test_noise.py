@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from strategies import noise, precisions, seeds
 
-from fslice import Projector, inner, irfft2, random_rotations, rfft2
-from fslice.fourier import multiplicity, radii, shells
-from fslice.likelihood import log_likelihood, residual_power
-from fslice.noise import NoiseModel
+from fslice import Projector, inner_product, irfft2, random_rotations, rfft2
+from fslice.fourier import hermitian_weights, radii, shells
+from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.white import log_likelihood, residual_power
 from fslice.testing import check_gradient
 
 COUNT = 5
@@ -49,7 +49,7 @@ def test_the_density_is_the_sum_over_coefficients(seed, size, kind, max_radius, 
     rng = np.random.default_rng(seed)
     model, (y, mean) = draw_model(rng, size, kind, max_radius), draw_images(rng, size, dtype)
     variance = np.broadcast_to(model.evaluate(size), y.shape)
-    weights = multiplicity(size) * (radii(size, 2) <= (max_radius or np.inf))
+    weights = hermitian_weights(size) * (radii(size, 2) <= (max_radius or np.inf))
     terms = abs(y - mean) ** 2 / variance + np.log(2 * np.pi * variance)
     found = model.log_likelihood(y, mean)
     assert found.dtype == np.float64
@@ -59,7 +59,7 @@ def test_the_density_is_the_sum_over_coefficients(seed, size, kind, max_radius, 
 def test_one_variance_in_the_band_is_the_white_likelihood(rng):
     y, mean = draw_images(rng, 8)
     band = radii(8, 2) <= 3
-    degrees = (band * multiplicity(8)).sum()
+    degrees = (band * hermitian_weights(8)).sum()
     expected = [log_likelihood(p, 0.3, degrees) for p in residual_power(y * band, mean * band)]
     assert np.allclose(NoiseModel(0.3, max_radius=3).log_likelihood(y, mean), expected)
 
@@ -68,17 +68,17 @@ def test_one_variance_in_the_band_is_the_white_likelihood(rng):
 def test_the_gradients_are_exact(seed, size, kind, max_radius):
     rng = np.random.default_rng(seed)
     model, (y, mean) = draw_model(rng, size, kind, max_radius), draw_images(rng, size)
-    by_expected, by_variances = model.log_likelihood_gradients(y, mean)
+    grad_expected, grad_variances = model.log_likelihood_gradients(y, mean)
 
     def total(mean=mean, variances=model.variances):
         own = NoiseModel(variances, model.groups, max_radius)
         return own.log_likelihood(y, mean).sum()
 
     check_gradient(
-        lambda z: total(mean=z), by_expected, mean, rfft2(rng.normal(size=(COUNT, size, size)))
+        lambda z: total(mean=z), grad_expected, mean, rfft2(rng.normal(size=(COUNT, size, size)))
     )
     direction = rng.normal(size=model.variances.shape)
-    check_gradient(lambda v: total(variances=v), by_variances, model.variances, direction)
+    check_gradient(lambda v: total(variances=v), grad_variances, model.variances, direction)
 
 
 @given(seed=seeds, size=sizes, kind=kinds, max_radius=radius)
@@ -126,13 +126,13 @@ def test_its_inverse_weights_the_fits(rng):
         random_rotations(2, rng),
     )
     images_ft = rfft2(rng.normal(size=(2, size, size)))
-    power, by_volume = projector.misfit(
+    power, grad_volume = projector.misfit(
         volume_ft, images_ft, rotations, precision=1 / model.evaluate(size)[0]
     )
     expected_ft = projector.project_ft(volume_ft, rotations)
-    by_expected, _ = model.log_likelihood_gradients(images_ft, expected_ft)
-    assert np.isclose(power.sum(), inner(images_ft - expected_ft, by_expected))
-    assert np.allclose(by_volume, -projector.backproject_ft(by_expected, rotations))
+    grad_expected, _ = model.log_likelihood_gradients(images_ft, expected_ft)
+    assert np.isclose(power.sum(), inner_product(images_ft - expected_ft, grad_expected))
+    assert np.allclose(grad_volume, -projector.backproject_ft(grad_expected, rotations))
 
 
 def test_images_are_selected_with_their_groups():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import fslice
-from fslice.exact.support import soft_sphere
+from fslice.data.dataset import Dataset
 from fslice.fourier import shells
-from fslice.inference.dataset import Dataset
-from fslice.inference.noise_spectrum import residual_spectrum
+from fslice.posterior.masked import soft_sphere
 from fslice.simulation.draws import random_ctf
+from fslice.solvers.noise_spectrum import residual_spectrum
 
 SIZE, N = 24, 400
 SPECTRUM = 4.0 * np.exp(-np.arange(SIZE // 2 + 1) / 5)
@@ -37,7 +37,7 @@ def test_the_residual_spectrum_is_the_sum_over_images(data):
     rotations, shifts = dataset.rotations, dataset.shifts
     residual = fslice.rfft2(images) - projector.project_ft(mean, rotations, shifts)
     spread = projector.project_ft(deviation, rotations)
-    pairs = fslice.multiplicity(SIZE) * np.ones((SIZE, 1))
+    pairs = fslice.hermitian_weights(SIZE) * np.ones((SIZE, 1))
     for shell in (0, 3, LAST - 1):
         inside = shells(SIZE, 2) == shell
         power = ((abs(residual) ** 2 + abs(spread) ** 2) * pairs)[:, inside].sum()

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fslice
-from fslice._kernels import gram_numpy
-from fslice.exact.accumulate import accumulate
-from fslice.exact.normal import NormalEquations, no_images, normal_lattice
-from fslice.fourier import inner, rfft2, rfft3, shell_sum, transform
+from fslice._kernels import numpy as gram_numpy
+from fslice.fourier import inner_product, rfft2, rfft3, shell_sum, transform
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.normal import NormalEquations, no_images, normal_lattice
 
 MODULES = [gram_numpy]
 if importlib.util.find_spec("numba") is not None:
-    from fslice._kernels import gram_numba
+    from fslice._kernels import numba as gram_numba
 
     MODULES.append(gram_numba)
 
@@ -70,7 +70,7 @@ def test_both_implementations_give_the_gram_matrix_of_the_slices(
     volume = transform(rng.normal(size=[box] * dimension).astype(dtype), dimension)
     volume = volume.reshape(lattice.volume_shape)
     still = np.zeros((5, 2), dtype)
-    kernels = fslice._kernels.implementation(volume)
+    kernels = fslice._kernels.kernels_for(volume)
     slices = kernels.gather(volume, rotations, still, 1.0, lattice)
     expected = kernels.scatter(weights * slices, rotations, still, 1.0, lattice)
     eps = np.finfo(dtype).eps
@@ -121,9 +121,9 @@ def test_many_slabs_hold_every_sample_once(rng, monkeypatch):
     lattice = normal_lattice(fslice.Projector(9), 3)
     weights = rng.random((40, *lattice.slice_shape))
     one, many = (gram_numba.new_gram(lattice, "f8") for _ in range(2))
-    monkeypatch.setattr(gram_numba.numba, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(gram_numba.stencil.numba, "get_num_threads", lambda: 1)
     gram_numba.add_gram(one, weights, rotations, lattice)
-    monkeypatch.setattr(gram_numba.numba, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(gram_numba.stencil.numba, "get_num_threads", lambda: 7)
     gram_numba.add_gram(many, weights, rotations, lattice)
     assert np.array_equal(one, many)
 
@@ -286,4 +286,6 @@ def test_apply_is_symmetric(rng):
     inputs, _, _ = dense_problem(7)
     normal = accumulate(**inputs)
     a, b = (rfft3(v) for v in rng.normal(size=(2, 7, 7, 7)))
-    assert np.isclose(inner(a, normal.apply(b)), inner(normal.apply(a), b), rtol=1e-12)
+    assert np.isclose(
+        inner_product(a, normal.apply(b)), inner_product(normal.apply(a), b), rtol=1e-12
+    )

@@ -8,12 +8,12 @@ from scipy.stats import poisson
 from strategies import batches, precisions, seeds
 
 from fslice import Projector, random_rotations
-from fslice.likelihood import log_likelihood
-from fslice.poisson import (
+from fslice.likelihoods.poisson import (
     log_factorial,
     poisson_log_likelihood,
     poisson_log_likelihood_gradient,
 )
+from fslice.likelihoods.white import log_likelihood
 from fslice.testing import check_gradient
 
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from strategies import half_inner, noise, projector_cases, random_ctf, seeds
 
 from fslice import Projector, phantom, random_rotations, rfft2
-from fslice.fourier import multiplicity
+from fslice.fourier import hermitian_weights
 from fslice.geometry import angle_between, rotvec_to_matrix, tangent_vjp
-from fslice.pose_curvature import PoseCurvature, pose_curvature, pose_deviations
+from fslice.operators.pose_curvature import PoseCurvature, pose_curvature, pose_deviations
 
 
 def arguments(case, precision=1.0):
@@ -74,7 +74,7 @@ def test_the_matrix_is_made_of_the_derivatives_of_projections(backend, case):
         (images(step * unit) - images(-step * unit)) / (2 * step)
         for unit in np.eye(free + dimension - 1)
     ]
-    weights = (multiplicity(case.projector.size) * precision)[..., : precision.shape[-1]]
+    weights = (hermitian_weights(case.projector.size) * precision)[..., : precision.shape[-1]]
     inside = tuple(range(len(batch), columns[0].ndim))
     expected = np.array(
         [[(weights * (a.conj() * b).real).sum(inside) for a in columns] for b in columns]
@@ -100,12 +100,10 @@ def test_both_precisions_and_any_layout_are_taken(backend, case):
 def test_the_implementations_agree(case):
     pytest.importorskip("numba", reason="Numba is not installed")
     from fslice import _kernels
-    from fslice._kernels import with_numba, with_numpy
 
     found = []
-    for module in (with_numba, with_numpy):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_kernels, "_for_numpy", lambda module=module: module)
+    for name in ("numba", "numpy"):
+        with _kernels.use_kernels(_kernels.kernels_named(name)):
             found.append(pose_curvature(*arguments(case)))
     tolerance = 200 * np.finfo(case.volume.dtype).eps
     for a, b in zip(*found, strict=True):

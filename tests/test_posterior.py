@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import norm
 
 from fslice import Projector, random_rotations, rfft2, rfft3
-from fslice.fourier import hermitian_part, inner, irfft3
-from fslice.posterior import DiracPosterior, GaussianPosterior, weighted_sum
+from fslice.fourier import hermitian_part, inner_product, irfft3
+from fslice.posterior.families import DiracPosterior, GaussianPosterior, weighted_sum
 
 
 def gaussian(rng, size):
@@ -38,8 +38,10 @@ def test_kl_agrees_with_a_monte_carlo_estimate(rng, size):
     def log_q_minus_log_prior():
         noise = q.noise(rng)
         sample = q.mean + q.sigma * noise
-        log_q = -0.5 * inner(noise, noise) - weighted_sum(np.log(q.sigma))
-        log_p = -0.5 * inner(sample, sample) / tau2 - 0.5 * np.log(tau2) * weighted_sum(white)
+        log_q = -0.5 * inner_product(noise, noise) - weighted_sum(np.log(q.sigma))
+        log_p = -0.5 * inner_product(sample, sample) / tau2 - 0.5 * np.log(tau2) * weighted_sum(
+            white
+        )
         return log_q - log_p
 
     draws = [log_q_minus_log_prior() for _ in range(4000)]
@@ -50,16 +52,16 @@ def test_kl_gradients_match_central_differences(rng):
     q, tau2, h = gaussian(rng, 5), 1.7, 1e-5
     direction = gaussian(rng, 5)
     change = np.log(direction.sigma)
-    by_mean, by_log_sigma = q.kl_gradients(tau2)
+    grad_mean, grad_log_sigma = q.kl_gradients(tau2)
 
     def kl(a, b):
         moved = GaussianPosterior(q.mean + a * direction.mean, q.sigma * np.exp(b * change))
         return moved.kl(tau2)
 
     slope = (kl(h, 0) - kl(-h, 0)) / (2 * h)
-    assert inner(by_mean, direction.mean) == pytest.approx(slope, rel=1e-6)
+    assert inner_product(grad_mean, direction.mean) == pytest.approx(slope, rel=1e-6)
     slope = (kl(0, h) - kl(0, -h)) / (2 * h)
-    assert weighted_sum(by_log_sigma * change) == pytest.approx(slope, rel=1e-6)
+    assert weighted_sum(grad_log_sigma * change) == pytest.approx(slope, rel=1e-6)
 
 
 def test_reparameterised_gradients_match_central_differences(rng):
@@ -69,14 +71,14 @@ def test_reparameterised_gradients_match_central_differences(rng):
 
     def loss(a, b):
         sample = q.mean + a * direction.mean + q.sigma * np.exp(b * change) * noise
-        return 0.5 * inner(sample - target, sample - target)
+        return 0.5 * inner_product(sample - target, sample - target)
 
     gradient = q.mean + q.sigma * noise - target
-    by_mean, by_log_sigma = q.reparameterised(noise, gradient)
+    grad_mean, grad_log_sigma = q.reparameterised(noise, gradient)
     slope = (loss(h, 0) - loss(-h, 0)) / (2 * h)
-    assert inner(by_mean, direction.mean) == pytest.approx(slope, rel=1e-6)
+    assert inner_product(grad_mean, direction.mean) == pytest.approx(slope, rel=1e-6)
     slope = (loss(0, h) - loss(0, -h)) / (2 * h)
-    assert weighted_sum(by_log_sigma * change) == pytest.approx(slope, rel=1e-6)
+    assert weighted_sum(grad_log_sigma * change) == pytest.approx(slope, rel=1e-6)
 
 
 def test_reparameterised_gradients_average_to_the_closed_form(rng):

@@ -106,8 +106,8 @@ def test_project_ft_has_exact_gradients_in_all_its_inputs(backend, case):
     for name, function in functions.items():
         check_one(name, function, found, case, lambda y: product(y, case.images_ft))
     check_ctf(projector, case.volume_ft, case.images_ft, found, case)
-    by_volume = projector.backproject_ft(case.images_ft, *case.pose)
-    assert np.allclose(found.volume, by_volume, rtol=0, atol=1e-12 * abs(by_volume).max())
+    grad_volume = projector.backproject_ft(case.images_ft, *case.pose)
+    assert np.allclose(found.volume, grad_volume, rtol=0, atol=1e-12 * abs(grad_volume).max())
 
 
 def check_one(name, function, found, case, loss):
@@ -250,12 +250,12 @@ def test_misfit_is_the_weighted_residual_and_its_gradient(backend, case, weighte
     rng = np.random.default_rng(case.images.size)
     inside = band(projector, flat)
     precision = abs(noise(rng, inside.shape, case.volume.dtype)) if weighted else 1.75
-    power, by_volume = projector.misfit(case.volume_ft, case.images_ft, *case.pose, precision)
+    power, grad_volume = projector.misfit(case.volume_ft, case.images_ft, *case.pose, precision)
     residual = (projector.project_ft(case.volume_ft, *case.pose) - case.images_ft) * inside
     tolerance = 1000 * np.finfo(case.volume.dtype).eps
     expected = projector.backproject_ft(residual * precision, *case.pose)
-    assert by_volume.dtype == case.volume_ft.dtype
-    assert abs(by_volume - expected).max() <= tolerance * max(1, abs(expected).max())
+    assert grad_volume.dtype == case.volume_ft.dtype
+    assert abs(grad_volume - expected).max() <= tolerance * max(1, abs(expected).max())
     product = half_inner(projector.size)
     assert power.shape == case.rotations.shape[:-2]
     for index in np.ndindex(power.shape):

@@ -7,7 +7,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from fslice import Projector, irfft2, irfft3, rfft2, rfft3
 from fslice.fourier import radii
 from fslice.io import open_stack, read_particles, read_volume
-from fslice.realspace import project_realspace
+from fslice.operators.realspace import project_realspace
 
 
 def correlation(a, b):

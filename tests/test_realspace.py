@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fslice.geometry import random_rotations
-from fslice.realspace import (
+from fslice.operators.realspace import (
     backproject_realspace,
     project_realspace,
     project_realspace_vjp,
@@ -217,7 +217,7 @@ def test_a_box_larger_than_one_block_of_points_is_covered(dimension, rng, monkey
     images, volumes = (rng.normal(size=array.shape) for array in whole)
     adjoint = backproject_realspace(images, rotation), rotate_volume_adjoint(volumes, rotation)
     for points in (5, 9, 50, 200):
-        monkeypatch.setattr("fslice.realspace._posed._POINTS", points)
+        monkeypatch.setattr("fslice.operators.realspace._posed._POINTS", points)
         np.testing.assert_allclose(project_realspace(volume, rotation), whole[0], atol=1e-13)
         np.testing.assert_allclose(rotate_volume(volume, rotation), whole[1], atol=1e-13)
         np.testing.assert_allclose(backproject_realspace(images, rotation), adjoint[0], atol=1e-13)

@@ -3,13 +3,13 @@ import pytest
 from scipy.stats import spearmanr
 
 import fslice
-from fslice import Projector, inner, rfft2
-from fslice.inference.checkpoint import Checkpoint
-from fslice.inference.dataset import Dataset
-from fslice.inference.fitting import CHUNK, FitState, evaluate
-from fslice.inference.results import full_grid
-from fslice.inference.variational import Bound, collect
-from fslice.posterior import GaussianPosterior, weighted_sum
+from fslice import Projector, inner_product, rfft2
+from fslice.data.dataset import Dataset
+from fslice.posterior.families import GaussianPosterior, weighted_sum
+from fslice.solvers.adam import CHUNK, FitState, evaluate
+from fslice.solvers.checkpoint import Checkpoint
+from fslice.solvers.results import full_grid
+from fslice.solvers.variational import Bound, collect
 
 SIZE = 24
 
@@ -50,12 +50,12 @@ def test_the_fit_solves_the_normal_equations(data):
 
     z = np.zeros_like(result.mean_ft)
     residual = statistics.backprojection / data.noise_variance
-    step, rest = residual, inner(residual, residual)
+    step, rest = residual, inner_product(residual, residual)
     for _ in range(150):
         curved = apply(step)
-        length = rest / inner(step, curved)
+        length = rest / inner_product(step, curved)
         z, residual = z + length * step, residual - length * curved
-        rest, before = inner(residual, residual), rest
+        rest, before = inner_product(residual, residual), rest
         step = residual + rest / before * step
     bound = Bound(statistics, 2e4, True, data.noise_variance)
     misfit = projector.misfit(z, rfft2(dataset.images), dataset.rotations, dataset.shifts)[0].sum()
@@ -114,7 +114,7 @@ def test_the_gradient_of_the_bound_matches_central_differences(data, rng):
 
     h = 1e-4
     slope = (anchor(h).bound - anchor(-h).bound) / (2 * h)
-    assert -inner(anchor(0).gradient, dz) == pytest.approx(slope, rel=1e-6)
+    assert -inner_product(anchor(0).gradient, dz) == pytest.approx(slope, rel=1e-6)
 
 
 def test_a_dirac_and_a_gaussian_fit_find_the_same_mean(data, result):
@@ -229,7 +229,7 @@ def test_a_step_that_made_the_bound_worse_is_undone(data):
     """Even an absurd rate ends at a good fit, because it is halved on the way."""
     dataset, projector, statistics = problem(data)
     bound = Bound(statistics, 2e4, True, None)
-    from fslice.inference.fitting import fit
+    from fslice.solvers.adam import fit
 
     start = FitState(statistics.weighted_backprojection(), 0, 200.0, (), None)
     _, state, converged = fit(

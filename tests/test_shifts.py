@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, laid_out, layouts, noise, precisions, seeds
 
-from fslice import inner, irfft2, rfft2, shift_slices, shift_slices_vjp
+from fslice import inner_product, irfft2, rfft2, shift_slices, shift_slices_vjp
 from fslice._arrays import complex_dtype
 from fslice.testing import check_adjoint, check_gradient
 
@@ -36,12 +36,16 @@ def test_the_shift_by_minus_t_is_the_adjoint_and_the_inverse(case):
 @given(case=cases(dtypes=st.just("float64"), smallest=3))
 def test_gradients_in_slices_and_shifts_are_exact(case):
     slices, shifts, others = case
-    by_slices, by_shifts = shift_slices_vjp(slices, shifts, others)
+    grad_slices, grad_shifts = shift_slices_vjp(slices, shifts, others)
     rng = np.random.default_rng(slices.size)
     direction = noise(rng, slices.shape, complex)
-    check_gradient(lambda s: inner(shift_slices(s, shifts), others), by_slices, slices, direction)
+    check_gradient(
+        lambda s: inner_product(shift_slices(s, shifts), others), grad_slices, slices, direction
+    )
     direction = noise(rng, shifts.shape)
-    check_gradient(lambda t: inner(shift_slices(slices, t), others), by_shifts, shifts, direction)
+    check_gradient(
+        lambda t: inner_product(shift_slices(slices, t), others), grad_shifts, shifts, direction
+    )
 
 
 @given(seed=seeds, size=st.integers(1, 9))
@@ -60,10 +64,10 @@ def test_a_shift_by_whole_pixels_rolls_the_image(seed, size):
 def test_results_have_the_shape_and_precision_of_the_input(case):
     slices, shifts, others = case
     before = slices.copy()
-    by_slices, by_shifts = shift_slices_vjp(slices, shifts, others)
-    for array in (shift_slices(slices, shifts), by_slices):
+    grad_slices, grad_shifts = shift_slices_vjp(slices, shifts, others)
+    for array in (shift_slices(slices, shifts), grad_slices):
         assert (array.shape, array.dtype) == (slices.shape, slices.dtype)
-    assert (by_shifts.shape, by_shifts.dtype) == (shifts.shape, shifts.dtype)
+    assert (grad_shifts.shape, grad_shifts.dtype) == (shifts.shape, shifts.dtype)
     assert np.array_equal(slices, before)
 
 

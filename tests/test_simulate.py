@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fslice import fourier
-from fslice.ctf import CTF
+from fslice.operators.ctf import CTF
 from fslice.simulation import draws
 from fslice.simulation.gaussians import GaussianModel
 from fslice.simulation.phantom import phantom

@@ -17,7 +17,7 @@ from fslice import (
     extract_slices,
     extract_slices_vjp,
     hermitian_part,
-    inner,
+    inner_product,
     insert_slices,
     random_rotations,
     rfft2,
@@ -57,17 +57,19 @@ def test_inserted_slices_are_the_half_spectrum_of_a_real_volume(backend, case):
 @given(case=slice_cases(smooth=True))
 def test_slices_have_exact_gradients_in_volume_and_rotation(backend, case):
     case = case.on(backend)
-    by_volume, by_rotations = gradients(case)
+    grad_volume, grad_rotations = gradients(case)
     rng = np.random.default_rng(case.slices.size)
     check_gradient(
-        lambda v: inner(extract_slices(v, case.rotations, case.size, **case.options), case.slices),
-        by_volume,
+        lambda v: inner_product(
+            extract_slices(v, case.rotations, case.size, **case.options), case.slices
+        ),
+        grad_volume,
         case.volume_ft,
         rfft3(noise(rng, (case.box,) * 3)),
     )
     check_gradient(
         lambda r: loss(case, r),
-        by_rotations,
+        grad_rotations,
         case.rotations,
         noise(rng, case.rotations.shape),
         step=1e-6,
@@ -76,7 +78,7 @@ def test_slices_have_exact_gradients_in_volume_and_rotation(backend, case):
 
 def loss(case, rotations):
     slices = extract_slices(case.volume_ft, rotations, case.size, **case.options)
-    return inner(slices, case.slices)
+    return inner_product(slices, case.slices)
 
 
 def gradients(case):
@@ -85,15 +87,15 @@ def gradients(case):
 
 @given(case=slice_cases(smooth=True))
 def test_gradients_in_angles_quaternions_and_rotation_vectors_are_exact(case):
-    _, by_rotations = gradients(case)
+    _, grad_rotations = gradients(case)
     rng = np.random.default_rng(case.slices.size)
     angles = matrix_to_euler(case.rotations)
     direction = noise(rng, angles.shape)
-    by_angles = euler_to_matrix_vjp(angles, by_rotations)
+    by_angles = euler_to_matrix_vjp(angles, grad_rotations)
     check_gradient(lambda a: loss(case, euler_to_matrix(a)), by_angles, angles, direction)
 
     w = np.zeros_like(angles)
-    by_w = tangent_vjp(case.rotations, by_rotations)
+    by_w = tangent_vjp(case.rotations, grad_rotations)
     check_gradient(
         lambda w: loss(case, case.rotations @ rotvec_to_matrix(w)), by_w, w, direction, step=1e-6
     )
@@ -107,10 +109,10 @@ def test_gradients_in_quaternions_of_any_length_are_exact(seed):
         if inside_cells(quaternion_to_matrix(quaternions), 5, 1):
             break
     volume_ft, slices = rfft3(noise(rng, (5, 5, 5))), rfft2(noise(rng, (2, 5, 5)))
-    _, by_rotations = extract_slices_vjp(volume_ft, quaternion_to_matrix(quaternions), slices)
+    _, grad_rotations = extract_slices_vjp(volume_ft, quaternion_to_matrix(quaternions), slices)
     check_gradient(
-        lambda q: inner(extract_slices(volume_ft, quaternion_to_matrix(q)), slices),
-        quaternion_to_matrix_vjp(quaternions, by_rotations),
+        lambda q: inner_product(extract_slices(volume_ft, quaternion_to_matrix(q)), slices),
+        quaternion_to_matrix_vjp(quaternions, grad_rotations),
         quaternions,
         noise(rng, (2, 4)),
         step=1e-6,
@@ -123,10 +125,10 @@ def test_cubic_slices_have_gradients_on_the_faces_of_cells_too(backend, seed):
     rotations = cube_rotations()  # every sample is a grid point
     volume_ft = rfft3(noise(rng, (7, 7, 7)))
     slices = rfft2(noise(rng, (24, 7, 7)))
-    _, by_rotations = extract_slices_vjp(volume_ft, rotations, slices, interpolation="cubic")
+    _, grad_rotations = extract_slices_vjp(volume_ft, rotations, slices, interpolation="cubic")
     check_gradient(
-        lambda r: inner(extract_slices(volume_ft, r, interpolation="cubic"), slices),
-        by_rotations,
+        lambda r: inner_product(extract_slices(volume_ft, r, interpolation="cubic"), slices),
+        grad_rotations,
         rotations,
         noise(rng, rotations.shape),
         step=1e-6,
@@ -198,12 +200,12 @@ def test_results_are_in_the_precision_of_the_input_and_leave_it_alone(backend, c
     before = [array.copy() for array in (case.volume_ft, case.rotations, case.slices)]
     extracted = extract_slices(case.volume_ft, case.rotations, case.size, **case.options)
     inserted = insert_slices(case.slices, case.rotations, case.box, **case.options)
-    by_volume, by_rotations = gradients(case)
-    assert extracted.dtype == inserted.dtype == by_volume.dtype == case.volume_ft.dtype
-    assert by_rotations.dtype == case.rotations.dtype
+    grad_volume, grad_rotations = gradients(case)
+    assert extracted.dtype == inserted.dtype == grad_volume.dtype == case.volume_ft.dtype
+    assert grad_rotations.dtype == case.rotations.dtype
     assert extracted.shape == case.slices.shape
-    assert inserted.shape == by_volume.shape == case.volume_ft.shape
-    assert by_rotations.shape == case.rotations.shape
+    assert inserted.shape == grad_volume.shape == case.volume_ft.shape
+    assert grad_rotations.shape == case.rotations.shape
     for old, new in zip(before, (case.volume_ft, case.rotations, case.slices), strict=True):
         assert backend.array_equal(old, new)
 
@@ -351,6 +353,6 @@ def test_slices_cannot_be_larger_than_the_volume(given_inputs):
 def test_gradients_do_not_depend_on_the_beam(rng):
     rotations = poses_inside_cells(rng, (4,), 6, 1)
     volume_ft = rfft3(noise(rng, (6, 6, 6)))
-    _, by_rotations = extract_slices_vjp(volume_ft, rotations, noise(rng, (4, 6, 4), complex))
-    assert np.all(by_rotations[..., 2] == 0)
-    assert np.all(by_rotations[..., :2] != 0)
+    _, grad_rotations = extract_slices_vjp(volume_ft, rotations, noise(rng, (4, 6, 4), complex))
+    assert np.all(grad_rotations[..., 2] == 0)
+    assert np.all(grad_rotations[..., :2] != 0)

@@ -7,13 +7,13 @@ import pytest
 from dense import dense_problem, real_matrix
 
 import fslice
-from fslice.exact.accumulate import accumulate
-from fslice.exact.empirical_bayes import learn_supported
-from fslice.exact.evidence import held_out_log_likelihood, log_determinant, log_evidence
-from fslice.exact.normal import no_images
-from fslice.exact.samples import posterior_deviations, predicted_fsc, voxel_deviation
-from fslice.exact.support import SupportedPrecision, soft_sphere, solve_supported
 from fslice.fourier import irfft3, rfft3, shells
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.evidence import held_out_log_likelihood, log_determinant, log_evidence
+from fslice.posterior.hyperparameters import learn_supported
+from fslice.posterior.masked import SupportedPrecision, soft_sphere, solve_supported
+from fslice.posterior.normal import no_images
+from fslice.posterior.samples import posterior_deviations, predicted_fsc, voxel_deviation
 from fslice.testing import check_adjoint
 
 NOISE = 0.7

@@ -8,19 +8,19 @@ from dense import dense_problem, real_matrix
 from scipy.stats import multivariate_normal
 
 import fslice
-from fslice._shears import permute
-from fslice.exact.accumulate import accumulate
-from fslice.exact.collapsed import collapsed_elbo, expected_log_likelihood
-from fslice.exact.evidence import log_determinant, log_evidence
-from fslice.exact.normal import NormalEquations, no_images
-from fslice.exact.precision import Precision
-from fslice.exact.samples import posterior_deviations
-from fslice.exact.solve import solve_exact
-from fslice.exact.support import soft_sphere, solve_supported
-from fslice.exact.symmetric import SymmetricPrecision, symmetry_evidence
-from fslice.fourier import inner, irfft3, rfft3, transform
-from fslice.geometry import symmetry_rotations
-from fslice.posterior import GaussianPosterior
+from fslice.fourier import inner_product, irfft3, rfft3, transform
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.elbo import collapsed_elbo, expected_log_likelihood
+from fslice.posterior.evidence import log_determinant, log_evidence
+from fslice.posterior.families import GaussianPosterior
+from fslice.posterior.masked import soft_sphere, solve_supported
+from fslice.posterior.normal import NormalEquations, no_images
+from fslice.posterior.precision import Precision
+from fslice.posterior.samples import posterior_deviations
+from fslice.posterior.solve import solve_exact
+from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
+from fslice.symmetry._shears import permute
+from fslice.symmetry.groups import symmetry_rotations
 from fslice.testing import check_adjoint
 
 NOISE, TAU2 = 0.7, 2.0
@@ -232,7 +232,11 @@ def test_single_precision_gives_the_same_posterior(rng):
     means = [solve_supported(p).volume() for p in (precision, single)]
     assert means[1].dtype == np.float32
     assert np.linalg.norm(means[0] - means[1]) < 5e-3 * np.linalg.norm(means[0])
-    assert np.isclose(inner(single.rhs, single.rhs), inner(precision.rhs, precision.rhs), rtol=1e-4)
+    assert np.isclose(
+        inner_product(single.rhs, single.rhs),
+        inner_product(precision.rhs, precision.rhs),
+        rtol=1e-4,
+    )
 
 
 @pytest.mark.parametrize("noise", ["white", "shell"])

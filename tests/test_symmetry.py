@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fslice
-from fslice._shears import permute, turn, turn_adjoint
-from fslice.exact.support import soft_sphere
-from fslice.geometry import angle_between, symmetry_name, symmetry_rotations
-from fslice.inference.dataset import Dataset
-from fslice.symmetrize import GroupAverage, symmetrize
+from fslice.data.dataset import Dataset
+from fslice.geometry import angle_between
+from fslice.posterior.masked import soft_sphere
+from fslice.symmetry._shears import permute, turn, turn_adjoint
+from fslice.symmetry.average import GroupAverage, symmetrize
+from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 from fslice.testing import check_adjoint
 
 ORDERS = {"T": 12, "O": 24, "I": 60, "I1": 60, "I2": 60, "I3": 60, "I4": 60}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fslice
-from fslice.exact.support import soft_sphere, solve_supported
-from fslice.exact.symmetric import SymmetricPrecision, symmetry_evidence
 from fslice.io import read_atoms, read_volume
+from fslice.posterior.masked import soft_sphere, solve_supported
+from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
 
 EMD_1080, ATOMS = "maps/emd_1080_groel_11.5A.mrc", "atomic/1aon.pdb.gz"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fslice._kernels.threads import divided, in_threads
+from fslice._kernels.numba.threads import divided, in_threads
 
 
 @given(length=st.integers(0, 50), parts=st.integers(0, 60))

@@ -13,16 +13,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import fslice
-from fslice.exact.accumulate import accumulate
-from fslice.exact.empirical_bayes import learn_supported
-from fslice.exact.samples import posterior_deviations, predicted_fsc
-from fslice.exact.solve import solve_exact
-from fslice.exact.support import soft_sphere
 from fslice.fourier import shell_sum
-from fslice.inference.closed_form import statistics_of
-from fslice.inference.variational import signal_variance
 from fslice.io import read_particles, read_volume
 from fslice.metrics import credible_band
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.hyperparameters import learn_supported
+from fslice.posterior.masked import soft_sphere
+from fslice.posterior.samples import posterior_deviations, predicted_fsc
+from fslice.posterior.solve import solve_exact
+from fslice.solvers.closed_form import statistics_of
+from fslice.solvers.variational import signal_variance
 
 HERE = Path(__file__).parent
 IMAGES, RADIUS, EDGE, SAMPLES = 10_000, 44.0, 6.0, 4

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import fslice
-from fslice.exact.accumulate import accumulate
-from fslice.exact.empirical_bayes import learn
-from fslice.exact.samples import posterior_deviations, predicted_fsc
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.hyperparameters import learn
+from fslice.posterior.samples import posterior_deviations, predicted_fsc
 
 HERE = Path(__file__).parent
 BOX, PIXEL_SIZE = 64, 4.0

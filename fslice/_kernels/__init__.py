@@ -16,7 +16,7 @@ Every implementation offers the same functions, over images ``n`` and a `Lattice
 ``misfit_gradients(volume, images, rotations, shifts, ctf, precision, amplitude, lattice)``
     The same, followed by the gradients in rotations, shifts and the CTF, in the same walk.
 
-`gram_implementation` gives the module with the Gram matrix of linear slices:
+The Gram matrix of linear slices:
 
 ``new_gram(lattice, dtype)``, ``add_gram(total, weights, rotations, lattice)``,
 ``stencil_of(total, lattice) -> stencil``
@@ -24,7 +24,7 @@ Every implementation offers the same functions, over images ``n`` and a `Lattice
 ``apply_stencil(stencil, volume) -> volume``
     That operator, without the images.
 
-`pose_implementation` gives that with their derivatives in the pose:
+Their derivatives in the pose:
 
 ``pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, lattice)``
     Per image the 6 x 6 products of the residual and its five derivatives.
@@ -34,54 +34,15 @@ NumPy is the definition; Numba computes where it is installed.
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
-from types import ModuleType
-
-from fslice._arrays import Array, array_namespace
-from fslice._kernels.lattice import CUBIC, LINEAR, Lattice, band
+from fslice._kernels.interface import CUBIC, LINEAR, Lattice, band
+from fslice._kernels.select import kernels_for, kernels_named, use_kernels
 
 __all__ = [
     "CUBIC",
     "LINEAR",
     "Lattice",
     "band",
-    "gram_implementation",
-    "implementation",
-    "pose_implementation",
+    "kernels_for",
+    "kernels_named",
+    "use_kernels",
 ]
-
-
-def implementation(*arrays: Array | None) -> ModuleType:
-    """Return the module whose kernels take these arrays."""
-    library = array_namespace(*arrays).__name__
-    if library != "numpy":
-        raise TypeError(f"the kernels take NumPy arrays, got arrays of {library}")
-    return _for_numpy()
-
-
-@functools.cache
-def _for_numpy() -> ModuleType:
-    if importlib.util.find_spec("numba") is not None:
-        from fslice._kernels import with_numba
-
-        return with_numba
-    from fslice._kernels import with_numpy
-
-    return with_numpy
-
-
-def gram_implementation(*arrays: Array | None) -> ModuleType:
-    """Return the module whose kernels accumulate and apply stencils of these arrays."""
-    return _beside("gram", *arrays)
-
-
-def pose_implementation(*arrays: Array | None) -> ModuleType:
-    """Return the module whose kernel multiplies derivatives in the pose of these arrays."""
-    return _beside("pose", *arrays)
-
-
-def _beside(kind: str, *arrays: Array | None) -> ModuleType:
-    name = implementation(*arrays).__name__.rpartition("with_")[2]
-    return importlib.import_module(f"fslice._kernels.{kind}_{name}")

@@ -6,7 +6,7 @@ coefficient per pair of neighbours is stored: 14 per frequency.
 
 The samples are mirrored to ``kx >= 0``. With H the sum over them, without their mates, the
 whole is ``A = H + mirror(H)``, and on the half spectrum of a real volume ``A v`` is ``H v``
-completed by `fslice._kernels.lattice.add_friedel_mates`. H never leaves the half that is stored;
+completed by `fslice._kernels.interface.add_friedel_mates`. H never leaves the half that is stored;
 its coefficients are what a stencil holds:
 
     ``stencil[e][k] = H[k, k + OFFSETS[e]]``, with the offsets in (x, y, z).

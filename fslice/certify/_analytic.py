@@ -12,10 +12,10 @@ import numpy as np
 
 from fslice._arrays import to_numpy
 from fslice.certify._checks import Check, Setting, draw_rotations, generator, relative
-from fslice.direct import project_direct
 from fslice.fourier import irfft2
-from fslice.projector import Projector
-from fslice.realspace import project_realspace
+from fslice.operators.direct import project_direct
+from fslice.operators.projector import Projector
+from fslice.operators.realspace import project_realspace
 from fslice.simulation.gaussians import GaussianModel
 from fslice.simulation.phantom import phantom
 

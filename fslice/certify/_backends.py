@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from types import ModuleType
-from unittest import mock
 
 import numpy as np
 
@@ -27,7 +26,7 @@ def present_backends() -> tuple[str, ...]:
         found.append("numba")
     if importlib.util.find_spec("cupy") is not None:
         try:
-            _kernels.implementation(importlib.import_module("cupy").zeros(1))
+            _kernels.kernels_for(importlib.import_module("cupy").zeros(1))
             found.append("cupy")
         except Exception:  # no device, no driver, or no kernels for it: whatever CuPy raises
             pass
@@ -44,6 +43,5 @@ def computed_by(backend: str) -> Iterator[ModuleType]:
     if backend == "cupy":
         yield importlib.import_module("cupy")
         return
-    module = importlib.import_module(f"fslice._kernels.with_{backend}")
-    with mock.patch.object(_kernels, "_for_numpy", return_value=module):
+    with _kernels.use_kernels(_kernels.kernels_named(backend)):
         yield np

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from fslice._arrays import Array, array_namespace, complex_dtype
 from fslice.certify._checks import Setting, draw_rotations, generator, noise
-from fslice.fourier import multiplicity, transform
-from fslice.projector import Projector
+from fslice.fourier import hermitian_weights, transform
+from fslice.operators.projector import Projector
 from fslice.testing import InnerProduct
 
 COUNT = 3
@@ -73,8 +73,8 @@ def draw_case(
 def half_inner(size: int) -> InnerProduct:
     """Return the inner product of half spectra of box D, of lines, images or volumes."""
 
-    def inner(a: Array, b: Array) -> float:
+    def inner_product(a: Array, b: Array) -> float:
         products = (a.astype("complex128").conj() * b).real
-        return float((products * multiplicity(size, array_namespace(a))).sum())
+        return float((products * hermitian_weights(size, array_namespace(a))).sum())
 
-    return inner
+    return inner_product

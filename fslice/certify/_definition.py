@@ -20,9 +20,9 @@ from fslice.certify._checks import (
     relative,
     settings,
 )
-from fslice.exact.accumulate import accumulate
-from fslice.fourier import inverse_transform, multiplicity, transform
-from fslice.slices import extract_slices
+from fslice.fourier import hermitian_weights, inverse_transform, transform
+from fslice.operators.slices import extract_slices
+from fslice.posterior.accumulate import accumulate
 
 
 def definition_checks(backend: str, xp: ModuleType) -> Iterator[Check]:
@@ -91,18 +91,18 @@ def _project_ft(case: Case, setting: Setting) -> float:
 def _misfit(case: Case, setting: Setting) -> float:
     """Return the larger error of the power, and of the gradient against its composition."""
     precision = abs(case.ctf[0]) + 1
-    power, by_volume = case.projector.misfit(
+    power, grad_volume = case.projector.misfit(
         case.volume_ft, case.images_ft, *case.pose, precision=precision
     )
     images = _formula_images(case, setting)
     band = _formula.band(setting.size, case.volume.ndim - 1, setting.size)
-    weights = multiplicity(setting.size) * to_numpy(precision) * band
+    weights = hermitian_weights(setting.size) * to_numpy(precision) * band
     residual = abs(images - to_numpy(case.images_ft)) ** 2 * weights
     expected = residual.reshape(COUNT, -1).sum(1)
     difference = case.projector.project_ft(case.volume_ft, *case.pose) - case.images_ft
     composed = case.projector.backproject_ft(difference * precision, *case.pose)
     return max(
-        relative(to_numpy(power), expected), relative(to_numpy(by_volume), to_numpy(composed))
+        relative(to_numpy(power), expected), relative(to_numpy(grad_volume), to_numpy(composed))
     )
 
 
@@ -157,7 +157,7 @@ def _probed(case: Case, setting: Setting, index: tuple[int, ...]) -> float:
             still = case._replace(
                 volume_ft=transform(wave, wave.ndim), shifts=np.zeros(case.shifts.shape)
             )
-            power = abs(_formula_images(still, setting)) ** 2 * multiplicity(setting.size)
+            power = abs(_formula_images(still, setting)) ** 2 * hermitian_weights(setting.size)
             ratios.append(power.sum() / (wave**2).sum())
     return float(np.mean(ratios))
 

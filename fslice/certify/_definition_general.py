@@ -19,10 +19,10 @@ from fslice.certify._checks import (
     noise,
     relative,
 )
-from fslice.ctf import CTF
-from fslice.direct import fourier_sum, project_direct
-from fslice.fourier import frequencies, inner, transform
-from fslice.noise import NoiseModel
+from fslice.fourier import frequencies, inner_product, transform
+from fslice.likelihoods.gaussian import NoiseModel
+from fslice.operators.ctf import CTF
+from fslice.operators.direct import fourier_sum, project_direct
 
 
 def general_definition_checks() -> Iterator[Check]:
@@ -59,7 +59,7 @@ def _parseval(setting: Setting, dimension: int) -> float:
     a, b = noise(rng, (2, *[setting.size] * dimension), setting.dtype)
     product = float(np.vdot(a.astype(float), b.astype(float)))
     scale = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return abs(inner(transform(a, dimension), transform(b, dimension)) - product) / scale
+    return abs(inner_product(transform(a, dimension), transform(b, dimension)) - product) / scale
 
 
 def _direct(setting: Setting, dimension: int) -> float:

@@ -22,24 +22,24 @@ from fslice.certify._checks import (
     rounding_bound,
     settings,
 )
-from fslice.contrast import scale_slices
-from fslice.direct import (
+from fslice.fourier import inverse_transform, transform
+from fslice.operators.contrast import scale_slices
+from fslice.operators.direct import (
     backproject_direct,
     fourier_sum,
     fourier_sum_adjoint,
     project_direct,
 )
-from fslice.fourier import inverse_transform, transform
-from fslice.linop import LinearOperator, stack
-from fslice.realspace import (
+from fslice.operators.linop import LinearOperator, stack
+from fslice.operators.realspace import (
     backproject_realspace,
     project_realspace,
     rotate_volume,
     rotate_volume_adjoint,
 )
-from fslice.shifts import shift_slices
-from fslice.slices import extract_slices, insert_slices
-from fslice.spaces import Space
+from fslice.operators.shifts import shift_slices
+from fslice.operators.slices import extract_slices, insert_slices
+from fslice.operators.spaces import Space
 from fslice.testing import InnerProduct, check_adjoint
 
 Maps = tuple[Callable[[Array], Array], Callable[[Array], Array], Array, Array]

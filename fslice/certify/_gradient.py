@@ -19,11 +19,11 @@ from fslice.certify._checks import (
     settings,
 )
 from fslice.certify._differences import STEP, Problem, gradient_check
-from fslice.fourier import multiplicity
+from fslice.fourier import hermitian_weights
 from fslice.geometry import rotvec_to_matrix
-from fslice.pose_curvature import PoseCurvature, pose_curvature
-from fslice.projector import Gradients
-from fslice.slices import extract_slices, extract_slices_vjp
+from fslice.operators.pose_curvature import PoseCurvature, pose_curvature
+from fslice.operators.projector import Gradients
+from fslice.operators.slices import extract_slices, extract_slices_vjp
 
 
 def gradient_checks(backend: str, xp: ModuleType) -> Iterator[Check]:
@@ -62,13 +62,15 @@ def _slices(setting: Setting, xp: ModuleType) -> Problem:
     case, size = draw_case(setting, 3, xp, smooth=True), setting.size
     options: dict[str, Any] = {"interpolation": setting.kernel, "max_radius": float(size)}
     product = half_inner(size)
-    _, by_rotations = extract_slices_vjp(case.volume_ft, case.rotations, case.images_ft, **options)
+    _, grad_rotations = extract_slices_vjp(
+        case.volume_ft, case.rotations, case.images_ft, **options
+    )
 
     def function(rotations: Array) -> float:
         slices = extract_slices(case.volume_ft, rotations, size, **options)
         return product(slices, case.images_ft)
 
-    return Problem(function, by_rotations, case.rotations, case.direction["rotations"])
+    return Problem(function, grad_rotations, case.rotations, case.direction["rotations"])
 
 
 def _project_ft(setting: Setting, dimension: int, xp: ModuleType, name: str) -> Problem:
@@ -129,7 +131,7 @@ def _inner(case: Case, name: str) -> Callable[[Array, Array], float] | None:
     if name == "volume_ft":
         return half_inner(case.projector.box)
     if name == "ctf":
-        weights = multiplicity(case.projector.size, array_namespace(case.ctf))
+        weights = hermitian_weights(case.projector.size, array_namespace(case.ctf))
         return lambda a, b: float((a * b * weights).sum())
     return None
 

@@ -20,9 +20,7 @@ from fslice.certify._checks import (
 )
 from fslice.certify._definition_general import draw_ctf
 from fslice.certify._differences import Problem, gradient_check
-from fslice.contrast import scale_slices, scale_slices_vjp
-from fslice.direct import fourier_sum, fourier_sum_vjp, project_direct, project_direct_vjp
-from fslice.fourier import multiplicity, transform
+from fslice.fourier import hermitian_weights, transform
 from fslice.geometry import (
     euler_to_matrix,
     euler_to_matrix_vjp,
@@ -32,15 +30,17 @@ from fslice.geometry import (
     rotvec_to_matrix_vjp,
     tangent_vjp,
 )
-from fslice.noise import NoiseModel
-from fslice.poisson import poisson_log_likelihood, poisson_log_likelihood_gradient
-from fslice.realspace import (
+from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.poisson import poisson_log_likelihood, poisson_log_likelihood_gradient
+from fslice.operators.contrast import scale_slices, scale_slices_vjp
+from fslice.operators.direct import fourier_sum, fourier_sum_vjp, project_direct, project_direct_vjp
+from fslice.operators.realspace import (
     project_realspace,
     project_realspace_vjp,
     rotate_volume,
     rotate_volume_vjp,
 )
-from fslice.shifts import shift_slices, shift_slices_vjp
+from fslice.operators.shifts import shift_slices, shift_slices_vjp
 
 _CTF_SCALES = {
     "defocus_u": 100.0,
@@ -94,7 +94,7 @@ def general_gradient_checks() -> Iterator[Check]:
 def _ctf(name: str) -> Problem:
     rng, size, count = generator("ctf gradient", name), 8, 3
     ctf, cotangent = draw_ctf(rng, count), noise(rng, (count, size, size // 2 + 1))
-    weights = cotangent * multiplicity(size)
+    weights = cotangent * hermitian_weights(size)
     scale = _CTF_SCALES[name]
     return Problem(
         # in units in which the derivative is of order one
@@ -145,12 +145,12 @@ def _per_image(
     rng = generator(name, size, argument)
     slices, cotangent, direction = noise(rng, (3, 2, size, size // 2 + 1), "complex128")
     values, changed = noise(rng, (2, 2, *each))
-    by_slices, by_values = vjp(slices, values, cotangent)
+    grad_slices, by_values = vjp(slices, values, cotangent)
     product = half_inner(size)
     if argument == "slices":
         return Problem(
             lambda z: product(apply(z, values), cotangent),
-            by_slices, slices, direction, product,
+            grad_slices, slices, direction, product,
         )  # fmt: skip
     return Problem(lambda v: product(apply(slices, v), cotangent), by_values, values, changed)
 
@@ -164,15 +164,15 @@ def _noise(size: int, argument: str) -> Problem:
     rng = generator("noise", size, argument)
     y, expected, direction = (transform(noise(rng, (3, size, size)), 2) for _ in range(3))
     table, groups = rng.uniform(0.5, 2, (2, size // 2 + 1)), np.array([1, 0, 1])
-    by_expected, by_variances = NoiseModel(table, groups).log_likelihood_gradients(y, expected)
+    grad_expected, grad_variances = NoiseModel(table, groups).log_likelihood_gradients(y, expected)
     if argument == "expected_ft":
         return Problem(
             lambda z: float(NoiseModel(table, groups).log_likelihood(y, z).sum()),
-            by_expected, expected, direction, half_inner(size),
+            grad_expected, expected, direction, half_inner(size),
         )  # fmt: skip
     return Problem(
         lambda v: float(NoiseModel(v, groups).log_likelihood(y, expected).sum()),
-        by_variances, table, noise(rng, table.shape),
+        grad_variances, table, noise(rng, table.shape),
     )  # fmt: skip
 
 
@@ -193,11 +193,11 @@ def _sum(size: int, dimension: int, argument: str) -> Problem:
     volume, direction = noise(rng, (2, *[size] * dimension))
     q, turned = size / 4 * noise(rng, (2, 5, dimension))
     g = noise(rng, (5,), "complex128")
-    by_volume, by_q = fourier_sum_vjp(volume, q, g)
+    grad_volume, by_q = fourier_sum_vjp(volume, q, g)
     if argument == "volume":
         return Problem(
             lambda v: float((g.conj() * fourier_sum(v, q)).real.sum()),
-            by_volume, volume, direction,
+            grad_volume, volume, direction,
         )  # fmt: skip
     return Problem(lambda q: float((g.conj() * fourier_sum(volume, q)).real.sum()), by_q, q, turned)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fslice.geometry import symmetry_name
+from fslice.symmetry.groups import symmetry_name
 
 
 class Parser(argparse.ArgumentParser):

@@ -13,9 +13,9 @@ from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
 from fslice.cli._progress import fit_bar
-from fslice.inference.reconstruct import reconstruct
-from fslice.inference.results import Reconstruction
 from fslice.io import Particles
+from fslice.reconstruct import reconstruct
+from fslice.solvers.results import Reconstruction
 
 _RECORD = "checkpoint.json"
 _FITS = ("all", "half1", "half2")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from fslice.cli._maps import read_maps
-from fslice.exact.support import soft_sphere
 from fslice.io import Particles, read_particles
 from fslice.metrics import half_sets
+from fslice.posterior.masked import soft_sphere
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

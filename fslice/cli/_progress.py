@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-from fslice.inference.results import Progress
+from fslice.solvers.results import Progress
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from fslice.cli._environment import versions
 from fslice.cli._inputs import Inputs
 from fslice.cli._maps import describe_resolution
 from fslice.cli._outputs import write_json
-from fslice.inference.results import Reconstruction
 from fslice.io import write_volume
 from fslice.io._files import atomic_write
 from fslice.metrics import (
@@ -29,6 +28,7 @@ from fslice.metrics import (
     spectral_snr,
 )
 from fslice.plot import Curve, summary_figure
+from fslice.solvers.results import Reconstruction
 
 NAMES = (
     "mean.mrc",

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from fslice._kernels import implementation
+from fslice._kernels import kernels_for
 from fslice.cli._arguments import command_parser, positive
 from fslice.cli._environment import processors, versions
-from fslice.ctf import CTF
 from fslice.geometry import matrix_to_euler
 from fslice.io import Particles, read_atoms, read_particles, read_volume
 from fslice.io._mrc_header import read_layout
+from fslice.operators.ctf import CTF
 
 _DESCRIPTION = """\
 Print versions, the implementation of the kernels, and the number of processors; or, given
@@ -75,10 +75,10 @@ def _text(value: Any) -> str:
 
 
 def _environment() -> Facts:
-    module = implementation(np.zeros(1)).__name__
+    module = kernels_for(np.zeros(1)).__name__
     return {
         **versions(),
-        "kernels": module.rpartition("with_")[2],
+        "kernels": module.rpartition(".")[2],
         "processors": processors(),
         "device": "cpu",
     }

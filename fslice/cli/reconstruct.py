@@ -19,7 +19,7 @@ from fslice.cli._fits import CHECKPOINTS, how_to_go_on, run_fits
 from fslice.cli._inputs import read_inputs
 from fslice.cli._outputs import output_folder
 from fslice.cli._results import NAMES, describe_results, write_results
-from fslice.inference.exact_posterior import Extras
+from fslice.solvers.exact_posterior import Extras
 
 _DESCRIPTION = """\
 Reconstruct a map and its uncertainty from particle images with known poses, by maximising

@@ -11,7 +11,7 @@ import numpy as np
 from fslice.cli._arguments import add_symmetry, command_parser, positive
 from fslice.cli._maps import read_maps
 from fslice.io import write_volume
-from fslice.symmetrize import symmetrize
+from fslice.symmetry.average import symmetrize
 
 _DESCRIPTION = """\
 Average a map over the rotations of a point group about the centre of its box (voxel D // 2),

@@ -16,7 +16,6 @@ from fslice.geometry.quaternion import (
     quaternion_to_matrix_vjp,
 )
 from fslice.geometry.rotvec import matrix_to_rotvec, rotvec_to_matrix, rotvec_to_matrix_vjp
-from fslice.geometry.symmetry import symmetry_name, symmetry_rotations
 
 __all__ = [
     "angle_between",
@@ -33,7 +32,5 @@ __all__ = [
     "rotations_in_cone",
     "rotvec_to_matrix",
     "rotvec_to_matrix_vjp",
-    "symmetry_name",
-    "symmetry_rotations",
     "tangent_vjp",
 ]

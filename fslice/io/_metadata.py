@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array
-from fslice.ctf import CTF
 from fslice.io._files import check_pixel_size, find_named_file
 from fslice.io.stack import ImageStack, stack_layout
+from fslice.operators.ctf import CTF
 
 PIXEL_SIZE_TOLERANCE = 1e-4
 """Relative; a box of 512 pixels is then off by less than a twentieth of a pixel."""

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, check_finite, check_shape
-from fslice.ctf import CTF
 from fslice.geometry import check_rotations
 from fslice.io._files import check_pixel_size
 from fslice.io._metadata import PIXEL_SIZE_TOLERANCE
 from fslice.io.cs import read_cs
 from fslice.io.relion import read_relion
 from fslice.io.stack import ImageStack
+from fslice.operators.ctf import CTF
 
 _READERS = {".star": read_relion, ".cs": read_cs}
 

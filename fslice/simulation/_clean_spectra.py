@@ -11,7 +11,7 @@ import scipy.fft
 
 from fslice import fourier
 from fslice._arrays import Array, check_finite, check_real, check_shape
-from fslice.projector import Projector
+from fslice.operators.projector import Projector
 from fslice.simulation._gaussian_sums import cropped
 from fslice.simulation.gaussians import GaussianModel
 from fslice.simulation.models import check_fits

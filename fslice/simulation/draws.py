@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fslice._arrays import check_size
-from fslice.ctf import CTF
 from fslice.geometry import random_rotations, rotations_in_cone
+from fslice.operators.ctf import CTF
 
 DEFOCUS_RANGE = (10_000.0, 25_000.0)
 """A usual range of underfocus, in Angstrom."""

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from fslice._arrays import Array, check_finite, check_real, check_shape
-from fslice.geometry import symmetry_rotations
 from fslice.simulation.gaussians import GaussianModel, check_box
+from fslice.symmetry.groups import symmetry_rotations
 
 _SHARE = 0.99
 """The share of a map's energy that has to be inside the box."""

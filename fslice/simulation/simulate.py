@@ -9,13 +9,13 @@ import numpy as np
 
 from fslice import fourier
 from fslice._arrays import Array, check_size
-from fslice.ctf import CTF
-from fslice.geometry import symmetry_name
+from fslice.operators.ctf import CTF
 from fslice.simulation._clean_spectra import Spectra, clean_spectra
 from fslice.simulation.draws import add_noise, draw_ctf, draw_rotations, draw_shifts
 from fslice.simulation.gaussians import GaussianModel, check_box
 from fslice.simulation.models import symmetrized_model
-from fslice.symmetrize import symmetrize
+from fslice.symmetry.average import symmetrize
+from fslice.symmetry.groups import symmetry_name
 
 _BLOCK = 64
 """Images made together; fixed, so that the batch size changes no bit of them."""
@@ -132,7 +132,7 @@ class Simulation:
         energy = total = 0.0
         for rows in _blocks(0, len(self), len(self)):
             spectra = self._clean_spectra(rows)
-            energy += fourier.inner(spectra, spectra)
+            energy += fourier.inner_product(spectra, spectra)
             total += float(spectra[:, 0, 0].real.sum(dtype=np.float64)) * self.size
             if progress is not None:
                 progress(len(spectra))

@@ -1,0 +1,230 @@
+"""The stencil of a Gram matrix, compiled.
+
+The 36 products of a sample's weights are linear in 27 moments: along each axis only lower times
+lower, lower times upper and upper times upper occur. `add_gram` adds the 27 side by side, one
+record per cell, and `stencil_of` converts them once. Memory is what limits it. Records are asked
+for before they are needed, which measured 1.4 to 2 times faster; and images in the order of their
+viewing directions meet cells that are still in the cache, which measured 1.7 times faster for
+40,000 of them than images in random order.
+
+Threads share one sum: each owns a slab of planes z and walks the rows that meet it. There is
+no copy per thread, and a result has the same bits whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numba
+import numpy as np
+from numba import uintp
+
+from fslice._kernels.interface import Lattice, add_friedel_mates
+from fslice._kernels.numba.locate import locate
+from fslice._kernels.numba.rows import expect
+from fslice._kernels.numba.table import AHEAD, data, inlined, kernel, pointers, scratch
+from fslice._kernels.numba.threads import divided, in_threads
+from fslice._kernels.numba.walk import row_extent
+from fslice._kernels.stencil import OFFSETS, corner_pairs
+
+_RECORD = 32  # 27 moments and padding, so that records do not share cache lines
+_ALIGNMENT = 128
+
+_SLOTS = {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}
+_PAIRS = np.array(
+    [
+        (number, *first, 9 * _SLOTS[c, f] + 3 * _SLOTS[b, e] + _SLOTS[a, d])
+        for number, (a, b, c), (d, e, f) in corner_pairs()
+        for first in [(a, b, c)]
+    ]
+)
+"""Of each pair of corners: the number of its offset, the lower corner, its moment."""
+
+
+def new_gram(lattice: Lattice, dtype) -> np.ndarray:
+    """Return the empty sum that `add_gram` adds to: one record of moments per cell."""
+    length = int(np.prod(lattice.volume_shape)) * _RECORD
+    itemsize = np.dtype(dtype).itemsize
+    spare = _ALIGNMENT // itemsize
+    raw = np.zeros(length + spare, dtype)
+    start = -raw.ctypes.data % _ALIGNMENT // itemsize
+    return raw[start : start + length]
+
+
+def add_gram(moments, weights, rotations, lattice):
+    """Add the moments of every sample, in place."""
+    weights = np.ascontiguousarray(weights)
+    rotations = np.ascontiguousarray(rotations)
+    edges = _slabs(rotations, lattice, numba.get_num_threads())
+
+    def run(low: int, high: int) -> None:
+        table = scratch(lattice, moments.dtype)
+        _add_moments(weights, rotations, lattice, table, moments, low, high)
+
+    in_threads(run, [(a, b) for a, b in itertools.pairwise(edges) if b > a], len(edges) - 1)
+
+
+def stencil_of(moments, lattice):
+    """Return the stencil of all that was added."""
+    stencil = np.empty((len(OFFSETS), *lattice.volume_shape), moments.dtype)
+    records, threads = moments.reshape(-1, _RECORD), numba.get_num_threads()
+
+    def run(low: int, high: int) -> None:
+        _convert(records, _PAIRS, stencil, low, high)
+
+    in_threads(run, divided(lattice.nz, threads), threads)
+    return stencil
+
+
+def apply_stencil(stencil, volume):
+    """Return ``A v`` for the half spectrum v of a real volume."""
+    stencil, volume = np.ascontiguousarray(stencil), np.ascontiguousarray(volume)
+    result, threads = np.empty_like(volume), numba.get_num_threads()
+
+    def run(low: int, high: int) -> None:
+        _apply(stencil, volume, result, low, high)
+
+    in_threads(run, divided(len(volume), threads), threads)
+    return add_friedel_mates(result)
+
+
+def _slabs(rotations, lattice, count) -> np.ndarray:
+    """Divide the planes of cells, by signed z, so that each slab holds as many samples."""
+    limit = lattice.nz // 2
+    first, last = -limit - 1, limit + 1
+    if count == 1:
+        return np.array([first, last])
+    some = rotations[:: max(1, len(rotations) // 64), :, :2].astype(float)
+    angles = np.linspace(-np.pi / 2, np.pi / 2, 24)
+    rays = np.stack([np.cos(angles), np.sin(angles)])
+    radii = lattice.max_radius * lattice.scale * np.sqrt(np.linspace(0.02, 0.98, 24))
+    x, _, z = np.moveaxis(some @ rays, 1, 0)
+    heights = (np.where(x < 0, -z, z)[..., None] * radii).ravel()
+    inner = np.quantile(heights, np.linspace(0, 1, count + 1)[1:-1])
+    return np.r_[first, np.clip(np.rint(inner), first, last).astype(int), last]
+
+
+@kernel
+def _add_moments(weights, rotations, lattice, table, moments, low, high):
+    table, flat = pointers(table), data(moments)
+    for n in range(len(rotations)):
+        image = n if len(weights) > 1 else 0
+        for j in range(lattice.rows):
+            ky, count = row_extent(j, lattice)
+            if count == 0 or not _meets(rotations[n], ky, count, lattice, low, high):
+                continue
+            locate(rotations[n], ky, count, lattice, table)
+            for i in range(count):
+                later = _cell(table, i + AHEAD) * _RECORD
+                expect(flat, later)
+                expect(flat, later + _RECORD // 2)  # two lines in single precision
+                plane = _plane(table.corner[2 * table.length + i], lattice.nz)
+                if low <= plane and plane < high and _is_near(lattice, table, i):
+                    pair = 0.5 if i == 0 else 1.0
+                    value = pair * weights[image, j, i]
+                    _add_record(moments, _cell(table, i) * _RECORD, value, _ends(lattice, table, i))
+
+
+@inlined
+def _meets(rotation, ky, count, lattice, low, high):
+    """Tell whether a row, or its mirror image, comes near the planes ``low <= z < high``."""
+    start = lattice.scale * rotation[2, 1] * ky
+    stop = start + lattice.scale * rotation[2, 0] * (count - 1)
+    least, most = min(start, stop) - 1, max(start, stop) + 1
+    return (most >= low and least <= high) or (-least >= low and -most <= high)
+
+
+@inlined
+def _cell(table, i):
+    """Return the number of a cell: that of its lower corner in the volume."""
+    return table.start[i] + table.start[2 * table.length + i]
+
+
+@inlined
+def _is_near(lattice, table, i):
+    """Tell whether any corner of a cell is in the grid; others have no record."""
+    n = table.length
+    return table.whole[i] or (
+        _is_near_along(table.corner[i], lattice.nx)
+        and _is_near_along(table.corner[n + i], lattice.ny)
+        and _is_near_along(table.corner[2 * n + i], lattice.nz)
+    )
+
+
+@inlined
+def _is_near_along(lower, size):
+    limit = (size - 1) // 2
+    return -limit - 1 <= lower and lower <= limit
+
+
+@inlined
+def _plane(lower, size):
+    """Return the signed z of a cell's record: a cell below the grid has that of the last one."""
+    return lower if lower >= -((size - 1) // 2) else lower + size
+
+
+@inlined
+def _ends(lattice, table, i):
+    """Return the weights of the lower and the upper corner along x, y and z; zero outside."""
+    n, one = table.length, abs(table.sign[i])  # in the precision of the table
+    x, y, z = table.position[i], table.position[n + i], table.position[2 * n + i]
+    if table.whole[i]:
+        return one - x, x, one - y, y, one - z, z
+    x0, x1 = _ends_along(one, table.corner[i], x, lattice.nx)
+    y0, y1 = _ends_along(one, table.corner[n + i], y, lattice.ny)
+    z0, z1 = _ends_along(one, table.corner[2 * n + i], z, lattice.nz)
+    return x0, x1, y0, y1, z0, z1
+
+
+@inlined
+def _ends_along(one, lower, position, size):
+    limit, none = (size - 1) // 2, 0 * one
+    return (
+        one - position if -limit <= lower and lower <= limit else none,
+        position if -limit <= lower + 1 and lower + 1 <= limit else none,
+    )
+
+
+@inlined
+def _add_record(moments, start, value, ends):
+    x0, x1, y0, y1, z0, z1 = ends
+    xs = (value * x0 * x0, value * x0 * x1, value * x1 * x1)
+    ys = (y0 * y0, y0 * y1, y1 * y1)
+    zs = (z0 * z0, z0 * z1, z1 * z1)
+    for c in range(3):
+        for b in range(3):
+            zy = zs[c] * ys[b]
+            for a in range(3):
+                moments[uintp(start + 9 * c + 3 * b + a)] += zy * xs[a]
+
+
+@kernel
+def _convert(records, pairs, stencil, low, high):
+    _, nz, ny, nh = stencil.shape
+    for z in range(low, high):
+        for y in range(ny):
+            stencil[:, z, y] = 0
+            for pair in range(len(pairs)):
+                number, a, b, c, moment = pairs[pair]
+                cells = ((z - c) % nz * ny + (y - b) % ny) * nh - a
+                for x in range(a, nh):
+                    stencil[number, z, y, x] += records[cells + x, moment]
+
+
+@kernel
+def _apply(stencil, volume, result, low, high):
+    nz, ny, nh = volume.shape
+    for z in range(low, high):
+        for y in range(ny):
+            own = result[z, y]
+            for x in range(nh):
+                own[x] = volume[z, y, x] * stencil[0, z, y, x]
+            for e in range(1, len(OFFSETS)):
+                dx, dy, dz = OFFSETS[e]
+                there = volume[(z + dz) % nz, (y + dy) % ny]
+                behind = volume[(z - dz) % nz, (y - dy) % ny]
+                ahead, back = stencil[e, z, y], stencil[e, (z - dz) % nz, (y - dy) % ny]
+                for x in range(nh - dx):
+                    own[x] += there[x + dx] * ahead[x]
+                for x in range(dx, nh):
+                    own[x] += behind[x - dx] * back[x - dx]

@@ -1,0 +1,1 @@
+"""Particle images with what is known of them, and the one pass over them."""

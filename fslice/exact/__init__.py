@@ -1,1 +1,0 @@
-"""Exact inference for known poses: normal equations, solvers, samples, evidence."""

@@ -1,1 +1,0 @@
-"""Fitting posteriors over the volume: data sets, the evidence lower bound, stochastic steps."""

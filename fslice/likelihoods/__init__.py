@@ -1,0 +1,1 @@
+"""How likely images are, given what is expected."""

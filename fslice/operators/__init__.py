@@ -1,0 +1,1 @@
+"""Maps from volumes to images: slices, shifts, CTF, projector, with adjoints and gradients."""

@@ -1,0 +1,85 @@
+"""Conjugate gradients for half spectra, with a diagonal preconditioner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fslice._arrays import Array, array_namespace
+from fslice.fourier import inner_product
+
+
+class Solved(NamedTuple):
+    """What `conjugate_gradients` found."""
+
+    x: Array
+    iterations: int
+    residual: float
+    """The relative residual of `x`, computed afresh."""
+    converged: bool
+    trace: list[float]
+    """The relative residual before each iteration and after the last, as the iteration has it."""
+
+
+def conjugate_gradients(
+    apply: Callable[[Array], Array],
+    rhs: Array,
+    diagonal: Array,
+    *,
+    tolerance: float = 1e-5,
+    max_iterations: int = 1000,
+    start: Array | None = None,
+) -> Solved:
+    """Solve ``P x = rhs`` for a symmetric positive definite operator on half spectra.
+
+    Parameters
+    ----------
+    apply : callable
+        P, on half spectra of real arrays.
+    rhs : half spectrum
+    diagonal : real array that broadcasts with `rhs`
+        Positive, of about the size of the diagonal of P: the preconditioner.
+    tolerance : float, optional
+        Stops when ``|r| <= tolerance |rhs|`` for the residual ``r = rhs - P x``, in the norm
+        ``|r|^2 = <r, r / diagonal>``. Where P is the precision of a Gaussian and `diagonal` is its
+        diagonal, that norm is about how far x is off in standard deviations.
+    max_iterations : int, optional
+    start : half spectrum, optional
+        Where to begin; zero by default.
+
+    Returns
+    -------
+    Solved
+
+    Examples
+    --------
+    >>> import numpy as np, fslice
+    >>> rhs = fslice.rfft3(np.random.default_rng(0).normal(size=(6, 6, 6)))
+    >>> solved = conjugate_gradients(lambda x: 2 * x, rhs, np.ones(1))
+    >>> np.allclose(solved.x, rhs / 2), solved.iterations
+    (True, 1)
+    """
+    xp = array_namespace(rhs)
+    inverse = (1 / diagonal).astype(rhs.real.dtype)
+    scale = inner_product(rhs, inverse * rhs)
+    x = xp.zeros_like(rhs) if start is None else start.copy()
+    residual = rhs.copy() if start is None else rhs - apply(x)
+    if scale == 0:
+        return Solved(xp.zeros_like(rhs), 0, 0.0, True, [0.0])
+    direction = inverse * residual
+    squared = inner_product(residual, direction)
+    trace = [math.sqrt(squared / scale)]
+    while trace[-1] > tolerance and len(trace) <= max_iterations:
+        product = apply(direction)
+        step = squared / inner_product(direction, product)
+        x += step * direction
+        residual -= step * product
+        preconditioned = inverse * residual
+        before, squared = squared, inner_product(residual, preconditioned)
+        direction *= squared / before
+        direction += preconditioned
+        trace.append(math.sqrt(squared / scale))
+    residual = rhs - apply(x)
+    relative = math.sqrt(inner_product(residual, inverse * residual) / scale)
+    return Solved(x, len(trace) - 1, relative, trace[-1] <= tolerance, trace)

@@ -1,0 +1,1 @@
+"""Ways from a data set to a posterior."""

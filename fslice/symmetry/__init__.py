@@ -1,0 +1,1 @@
+"""Point groups: their rotations, and the average of a volume over them."""
