@@ -10,7 +10,7 @@ from fslice._arrays import Array, array_namespace, check_alike, check_complex, c
 from fslice._kernels import SliceGeometry
 from fslice.fourier import radii
 from fslice.operators.projector import Projector
-from fslice.operators.slices import slice_geometry
+from fslice.operators.slices import make_geometry
 from fslice.symmetry.groups import symmetry_rotations
 
 
@@ -70,7 +70,7 @@ class NormalEquations(abc.ABC):
     def geometry(self) -> SliceGeometry:
         """How slices sample the padded volume."""
         projector = self.projector
-        return slice_geometry(
+        return make_geometry(
             self.b.ndim,
             projector.padded_size,
             projector.size,

@@ -17,7 +17,7 @@ from fslice.data.passes import Batch, make_batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
-from fslice.operators.slices import flat_poses, slice_geometry
+from fslice.operators.slices import flat_poses, make_geometry
 from fslice.posterior.by_passes import pass_equations
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.stencil import StencilEquations
@@ -121,7 +121,7 @@ class NormalSums:
 
     def _geometry(self, dimension: int) -> _kernels.SliceGeometry:
         projector = self.projector
-        return slice_geometry(
+        return make_geometry(
             dimension, projector.padded_size, projector.size, projector.interpolation,
             projector.max_radius,
         )  # fmt: skip
