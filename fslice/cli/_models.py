@@ -14,7 +14,7 @@ from fslice.simulation.models import model_from_atoms, volume_from_map
 from fslice.simulation.phantom import phantom
 
 _ATOMS = (".pdb", ".ent", ".cif", ".mmcif")
-_MAPS = (".mrc", ".map")
+_MAPS = (".mrc", ".map", ".ccp4", ".rec")
 _COMPRESSED = (".gz", ".bz2")
 
 SIZE, PIXEL_SIZE = 128, 2.8
