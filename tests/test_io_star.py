@@ -88,7 +88,8 @@ def test_a_bad_file_gives_one_line_that_names_it(tmp_path, text, message):
 
 
 def test_comments_and_empty_lines_after_a_loop_are_no_rows(tmp_path):
-    text = "# a\ndata_a\nloop_\n_x #1\n_y #2\n# b\n1 2 # c\n# d e\n'#3' \"it's\"\n\n# f\n\ndata_b\n_z 1\n"
+    text = "# a\ndata_a\nloop_\n_x #1\n_y #2\n# b\n1 2 # c\n# d e\n'#3' \"it's\"\n"
+    text += "\n# f\n\ndata_b\n_z 1\n"
     (tmp_path / "a.star").write_text(text)
     expected = {"a": {"x": ["1", "#3"], "y": ["2", "it's"]}, "b": {"z": ["1"]}}
     assert read_star(tmp_path / "a.star") == expected

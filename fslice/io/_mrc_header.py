@@ -193,10 +193,8 @@ def _voxel_size(header: Any) -> tuple[float, float, float]:
         sizes.append(length / intervals if known else math.nan)
     x, y, z = sizes
     # Some programs give the cell of all sections, and say that it is sampled once.
-    if (
-        header["mz"] == 1 < header["nz"]
-        and abs(z / (x * float(header["nz"])) - 1) < _CELL_TOLERANCE
-    ):
+    sections = float(header["nz"])
+    if header["mz"] == 1 < sections and abs(z / (x * sections) - 1) < _CELL_TOLERANCE:
         z = x
     return x, y, z
 

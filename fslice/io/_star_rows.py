@@ -11,7 +11,7 @@ _SPECIAL = frozenset("'\"#")
 
 
 def check_rows(text: str) -> None:
-    """Raise if a loop has a row with more or fewer values than columns.
+    r"""Raise if a loop has a row with more or fewer values than columns.
 
     RELION's reader (``src/metadata_table.cpp``, ``readStarLoop``) takes one line for one row
     and ends the loop at the first empty line; a CIF parser fills rows from one stream of
@@ -24,7 +24,7 @@ def check_rows(text: str) -> None:
 
     Examples
     --------
-    >>> check_rows("data_a\\nloop_\\n_x\\n_y\\n1 2\\n3\\n4 5 6\\n")
+    >>> check_rows("data_a\nloop_\n_x\n_y\n1 2\n3\n4 5 6\n")
     Traceback (most recent call last):
     ...
     ValueError: the loop of _x in data_a: expected 2 values in row 2, got 1

@@ -144,9 +144,10 @@ def _values(layout: Layout) -> np.ndarray:
         return np.memmap(layout.path, layout.dtype, "r", layout.offset, layout.shape)
     _check_claim(layout)
     values = np.empty(layout.shape, layout.dtype)  # pages are taken only as they are filled
-    content = memoryview(values).cast("B")
+    content = memoryview(values.view(np.uint8).reshape(-1)).cast("B")  # type: ignore[arg-type]
     filled = 0
     try:
+        file: Any
         with layout.open(layout.path, "rb") as file:
             skipped = _skip(file, layout.offset)
             while filled < len(content):
@@ -191,7 +192,7 @@ def check_mask(name: str, mask: np.ndarray) -> None:
     ValueError: mask.mrc: expected a mask of values from 0 to 1, not all 0, got 0 to 3.5
     """
     low, high = float(mask.min()), float(mask.max())
-    if not (0 <= low and 0 < high <= 1):
+    if not (low >= 0 and 0 < high <= 1):
         raise ValueError(
             f"{name}: expected a mask of values from 0 to 1, not all 0, got {low:g} to {high:g}"
         )

@@ -18,8 +18,9 @@ _BATCH = 2**22
 class ImageStack:
     """Images of one or many MRC files, in any order, read when they are asked for.
 
-    Indexing opens the files, reads the chosen images and closes the files, so a stack may be larger than memory, files may number in the thousands, and
-    threads and processes may share it. `open_stack` and `read_particles` make it.
+    Indexing opens the files, reads the chosen images and closes the files, so a stack may be
+    larger than memory, files may number in the thousands, and threads and processes may
+    share it. `open_stack` and `read_particles` make it.
 
     Parameters
     ----------
