@@ -17,7 +17,10 @@ _PERIOD = 5
 """The same in pixels at least, for maps of large pixels."""
 
 _FALSE_SHARE = 0.05
-"""The share of noise that is allowed among the voxels above the threshold."""
+"""The share of noise that is allowed among the voxels above the threshold of what is sure."""
+
+_FALSE_SHARE_NEAR = 0.25
+"""The same for voxels that are connected with those that are sure."""
 
 _INTERIOR_SHARE = 0.2
 """The least threshold, relative to the mean of the object's interior."""
@@ -65,15 +68,16 @@ def detect_object(
     density = filtered - np.median(filtered[~sphere])
     cell = max(1.0, 3 / (4 * np.pi) * (resolution / pixel_size) ** 3)
     for sign in (1, -1):
-        threshold = _threshold(sign * density[sphere], cell)
-        if threshold is not None:
-            inside = _parts((sign * density > threshold) & sphere)
-            return Detected(inside, sign * density, sign)
+        signed = sign * density
+        thresholds = _thresholds(signed[sphere], cell)
+        if thresholds is not None:
+            near, sure = ((signed > threshold) & sphere for threshold in thresholds)
+            return Detected(_parts(near, sure), signed, sign)
     return None
 
 
-def _threshold(values: np.ndarray, cell: float) -> float | None:
-    """Return the lowest threshold above which few values are noise, or None."""
+def _thresholds(values: np.ndarray, cell: float) -> tuple[float, float] | None:
+    """Return the lowest thresholds above which some, and few, values are noise, or None."""
     highest = float(abs(values).max())
     if not highest > 0:
         return None
@@ -81,11 +85,14 @@ def _threshold(values: np.ndarray, cell: float) -> float | None:
     above, below = (
         np.cumsum(np.histogram(side, edges)[0][::-1])[::-1] for side in (values, -values)
     )
-    few = np.flatnonzero(below + cell <= _FALSE_SHARE * above)
-    if not len(few):
+    lowest = [
+        np.flatnonzero(below + cell <= share * above) for share in (_FALSE_SHARE_NEAR, _FALSE_SHARE)
+    ]
+    if not len(lowest[1]):
         return None
-    threshold = float(edges[few[0]])
-    return max(threshold, _INTERIOR_SHARE * _interior(values[values > threshold]))
+    near, sure = (float(edges[found[0]]) for found in lowest)
+    least = _INTERIOR_SHARE * _interior(values[values > sure])
+    return max(near, least), max(sure, least)
 
 
 def _interior(values: np.ndarray) -> float:
@@ -96,12 +103,11 @@ def _interior(values: np.ndarray) -> float:
     return float(values[values >= level].mean())
 
 
-def _parts(inside: np.ndarray) -> np.ndarray:
-    """Keep the largest connected part, and those that are not much smaller."""
-    labels, count = scipy.ndimage.label(inside)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    return (sizes >= _KEPT_PART * sizes.max())[labels] & inside
+def _parts(near: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Return the largest parts that hold voxels that are sure, with what is connected to them."""
+    labels, count = scipy.ndimage.label(near)
+    sizes = np.bincount(labels[sure], minlength=count + 1)
+    return (sizes >= max(1, _KEPT_PART * sizes.max()))[labels] & near
 
 
 def distance_from_centre(size: int, xp: Any = np) -> Array:

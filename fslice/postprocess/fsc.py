@@ -198,6 +198,11 @@ def _notes(
     if bool((half1 == half2).all()):
         return ("the half maps are identical: their correlation of 1 says nothing",)
     notes = []
+    if found["unmasked"].limit == "nothing":
+        notes.append(
+            "without a mask the half maps have nothing in common: what they share inside it may "
+            "be chance"
+        )
     outer = unmasked[1:][-max(1, len(unmasked) // 10) :]
     if len(outer) and outer.mean() >= found["unmasked"].threshold:
         notes.append(

@@ -103,10 +103,11 @@ def mask_from_map(
     -----
     Noise is as often above the background, the median of the corners of the box, as below, and
     objects are above it. So ``#(v < -t) / #(v > t)`` estimates which share of the voxels above a
-    threshold t is noise; the lowest t with at most 5 % is taken, one resolved cell counted
-    as noise in any case, so that a few voxels prove nothing. Where there is little noise, 20 % of
-    the mean density of the interior is the least threshold. Of the connected parts inside the
-    sphere that fits the box, the largest and those of at least a tenth of its size are the object.
+    threshold t is noise. Above the lowest t with at most 5 % the object is sure, one resolved cell
+    counted as noise in any case, so that a few voxels prove nothing; what is connected with it
+    above the lowest t with at most 25 % belongs to it. Where there is little noise, 20 % of the
+    mean density of the interior is the least threshold. Of the connected parts inside the sphere
+    that fits the box, the largest and those of at least a tenth of its size are the object.
 
     Examples
     --------

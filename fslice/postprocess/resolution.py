@@ -84,21 +84,23 @@ def find_resolution(
     """
     limit = (check_size("size", size) - 1) // 2
     end = limit if last is None else min(last, limit)
-    first = resolution(curve, size, pixel_size, threshold)
     above = [shell for shell in range(1, end + 1) if curve[shell] >= threshold]
     reach = size * pixel_size
     if not above:
         return Resolution(math.inf, math.inf, threshold, "nothing")
+    if len(above) == end:
+        limited = reach / end
+        return Resolution(limited, limited, threshold, "pixel" if end == limit else "band")
     final = above[-1]
     if final < end:  # it falls between this shell and the next
         low, high = float(curve[final]), float(curve[final + 1])
         last_falls = reach / (final + (low - threshold) / (low - high))
     else:
         last_falls = reach / end
-    if len(above) == end:
-        return Resolution(reach / end, reach / end, threshold, "pixel" if end == limit else "band")
-    word = "nothing" if math.isinf(first) else "threshold"
-    return Resolution(first, min(first, last_falls), threshold, word)
+    if above[0] > 1:
+        return Resolution(math.inf, last_falls, threshold, "nothing")
+    first = resolution(curve, size, pixel_size, threshold)
+    return Resolution(first, min(first, last_falls), threshold, "threshold")
 
 
 def last_shell(unmasked: np.ndarray, size: int) -> int:
