@@ -20,6 +20,7 @@ from timing import machine
 import fslice
 from fslice.fourier import radii
 from fslice.io import read_particles, read_volume
+from fslice.posterior.accumulate import accumulate
 from fslice.posterior.hyperparameters import learn
 from fslice.posterior.masked import soft_sphere, solve_supported
 from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
@@ -75,7 +76,7 @@ class Problem:
 
     def __init__(self, images, rotations, shifts, radius: float) -> None:
         size = images.shape[-1]
-        self.normal = fslice.accumulate(images, rotations, shifts, projector=fslice.Projector(size))
+        self.normal = accumulate(images, rotations, shifts, projector=fslice.Projector(size))
         learned = learn(self.normal, tolerance=0.05, max_iterations=100).precision
         self.noise = learned.noise_variance
         self.mask = soft_sphere(size, radius * size, 0.05 * size, "float32")

@@ -8,7 +8,6 @@ of the real arrays (Parseval), which makes `irfft2` and `irfft3` the adjoints of
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -22,6 +21,7 @@ from fslice._arrays import (
     check_shape,
     check_size,
 )
+from fslice._threads import available_cpus
 
 
 def rfft2(images: Array) -> Array:
@@ -170,6 +170,19 @@ def inverse_axis_transform(array_ft: Array, axis: int, size: int) -> Array:
     return _fft(xp).irfft(array_ft, size, axis=axis, **_workers(xp))
 
 
+def fast_size(size: int) -> int:
+    """Return the smallest box from `size` on whose transform is fast.
+
+    Examples
+    --------
+    >>> fast_size(127)
+    128
+    """
+    import scipy.fft
+
+    return scipy.fft.next_fast_len(size, real=True)
+
+
 def _inverse(array_ft: Array, ndim: int, name: str) -> Array:
     return inverse_transform(array_ft, ndim, _check_half(name, array_ft, ndim))
 
@@ -198,7 +211,7 @@ def _fft(xp: Any) -> Any:
 
 
 def _workers(xp: Any) -> dict[str, int]:
-    return {"workers": os.cpu_count() or 1} if xp is np else {}
+    return {"workers": available_cpus()} if xp is np else {}
 
 
 def hermitian_weights(size: int, xp: Any = np) -> Array:

@@ -328,7 +328,7 @@ def mean_squared_error(a: Array, b: Array) -> float:
     return float(((a.astype(np.float64) - b) ** 2).mean())
 
 
-def half_sets(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def split_half_sets(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Split n images at random into two halves, as for a half-map correlation.
 
     Parameters
@@ -344,7 +344,7 @@ def half_sets(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
     Examples
     --------
-    >>> first, second = half_sets(5, np.random.default_rng(0))
+    >>> first, second = split_half_sets(5, np.random.default_rng(0))
     >>> sorted([*first.tolist(), *second.tolist()])
     [0, 1, 2, 3, 4]
     """

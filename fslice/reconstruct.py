@@ -77,8 +77,9 @@ def reconstruct(
     interpolation : {"linear", "cubic"}
         See `Projector`.
     symmetry : str
-        Point group of the object, as in `fslice.symmetry_rotations`, in RELION's orientation. Each
-        image counts from all equivalent directions, which costs the order of the group in time.
+        Point group of the object, as in `fslice.symmetry.symmetry_rotations`, in RELION's
+        orientation. Each image counts from all equivalent directions, which costs the order of
+        the group in time.
     noise : {"white", "shell"}
         One variance for all frequencies of the images, or one per shell, both learned. The
         latter takes a few turns of fitting the volume and measuring what is left; only the first

@@ -17,6 +17,7 @@ from fslice.likelihoods.gaussian import NoiseModel
 from fslice.operators import contrast, direct, realspace
 from fslice.operators.pose_curvature import pose_curvature
 from fslice.posterior import families as posterior
+from fslice.posterior.accumulate import accumulate
 from fslice.posterior.masked import SupportedPrecision
 from fslice.posterior.normal import no_images
 
@@ -92,7 +93,7 @@ OPERATORS = {
     "irfft2": Operator(fslice.irfft2, {"images_ft": IMAGES_FT}),
     "irfft3": Operator(fslice.irfft3, {"volume_ft": VOLUME_FT}),
     "inner_product": Operator(
-        fslice.inner_product, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, ("a_ft", "b_ft")
+        fslice.fourier.inner_product, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, ("a_ft", "b_ft")
     ),
     "hermitian_part": Operator(
         lambda array_ft: hermitian_part(array_ft, 2), {"array_ft": IMAGES_FT}
@@ -102,12 +103,15 @@ OPERATORS = {
     ),
     "insert_slices": Operator(fslice.insert_slices, {"slices": IMAGES_FT, "rotations": ROTATIONS}),
     "extract_slices_vjp": Operator(
-        fslice.extract_slices_vjp,
+        fslice.operators.extract_slices_vjp,
         {"volume_ft": VOLUME_FT, "rotations": ROTATIONS, "cotangent": IMAGES_FT},
     ),
-    "shift_slices": Operator(fslice.shift_slices, {"slices": IMAGES_FT, "shifts": SHIFTS}),
+    "shift_slices": Operator(
+        fslice.operators.shift_slices, {"slices": IMAGES_FT, "shifts": SHIFTS}
+    ),
     "shift_slices_vjp": Operator(
-        fslice.shift_slices_vjp, {"slices": IMAGES_FT, "shifts": SHIFTS, "cotangent": IMAGES_FT}
+        fslice.operators.shift_slices_vjp,
+        {"slices": IMAGES_FT, "shifts": SHIFTS, "cotangent": IMAGES_FT},
     ),
     "scale_slices": Operator(contrast.scale_slices, {"slices": IMAGES_FT, "scales": SCALES}),
     "scale_slices_vjp": Operator(
@@ -148,7 +152,9 @@ OPERATORS = {
     "Projector.project_vjp (lines)": Operator(P.project_vjp, turn(volume=IMAGE, cotangent=LINES)),
     "Projector.project_ft (lines)": Operator(P.project_ft, turn(volume_ft=IMAGE_FT)),
     "Projector.backproject_ft (lines)": Operator(P.backproject_ft, turn(images_ft=LINES_FT)),
-    "symmetrize": Operator(lambda volume: fslice.symmetrize(volume, "C3"), {"volume": VOLUME}),
+    "symmetrize": Operator(
+        lambda volume: fslice.symmetry.symmetrize(volume, "C3"), {"volume": VOLUME}
+    ),
     "pose_curvature": Operator(
         lambda **given: pose_curvature(P, **given),
         pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
@@ -163,9 +169,11 @@ OPERATORS = {
     "fourier_sum_vjp": Operator(
         direct.fourier_sum_vjp, {"volume": VOLUME, "frequencies": POINTS, "cotangent": VALUES}
     ),
-    "project_direct": Operator(fslice.project_direct, moved(ROTATIONS, SHIFTS, volume=VOLUME)),
+    "project_direct": Operator(
+        fslice.operators.project_direct, moved(ROTATIONS, SHIFTS, volume=VOLUME)
+    ),
     "backproject_direct": Operator(
-        fslice.backproject_direct, moved(ROTATIONS, SHIFTS, images=IMAGES)
+        fslice.operators.backproject_direct, moved(ROTATIONS, SHIFTS, images=IMAGES)
     ),
     "project_direct_vjp": Operator(
         direct.project_direct_vjp, moved(ROTATIONS, SHIFTS, volume=VOLUME, cotangent=IMAGES)
@@ -244,7 +252,7 @@ OPERATORS = {
     ),
     "fsc": Operator(fslice.fsc, {"a": VOLUME, "b": VOLUME, "mask": VOLUME}, ("a", "b", "mask")),
     "spectral_snr": Operator(
-        fslice.spectral_snr, {"mean_ft": VOLUME_FT, "sigma": SIGMA}, ("mean_ft", "sigma")
+        fslice.metrics.spectral_snr, {"mean_ft": VOLUME_FT, "sigma": SIGMA}, ("mean_ft", "sigma")
     ),
     "mean_squared_error": Operator(
         metrics.mean_squared_error, {"a": VOLUME, "b": VOLUME}, ("a", "b")
@@ -254,7 +262,7 @@ OPERATORS = {
         metrics.snr_from_fsc, {"curve": abs(SCALES) / 9}, any_shape=("curve",)
     ),
     "accumulate": Operator(
-        lambda **given: fslice.accumulate(**given, projector=P),
+        lambda **given: accumulate(**given, projector=P),
         pose(images=IMAGES, noise_variance=abs(LINE_CTF)),
         ("images", "rotations", "shifts", "ctf", "noise_variance"),
     ),
@@ -275,8 +283,8 @@ OPERATORS = {
         lambda mask: SupportedPrecision(beside(mask, NORMAL), 1.0, mask),
         {"mask": np.clip(abs(VOLUME), 0, 1)},
     ),
-    "volume_from_map": Operator(
-        lambda volume: fslice.volume_from_map(volume, 4.0, 2 * D, 2.0), {"volume": VOLUME}
+    "resample_map": Operator(
+        lambda volume: fslice.simulation.resample_map(volume, 4.0, 2 * D, 2.0), {"volume": VOLUME}
     ),
     "check_rotations": Operator(
         lambda rotations: geometry.check_rotations("rotations", rotations), {"rotations": ROTATIONS}

@@ -15,7 +15,7 @@ from cli_tools import fail, names, result, succeed
 import fslice
 from fslice.cli import _fits, _results, main
 from fslice.io import read_particles, read_volume, write_particles, write_volume
-from fslice.metrics import half_sets, resolution, shell_frequencies
+from fslice.metrics import resolution, shell_frequencies, split_half_sets
 
 SIZE, PIXEL_SIZE, NUMBER = 24, 4.0, 150
 FIT_FILES = ["mean.mrc", "result.json", "sigma.mrc", "summary.png"]
@@ -197,7 +197,7 @@ def fit_part(particles, chosen):
 
 def test_halves_are_those_of_the_seed(run, recon):
     particles = read_particles(run / "particles.star")
-    first, second = half_sets(NUMBER, np.random.default_rng(0))
+    first, second = split_half_sets(NUMBER, np.random.default_rng(0))
     for name, chosen in (("half1.mrc", first), ("half2.mrc", second)):
         mean, _ = read_volume(recon / name)
         np.testing.assert_array_equal(mean, fit_part(particles, chosen))

@@ -9,9 +9,9 @@ from mrcfile import validate
 
 from fslice.geometry import matrix_to_euler
 from fslice.io import open_stack, read_particles, read_star, read_volume, write_volume
-from fslice.simulation.models import volume_from_map
-from fslice.simulation.phantom import phantom
-from fslice.simulation.simulate import simulate
+from fslice.simulation.models import resample_map
+from fslice.simulation.particles import simulate
+from fslice.simulation.phantoms import phantom
 
 FILES = ["particles.mrcs", "particles.star", "simulation.json", "truth.mrc"]
 SIZE = 24
@@ -116,7 +116,7 @@ def test_a_map_gives_box_and_pixel_size_unless_others_are_asked_for(name, tmp_pa
     line = result(capsys, *words, "--size", 30, "--pixel-size", 3)
     assert (line["size"], line["pixel_size"]) == (30, 3)
     truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
-    expected = volume_from_map(model, 4.0, 30, 3.0)
+    expected = resample_map(model, 4.0, 30, 3.0)
     assert np.corrcoef(truth.ravel(), expected.ravel())[0, 1] > 0.999
 
 

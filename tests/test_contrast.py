@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, noise, precisions, random_ctf, seeds
 
-from fslice import Projector, inner_product, phantom, random_rotations, rfft2
+from fslice import Projector, phantom, random_rotations, rfft2
 from fslice._arrays import complex_dtype
+from fslice.fourier import inner_product
 from fslice.likelihoods.gaussian import NoiseModel
 from fslice.likelihoods.scales import optimal_scales
 from fslice.operators.contrast import scale_slices, scale_slices_vjp

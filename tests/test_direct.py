@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, laid_out, layouts, noise, poses, precisions, seeds
 
-from fslice import GaussianModel, Projector, irfft2, phantom, random_rotations, rfft2, rfft3
+from fslice import Projector, irfft2, phantom, random_rotations, rfft2, rfft3
 from fslice._arrays import complex_dtype
 from fslice.fourier import frequencies
 from fslice.operators.direct import (
@@ -17,6 +17,7 @@ from fslice.operators.direct import (
     project_direct,
     project_direct_vjp,
 )
+from fslice.simulation import GaussianModel
 from fslice.testing import check_adjoint, check_gradient
 
 dimensions = st.sampled_from([2, 3])

@@ -117,7 +117,7 @@ def test_log_likelihood_is_that_of_the_residuals(rng):
     images_ft = fslice.rfft2(inputs["images"])
     band = fslice.fourier.radii(6, 2) <= 2
     residual = (images_ft - expected) * band
-    degrees = 5 * (band * fslice.hermitian_weights(6)).sum()
+    degrees = 5 * (band * fslice.fourier.hermitian_weights(6)).sum()
     power = inner_product(residual, residual)
     want = -power / (2 * NOISE) - degrees / 2 * np.log(2 * np.pi * NOISE)
     assert np.isclose(expected_log_likelihood(precision, volume_ft), want, rtol=1e-12)

@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 # Each module may import those of the rows above it and those to its left. A package counts as one
 # module. To add one, put it to the right of what it imports.
 LAYERS = {
-    "arrays": "_arrays",
+    "arrays": "_arrays _lazy _threads",
     "primitives": "fourier geometry optim _kernels testing",
     "operators": "operators symmetry",
     "objects": "simulation",
@@ -20,7 +20,7 @@ LAYERS = {
     "statistics": "metrics likelihoods data posterior",
     "fits": "solvers reconstruct",
     "names": "__init__",
-    "programs": "plot certify cli __main__",
+    "programs": "plot certify interop cli __main__",
 }
 ORDER = " ".join(LAYERS.values()).split()
 

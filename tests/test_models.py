@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fslice import fourier
 from fslice.geometry import euler_to_matrix
 from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.models import check_fits, model_from_atoms, volume_from_map
+from fslice.simulation.models import check_fits, resample_map
 
 sizes = st.integers(4, 13)
 seeds = st.integers(0, 2**32 - 1)
@@ -30,7 +30,7 @@ def smooth_model(rng, reach):
 
 
 def test_atoms_become_gaussians_of_their_number_and_b_factor():
-    model = model_from_atoms(atoms(), extra_variance=0.5)
+    model = GaussianModel.from_atoms(atoms(), extra_variance=0.5)
     assert np.allclose(model.weights, [6, 8, 7])
     assert np.allclose(model.variances, [0.5, 1.5, 30 / (8 * np.pi**2) + 0.5])
     assert np.allclose(model.positions, [[-1, 0, 1], [3, 2, 1], [-2, -2, -2]])
@@ -47,12 +47,12 @@ def test_atoms_become_gaussians_of_their_number_and_b_factor():
 )
 def test_atoms_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        model_from_atoms(atoms(**changes))
+        GaussianModel.from_atoms(atoms(**changes))
 
 
 def test_a_negative_extra_variance_is_refused():
     with pytest.raises(ValueError, match="extra_variance: expected at least 0, got -1"):
-        model_from_atoms(atoms(), extra_variance=-1)
+        GaussianModel.from_atoms(atoms(), extra_variance=-1)
 
 
 def test_a_model_larger_than_the_box_is_refused_with_both_lengths():
@@ -66,7 +66,7 @@ def test_a_model_larger_than_the_box_is_refused_with_both_lengths():
 @given(size=sizes, seed=seeds)
 def test_the_same_box_returns_the_same_map(size, seed):
     volume = np.random.default_rng(seed).normal(size=(size,) * 3)
-    assert np.allclose(volume_from_map(volume, 1.3, size, 1.3), volume)
+    assert np.allclose(resample_map(volume, 1.3, size, 1.3), volume)
 
 
 @given(size=sizes, target=st.integers(4, 19), seed=seeds)
@@ -77,7 +77,7 @@ def test_the_same_pixel_size_crops_or_pads(size, target, seed):
     inner[...] = np.random.default_rng(seed).normal(size=inner.shape)
     wide = max(size, target) + 2
     expected = fourier.crop(fourier.pad(volume, wide, 3), target, 3)
-    assert np.allclose(volume_from_map(volume, 2.0, target, 2.0), expected)
+    assert np.allclose(resample_map(volume, 2.0, target, 2.0), expected)
 
 
 @given(
@@ -91,13 +91,13 @@ def test_smooth_densities_keep_their_values_at_any_ratio(size, target, pixel_siz
     model = smooth_model(np.random.default_rng(seed), 10.0)
     sampled = model.density(size, pixel_size) / pixel_size**3
     expected = model.density(target, new) / new**3
-    got = volume_from_map(sampled, pixel_size, target, new)
+    got = resample_map(sampled, pixel_size, target, new)
     assert np.linalg.norm(got - expected) < 1e-5 * np.linalg.norm(expected)
 
 
 def test_finer_pixels_interpolate_a_band_limited_map(rng):
     model = smooth_model(rng, 12.0)
-    got = volume_from_map(model.density(32, 3.0) / 27, 3.0, 61, 1.37)
+    got = resample_map(model.density(32, 3.0) / 27, 3.0, 61, 1.37)
     expected = model.density(61, 1.37) / 1.37**3
     assert np.linalg.norm(got - expected) < 1e-5 * np.linalg.norm(expected)
 
@@ -106,24 +106,24 @@ def test_what_the_new_pixels_cannot_carry_is_removed(rng):
     size, k = 32, 13  # a wave beyond the Nyquist frequency of pixels twice as large
     wave = np.cos(2 * np.pi * k * (np.arange(size) - size // 2) / size)
     volume = 1 + np.broadcast_to(wave, (size,) * 3)
-    assert np.allclose(volume_from_map(volume, 1.0, 16, 2.0), 1)
+    assert np.allclose(resample_map(volume, 1.0, 16, 2.0), 1)
 
 
 def test_it_is_zero_outside_the_map_and_not_periodic():
-    resampled = volume_from_map(np.ones((8, 8, 8)), 1.0, 12, 1.0)
+    resampled = resample_map(np.ones((8, 8, 8)), 1.0, 12, 1.0)
     assert resampled.sum() == pytest.approx(8**3)
     assert resampled[0, 0, 0] == 0
 
 
 def test_single_precision_stays_single(rng):
     volume = rng.normal(size=(8, 8, 8)).astype(np.float32)
-    assert volume_from_map(volume, 1.0, 8, 1.0).dtype == np.float32
+    assert resample_map(volume, 1.0, 8, 1.0).dtype == np.float32
 
 
 def test_a_map_larger_than_the_box_is_refused_with_both_lengths():
     message = "size: expected at least 27.0 Angstrom to hold 99 % of the map's energy, got 8 x 3 ="
     with pytest.raises(ValueError, match=message):
-        volume_from_map(np.ones((9, 9, 9)), 3.0, 8, 3.0)
+        resample_map(np.ones((9, 9, 9)), 3.0, 8, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_map_larger_than_the_box_is_refused_with_both_lengths():
 )
 def test_maps_and_boxes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        volume_from_map(*arguments)
+        resample_map(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def groel_groes(data):
     pytest.importorskip("gemmi", reason='needs pip install "fslice[io]"')
     from fslice.io import read_atoms
 
-    return model_from_atoms(read_atoms(data / "atomic" / "1aon.pdb.gz"))
+    return GaussianModel.from_atoms(read_atoms(data / "atomic" / "1aon.pdb.gz"))
 
 
 def test_1aon_has_its_electrons_and_fits_its_box(groel_groes):
@@ -182,7 +182,7 @@ def test_emd_1080_keeps_its_dyad_in_another_box(data):
     mrcfile = pytest.importorskip("mrcfile")
     with mrcfile.open(data / "maps" / "emd_1080_groel_11.5A.mrc", permissive=True) as file:
         volume = file.data.astype(np.float32)
-    resampled = volume_from_map(volume, 2.7, 65, 4.1)
+    resampled = resample_map(volume, 2.7, 65, 4.1)
     turned = resampled[::-1, ::-1]  # half a turn about x, in an odd box about its centre
     correlations = [
         np.corrcoef(resampled.ravel(), np.roll(turned, (dz, dy), (0, 1)).ravel())[0, 1]

@@ -37,7 +37,7 @@ def test_the_residual_spectrum_is_the_sum_over_images(data):
     rotations, shifts = dataset.rotations, dataset.shifts
     residual = fslice.rfft2(images) - projector.project_ft(mean, rotations, shifts)
     spread = projector.project_ft(deviation, rotations)
-    pairs = fslice.hermitian_weights(SIZE) * np.ones((SIZE, 1))
+    pairs = fslice.fourier.hermitian_weights(SIZE) * np.ones((SIZE, 1))
     for shell in (0, 3, LAST - 1):
         inside = shells(SIZE, 2) == shell
         power = ((abs(residual) ** 2 + abs(spread) ** 2) * pairs)[:, inside].sum()

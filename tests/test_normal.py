@@ -117,7 +117,7 @@ def test_threads_do_not_change_a_bit(rng):
 
 def test_many_slabs_hold_every_sample_once(rng, monkeypatch):
     pytest.importorskip("numba")
-    rotations = fslice.rotations_in_cone(40, 10, rng)
+    rotations = fslice.geometry.rotations_in_cone(40, 10, rng)
     lattice = normal_lattice(fslice.Projector(9), 3)
     weights = rng.random((40, *lattice.slice_shape))
     one, many = (gram_numba.new_gram(lattice, "f8") for _ in range(2))

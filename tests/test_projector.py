@@ -16,16 +16,16 @@ from strategies import (
     seeds,
 )
 
-from fslice import (
-    Projector,
-    euler_to_matrix,
-    extract_slices,
-    random_rotations,
-    rfft2,
-    shift_slices,
-)
+from fslice import Projector, extract_slices, random_rotations, rfft2
 from fslice.fourier import frequencies, inverse_transform, radii, transform
-from fslice.geometry import euler_to_matrix_vjp, matrix_to_euler, rotvec_to_matrix, tangent_vjp
+from fslice.geometry import (
+    euler_to_matrix,
+    euler_to_matrix_vjp,
+    matrix_to_euler,
+    rotvec_to_matrix,
+    tangent_vjp,
+)
+from fslice.operators import shift_slices
 from fslice.testing import check_adjoint, check_gradient
 
 

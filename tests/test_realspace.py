@@ -15,7 +15,7 @@ from fslice.operators.realspace import (
     rotate_volume_adjoint,
     rotate_volume_vjp,
 )
-from fslice.simulation.phantom import phantom
+from fslice.simulation.phantoms import phantom
 from fslice.testing import check_adjoint, check_gradient
 
 

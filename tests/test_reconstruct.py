@@ -3,8 +3,9 @@ import pytest
 from scipy.stats import spearmanr
 
 import fslice
-from fslice import Projector, inner_product, rfft2
+from fslice import Projector, rfft2
 from fslice.data.dataset import Dataset
+from fslice.fourier import inner_product
 from fslice.posterior.families import GaussianPosterior, weighted_sum
 from fslice.solvers.adam import CHUNK, FitState, evaluate
 from fslice.solvers.checkpoint import Checkpoint
@@ -151,7 +152,7 @@ def test_the_ctf_takes_part():
     data = fslice.simulate(model, 300, SIZE, 5.0, snr=0.5, ctf=(8000.0, 20000.0), seed=2)
     right = fslice.reconstruct(data.images(), data.rotations, ctf=data.ctf)
     wrong = fslice.reconstruct(data.images(), data.rotations)
-    error = [fslice.mean_squared_error(each.mean, data.truth) for each in (right, wrong)]
+    error = [fslice.metrics.mean_squared_error(each.mean, data.truth) for each in (right, wrong)]
     assert fslice.fsc(right.mean, data.truth)[1:6].min() > 0.8
     assert error[0] < 0.2 * error[1]
 

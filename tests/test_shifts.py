@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, laid_out, layouts, noise, precisions, seeds
 
-from fslice import inner_product, irfft2, rfft2, shift_slices, shift_slices_vjp
+from fslice import irfft2, rfft2
 from fslice._arrays import complex_dtype
+from fslice.fourier import inner_product
+from fslice.operators import shift_slices, shift_slices_vjp
 from fslice.testing import check_adjoint, check_gradient
 
 

@@ -9,8 +9,8 @@ from fslice import fourier
 from fslice.operators.ctf import CTF
 from fslice.simulation import draws
 from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.phantom import phantom
-from fslice.simulation.simulate import simulate
+from fslice.simulation.particles import simulate
+from fslice.simulation.phantoms import phantom
 
 SIZE, PIXEL_SIZE = 32, 4.0
 MODEL = phantom(SIZE, PIXEL_SIZE)

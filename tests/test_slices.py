@@ -13,17 +13,8 @@ from strategies import (
     slice_cases,
 )
 
-from fslice import (
-    extract_slices,
-    extract_slices_vjp,
-    hermitian_part,
-    inner_product,
-    insert_slices,
-    random_rotations,
-    rfft2,
-    rfft3,
-)
-from fslice.fourier import radii
+from fslice import extract_slices, insert_slices, random_rotations, rfft2, rfft3
+from fslice.fourier import hermitian_part, inner_product, radii
 from fslice.geometry import (
     euler_to_matrix,
     euler_to_matrix_vjp,
@@ -33,6 +24,7 @@ from fslice.geometry import (
     rotvec_to_matrix,
     tangent_vjp,
 )
+from fslice.operators import extract_slices_vjp
 from fslice.testing import check_adjoint, check_gradient
 
 

@@ -79,7 +79,7 @@ def test_the_solution_is_that_on_the_subspace_of_symmetric_volumes(name, size):
 @pytest.mark.parametrize("name", ["C4", "D2"])
 def test_the_likelihood_of_a_symmetric_volume_counts_each_image_once(name, rng):
     inputs, _, _ = dense_problem(5, n=9)
-    volume_ft = rfft3(fslice.symmetrize(rng.normal(size=(5, 5, 5)), name))
+    volume_ft = rfft3(fslice.symmetry.symmetrize(rng.normal(size=(5, 5, 5)), name))
     own, summed = (
         Precision(accumulate(**inputs, symmetry=group), TAU2, NOISE) for group in ("C1", name)
     )
@@ -245,7 +245,7 @@ def test_learned_fits_foretell_how_well_they_find_a_symmetric_volume(edge, noise
     """Without the truth: by samples of the posterior, which are as symmetric as the mean."""
     size, rng = 24, np.random.default_rng(1)
     mask = soft_sphere(size, 8, 2)
-    truth = 3**0.5 * fslice.symmetrize(mask * rng.normal(size=(size,) * 3), "C3")
+    truth = 3**0.5 * fslice.symmetry.symmetrize(mask * rng.normal(size=(size,) * 3), "C3")
     rotations = fslice.random_rotations(150, rng)
     images = fslice.Projector(size, 2, "cubic").project(truth, rotations)
     images += 4 * rng.normal(size=images.shape)

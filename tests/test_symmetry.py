@@ -106,7 +106,7 @@ def test_rotations_of_the_grid_move_voxels(size):
 
 
 def gaussians(rng, count=12, spread=14.0):
-    return fslice.GaussianModel(
+    return fslice.simulation.GaussianModel(
         rng.normal(size=(count, 3)) * spread, rng.uniform(0.5, 1, count), np.full(count, 60.0)
     )
 
@@ -211,7 +211,8 @@ def test_imposing_the_symmetry_improves_the_map(solver):
         for group in ("C1", "c7")
     }
     error = {
-        group: fslice.mean_squared_error(result.mean, data.truth) for group, result in kept.items()
+        group: fslice.metrics.mean_squared_error(result.mean, data.truth)
+        for group, result in kept.items()
     }
     assert kept["c7"].symmetry == "C7"
     assert error["c7"] < 0.45 * error["C1"]

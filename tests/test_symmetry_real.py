@@ -5,6 +5,7 @@ import pytest
 
 import fslice
 from fslice.io import read_atoms, read_volume
+from fslice.posterior.accumulate import accumulate
 from fslice.posterior.masked import soft_sphere, solve_supported
 from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
 
@@ -14,16 +15,16 @@ EMD_1080, ATOMS = "maps/emd_1080_groel_11.5A.mrc", "atomic/1aon.pdb.gz"
 def simulated(path, n, size, pixel_size, snr):
     if path.suffix == ".mrc":
         volume, own = read_volume(path)
-        model = fslice.volume_from_map(volume, own, size, pixel_size)
+        model = fslice.simulation.resample_map(volume, own, size, pixel_size)
     else:
-        model = fslice.model_from_atoms(read_atoms(path))
+        model = fslice.simulation.GaussianModel.from_atoms(read_atoms(path))
     return fslice.simulate(model, n, size, pixel_size, snr=snr, seed=1)
 
 
 def posterior_of(data):
     """Return the posterior without symmetry, under the true spectrum and noise."""
     size = data.size
-    normal = fslice.accumulate(
+    normal = accumulate(
         data.images(), data.rotations.astype(np.float32), projector=fslice.Projector(size)
     )
     mask = soft_sphere(size, 0.42 * size, 0.05 * size, "float32")

@@ -39,8 +39,8 @@ def resolution(curve, pixel_size):
 def paper(normal, truth, noise):
     """Return the curve of the scalar prior and independent coefficients, and what is true."""
     solution = solve_exact(normal, signal_variance(statistics_of(normal)), noise)
-    alpha = fslice.spectral_snr(solution.mean_ft, solution.sigma)
-    curve = fslice.fsc_from_snr(alpha)[: len(truth) // 2 + 1]
+    alpha = fslice.metrics.spectral_snr(solution.mean_ft, solution.sigma)
+    curve = fslice.metrics.fsc_from_snr(alpha)[: len(truth) // 2 + 1]
     error = abs(solution.mean_ft - normal.projector.transform(truth)) ** 2
     box = normal.projector.box
     ratio = shell_sum(error, box, 3) / shell_sum(solution.sigma.astype(float) ** 2, box, 3)
@@ -98,7 +98,7 @@ def main():
         for name, curve in named.items():
             print(f"  {name}: {resolution(curve, pixel_size)}, {curve[list(SHELLS)].round(2)}")
         print(f"  squared error over s^2 in shells {SHELLS}: {ratio[list(SHELLS)].round(1)}")
-        frequencies = fslice.shell_frequencies(len(truth), pixel_size)
+        frequencies = fslice.metrics.shell_frequencies(len(truth), pixel_size)
         title = f"{IMAGES:,} images, SNR {snr:g}"
         draw(axes, title, frequencies, curves, actual, (recipe, recipe_actual))
     figure.axes[0].set_ylabel("shell correlation")

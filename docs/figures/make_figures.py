@@ -37,7 +37,7 @@ def draw_cone():
         extent = (-edge, edge, -edge, edge)
         picture = axes.imshow(ratio, origin="lower", vmin=0, vmax=1, extent=extent)
         axes.set(title=title, xlabel="$k_x$ [1/Å]", ylabel="$k_z$ [1/Å]")
-        frequencies = fslice.shell_frequencies(BOX, PIXEL_SIZE)
+        frequencies = fslice.metrics.shell_frequencies(BOX, PIXEL_SIZE)
         label = "all" if cone is None else "cone"
         panels[2].plot(frequencies, fslice.fsc(result.mean, data.truth), label=label, lw=1.8)
     figure.colorbar(picture, ax=panels[:2], label="s over that of the prior", shrink=0.9)
@@ -56,9 +56,11 @@ def draw_predictions():
         result = fslice.reconstruct(images, data.rotations)
         halves = [
             fslice.reconstruct(images[half], data.rotations[half]).mean
-            for half in fslice.half_sets(len(data), np.random.default_rng(0))
+            for half in fslice.metrics.split_half_sets(len(data), np.random.default_rng(0))
         ]
-        cautious = fslice.fsc_from_snr(fslice.spectral_snr(result.mean_ft, result.sigma))
+        cautious = fslice.metrics.fsc_from_snr(
+            fslice.metrics.spectral_snr(result.mean_ft, result.sigma)
+        )
         curves = {
             "with the truth": (fslice.fsc(result.mean, data.truth), 0.5),
             "between half maps": (fslice.fsc(*halves), 0.143),
@@ -66,7 +68,7 @@ def draw_predictions():
             r"$\alpha/(1+\alpha)$": (cautious, 0.5),
         }
         print(f"SNR {snr}:")
-        frequencies = fslice.shell_frequencies(BOX, PIXEL_SIZE)
+        frequencies = fslice.metrics.shell_frequencies(BOX, PIXEL_SIZE)
         for (label, (curve, threshold)), style in zip(curves.items(), STYLES, strict=True):
             axes.plot(frequencies, curve, style, label=label, lw=1.8)
             reached = fslice.resolution(curve, BOX, PIXEL_SIZE, threshold)
@@ -106,7 +108,7 @@ def print_oversampling():
                 )
                 curve = fslice.fsc(result.mean, data.truth)
                 reached = fslice.resolution(curve, 48, PIXEL_SIZE)
-                error = fslice.mean_squared_error(result.mean, data.truth)
+                error = fslice.metrics.mean_squared_error(result.mean, data.truth)
                 error /= np.mean(np.square(data.truth, dtype=float))
                 print(f"{radius:6}  {snr!s:5}  {oversampling:12}  {reached:14.1f}  {error:.1e}")
 

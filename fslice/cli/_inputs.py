@@ -11,7 +11,7 @@ import numpy as np
 
 from fslice.cli._maps import read_maps
 from fslice.io import Particles, read_particles
-from fslice.metrics import half_sets
+from fslice.metrics import split_half_sets
 from fslice.posterior.masked import soft_sphere
 
 
@@ -80,7 +80,7 @@ def _halves(arguments: argparse.Namespace, particles: Particles) -> tuple[np.nda
     if len(particles) < 2:
         raise ValueError(f"{arguments.particles}: expected at least 2 images for --halves, got 1")
     if particles.half_set is None:
-        return half_sets(len(particles), np.random.default_rng(arguments.seed))
+        return split_half_sets(len(particles), np.random.default_rng(arguments.seed))
     halves = np.flatnonzero(particles.half_set == 1), np.flatnonzero(particles.half_set == 2)
     for number, half in enumerate(halves, 1):
         if not half.size:

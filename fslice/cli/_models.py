@@ -10,8 +10,8 @@ import numpy as np
 
 from fslice.io import read_atoms, read_volume
 from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.models import model_from_atoms, volume_from_map
-from fslice.simulation.phantom import phantom
+from fslice.simulation.models import resample_map
+from fslice.simulation.phantoms import phantom
 
 _ATOMS = (".pdb", ".ent", ".cif", ".mmcif")
 _MAPS = (".mrc", ".map")
@@ -30,7 +30,7 @@ def read_model(arguments: argparse.Namespace) -> tuple[int, float, GaussianModel
         raise ValueError(f"--map-pixel-size: expected a map, got {arguments.model}")
     if kind == "phantom":
         return size, pixel_size, phantom(size, pixel_size)
-    return size, pixel_size, model_from_atoms(read_atoms(arguments.model))
+    return size, pixel_size, GaussianModel.from_atoms(read_atoms(arguments.model))
 
 
 def _kind(model: str) -> str:
@@ -63,4 +63,4 @@ def _read_map(arguments: argparse.Namespace) -> tuple[int, float, np.ndarray]:
             f"got {arguments.map_pixel_size:g}"
         )
     size, pixel_size = arguments.size or len(volume), arguments.pixel_size or own
-    return size, pixel_size, volume_from_map(volume, own, size, pixel_size)
+    return size, pixel_size, resample_map(volume, own, size, pixel_size)

@@ -29,8 +29,8 @@ from fslice.io import (
     write_volume,
 )
 from fslice.simulation.draws import DEFOCUS_RANGE
-from fslice.simulation.simulate import Simulation
-from fslice.simulation.simulate import simulate as make_simulation
+from fslice.simulation.particles import Simulation
+from fslice.simulation.particles import simulate as make_simulation
 
 _NAMES = ("particles.mrcs", "particles.star", "truth.mrc", "simulation.json")
 

@@ -52,7 +52,7 @@ class Dataset:
     ctf : CTF or None
         Of the n images.
     symmetry : str
-        Point group, as in `fslice.symmetry_rotations`.
+        Point group, as in `fslice.symmetry.symmetry_rotations`.
     noise_shape : (D//2 + 1,) real array or None
         Noise variance per shell, up to a factor. Spectra and CTF are handed out divided by its
         root, so that their noise is white.

@@ -44,8 +44,8 @@ class NoiseModel:
 
     Notes
     -----
-    With m the Hermitian weight of a stored frequency (`fslice.hermitian_weights`) and d the sum
-    of m over the band, the number of real degrees of freedom, an image has the log density
+    With m the Hermitian weight of a stored frequency (`fslice.fourier.hermitian_weights`) and d
+    the sum of m over the band, the number of real degrees of freedom, an image has the log density
 
     ``-1/2 sum_k m [ |y - y^|^2 / sigma^2 + log(2 pi sigma^2) ]``
 

@@ -74,7 +74,7 @@ class Projector:
     >>> volume = np.zeros((8, 8, 8))
     >>> volume[4, 4, 6] = 1  # at (x, y, z) = (2, 0, 0)
     >>> projector = fslice.Projector(8, oversampling=2)
-    >>> rotations = fslice.euler_to_matrix(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 90.0]]))
+    >>> rotations = fslice.geometry.euler_to_matrix(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 90.0]]))
     >>> images = projector.project(volume, rotations)
     >>> [tuple(map(int, np.unravel_index(image.argmax(), (8, 8)))) for image in images]  # [y, x]
     [(4, 6), (2, 4)]

@@ -133,8 +133,8 @@ def insert_slices(
     >>> volume_ft = fslice.rfft3(rng.normal(size=(5, 5, 5)))
     >>> slices = fslice.rfft2(rng.normal(size=(7, 5, 5)))
     >>> rotations = fslice.random_rotations(7, rng)
-    >>> left = fslice.inner_product(fslice.extract_slices(volume_ft, rotations), slices)
-    >>> right = fslice.inner_product(volume_ft, fslice.insert_slices(slices, rotations))
+    >>> left = fslice.fourier.inner_product(fslice.extract_slices(volume_ft, rotations), slices)
+    >>> right = fslice.fourier.inner_product(volume_ft, fslice.insert_slices(slices, rotations))
     >>> np.isclose(left, right)
     np.True_
     """
@@ -192,7 +192,7 @@ def extract_slices_vjp(
     >>> volume_ft = fslice.rfft3(rng.normal(size=(6, 6, 6)))
     >>> rotations = fslice.random_rotations(2, rng)
     >>> slices = fslice.extract_slices(volume_ft, rotations)
-    >>> grad_volume, grad_rotations = fslice.extract_slices_vjp(volume_ft, rotations, slices)
+    >>> grad_volume, grad_rotations = extract_slices_vjp(volume_ft, rotations, slices)
     >>> grad_volume.shape, grad_rotations.shape
     ((6, 6, 4), (2, 3, 3))
     """

@@ -60,8 +60,8 @@ def accumulate(
         Of each image and each shell of its frequencies, up to a factor that the solvers take
         separately. Default 1.
     symmetry : str, optional
-        Point group of the object, as in `fslice.symmetry_rotations`: every image is summed at each
-        of the poses ``g @ R`` that see the same.
+        Point group of the object, as in `fslice.symmetry.symmetry_rotations`: every image is
+        summed at each of the poses ``g @ R`` that see the same.
     batch_size : int, optional
         Images in memory at a time. Default: 64 MB of them.
     progress : callable, optional

@@ -28,7 +28,7 @@ class SymmetricPrecision(SupportedPrecision):
     prior_variance, mask, noise_variance
         As in `SupportedPrecision`. The mask should be zero beyond D/2 from the origin.
     symmetry : str, optional
-        As in `fslice.symmetry_rotations`.
+        As in `fslice.symmetry.symmetry_rotations`.
 
     Notes
     -----
@@ -45,7 +45,7 @@ class SymmetricPrecision(SupportedPrecision):
     >>> precision = SymmetricPrecision(normal, 4.0, soft_sphere(16, 6, 2), symmetry="C4")
     >>> w = fslice.rfft3(np.random.default_rng(0).normal(size=(16, 16, 16)))
     >>> volume = precision.volume(w)
-    >>> np.allclose(volume, fslice.symmetrize(volume, "C4"))
+    >>> np.allclose(volume, fslice.symmetry.symmetrize(volume, "C4"))
     True
     """
 
@@ -115,7 +115,8 @@ def symmetry_evidence(
     >>> from fslice.posterior.accumulate import accumulate
     >>> from fslice.posterior.masked import soft_sphere
     >>> rng = np.random.default_rng(0)
-    >>> volume = fslice.symmetrize(soft_sphere(16, 5, 3) * rng.normal(size=(16, 16, 16)), "C3")
+    >>> noise = soft_sphere(16, 5, 3) * rng.normal(size=(16, 16, 16))
+    >>> volume = fslice.symmetry.symmetrize(noise, "C3")
     >>> projector, rotations = fslice.Projector(16), fslice.random_rotations(200, rng)
     >>> images = projector.project(volume, rotations) + rng.normal(size=(200, 16, 16))
     >>> normal = accumulate(images, rotations, projector=projector)

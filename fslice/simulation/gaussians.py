@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,6 +25,22 @@ _MANY = 1000
 
 _TABLE = 2**19
 """How many table entries are held at a time."""
+
+
+class Atoms(Protocol):
+    """What `GaussianModel.from_atoms` reads: what ``fslice.io.read_atoms`` returns."""
+
+    @property
+    def positions(self) -> Array:
+        """(J, 3) real array, (x, y, z) in Angstrom."""
+
+    @property
+    def atomic_numbers(self) -> Array:
+        """(J,) array."""
+
+    @property
+    def b_factors(self) -> Array:
+        """(J,) real array, Angstrom^2."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +93,50 @@ class GaussianModel:
         check_finite("positions", self.positions)
         if self.variances.min() < 0:
             raise ValueError(f"variances: expected none below 0, got {self.variances.min():g}")
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms, *, extra_variance: float = 0.0) -> GaussianModel:
+        """Make every atom a Gaussian of its atomic number and B-factor, about their centroid.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            With `positions` (J, 3) [Angstrom], `atomic_numbers` (J,) and `b_factors` (J,)
+            [Angstrom^2], as ``fslice.io.read_atoms`` returns.
+        extra_variance : float, optional
+            Added to every variance, in Angstrom^2.
+
+        Returns
+        -------
+        GaussianModel
+            Weights are the atomic numbers, variances ``B / (8 pi^2)``, and the mean of the
+            centres (each atom counting once) is the origin.
+
+        Raises
+        ------
+        ValueError
+            There is no atom, or a number is not finite or negative.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> pair = np.array([[10.0, 0, 0], [12.0, 0, 0]])
+        >>> atoms = SimpleNamespace(positions=pair, atomic_numbers=[6, 8], b_factors=[20, 30])
+        >>> GaussianModel.from_atoms(atoms).positions
+        array([[-1.,  0.,  0.],
+               [ 1.,  0.,  0.]])
+        """
+        positions = np.asarray(atoms.positions, np.float64)
+        if not len(positions):
+            raise ValueError("atoms: expected at least one, got none")
+        b_factors = np.asarray(atoms.b_factors, np.float64)
+        check_finite("b_factors", b_factors)
+        if b_factors.min() < 0:
+            raise ValueError(f"b_factors: expected none below 0, got {b_factors.min():g}")
+        if not extra_variance >= 0:
+            raise ValueError(f"extra_variance: expected at least 0, got {extra_variance:g}")
+        variances = b_factors / (8 * np.pi**2) + extra_variance
+        return cls(positions - positions.mean(0), atoms.atomic_numbers, variances)
 
     def __len__(self) -> int:
         """Return the number of Gaussians J."""

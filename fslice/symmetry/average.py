@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.fft
 
 from fslice._arrays import Array, array_namespace, check_finite, check_real, check_shape
-from fslice.fourier import crop, irfft3, pad, radii, rfft3
+from fslice.fourier import crop, fast_size, irfft3, pad, radii, rfft3
 from fslice.symmetry._shears import is_of_grid, shears, turn, turn_adjoint
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
@@ -27,7 +26,7 @@ def symmetrize(volume: Array, symmetry: str) -> Array:
     volume : (D, D, D) real array
         About voxel ``D // 2``.
     symmetry : str
-        As in `fslice.symmetry_rotations`.
+        As in `fslice.symmetry.symmetry_rotations`.
 
     Returns
     -------
@@ -62,8 +61,8 @@ def symmetrize(volume: Array, symmetry: str) -> Array:
     average = GroupAverage(symmetry)
     if average.keeps_grid:
         return average(volume)
-    room = scipy.fft.next_fast_len(round(_ROOM * size), real=True)
-    fine = scipy.fft.next_fast_len(round(_BAND * room), real=True)
+    room = fast_size(round(_ROOM * size))
+    fine = fast_size(round(_BAND * room))
     padded = rfft3(pad(volume, room, 3))
     padded[radii(room, 3) >= room / 2] = 0
     turned = rfft3(average(irfft3(_resized(padded, fine))))
@@ -77,7 +76,7 @@ class GroupAverage:
     Parameters
     ----------
     symmetry : str
-        As in `fslice.symmetry_rotations`.
+        As in `fslice.symmetry.symmetry_rotations`.
 
     Notes
     -----

@@ -51,7 +51,7 @@ class Simulation:
 
     Examples
     --------
-    >>> from fslice.simulation.phantom import phantom
+    >>> from fslice.simulation.phantoms import phantom
     >>> simulation = simulate(phantom(32, 4.0), 100, 32, 4.0, snr=0.5, seed=1)
     >>> [batch.shape for batch in simulation.batches(64)]
     [(64, 32, 32), (36, 32, 32)]
@@ -160,7 +160,7 @@ def simulate(
     Parameters
     ----------
     model : GaussianModel, or (D, D, D) real array
-        What to project. For volumes in another box see `volume_from_map`.
+        What to project. For volumes in another box see `resample_map`.
     n : int
         Number of images.
     size : int
@@ -179,7 +179,8 @@ def simulate(
     ctf : CTF of n images, or (lowest, highest) underfocus in Angstrom, optional
         For a range see `random_ctf`.
     symmetry : str, optional
-        Point group over which the model is averaged first, as in `fslice.symmetry_rotations`.
+        Point group over which the model is averaged first, as in
+        `fslice.symmetry.symmetry_rotations`.
     seed : int, optional
         Of everything that is drawn.
     progress : callable, optional
@@ -211,7 +212,7 @@ def simulate(
 
     Examples
     --------
-    >>> from fslice.simulation.phantom import phantom
+    >>> from fslice.simulation.phantoms import phantom
     >>> simulation = simulate(phantom(32, 4.0), 10, 32, 4.0, snr=0.5)
     >>> simulation.images().shape, round(simulation.snr, 3)
     ((10, 32, 32), 0.5)
