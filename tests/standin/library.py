@@ -159,9 +159,8 @@ def _array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, block
 
 
 def _holds_arrays(obj: Any) -> bool:
-    return any(
-        _holds_arrays(o) if isinstance(o, (list, tuple)) else isinstance(o, ndarray) for o in obj
-    )
+    parts = obj if isinstance(obj, (list, tuple)) else ()
+    return any(isinstance(part, ndarray) or _holds_arrays(part) for part in parts)
 
 
 def _contiguous(function: Any, a: Any, dtype: Any = None) -> ndarray:
