@@ -164,7 +164,9 @@ def _noise(size: int, argument: str) -> Problem:
     rng = generator("noise", size, argument)
     y, expected, direction = (transform(noise(rng, (3, size, size)), 2) for _ in range(3))
     table, groups = rng.uniform(0.5, 2, (2, size // 2 + 1)), np.array([1, 0, 1])
-    grad_expected, grad_variances = GaussianNoise(table, groups).log_likelihood_gradients(y, expected)
+    grad_expected, grad_variances = GaussianNoise(table, groups).log_likelihood_gradients(
+        y, expected
+    )
     if argument == "expected_ft":
         return Problem(
             lambda z: float(GaussianNoise(table, groups).log_likelihood(y, z).sum()),

@@ -10,7 +10,6 @@ from fslice._arrays import Array, array_namespace, check_alike, check_complex, c
 from fslice._kernels import SliceGeometry
 from fslice.fourier import radii
 from fslice.operators.projector import Projector
-from fslice.operators.slices import make_geometry
 from fslice.symmetry.groups import symmetry_rotations
 
 
@@ -69,14 +68,7 @@ class NormalEquations(abc.ABC):
     @property
     def geometry(self) -> SliceGeometry:
         """How slices sample the padded volume."""
-        projector = self.projector
-        return make_geometry(
-            self.b.ndim,
-            projector.padded_size,
-            projector.size,
-            projector.interpolation,
-            projector.max_radius,
-        )
+        return self.projector.geometry(self.b.ndim)
 
     def apply(self, volume_ft: Array) -> Array:
         """Return ``A v``: project onto all images, weight, back-project.

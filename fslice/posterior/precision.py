@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from fslice._arrays import Array, array_namespace
+from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.posterior.latent import LatentMap, SlicedSpectrum
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.prior import prior_grid
@@ -98,6 +98,14 @@ class PosteriorPrecision:
         """Return a positive array that scales about as the precision does."""
         ratio = self.prior_variance / self.noise_variance
         return self.latent.preconditioner(self.normal, ratio) / self.prior_variance
+
+    def reported_prior(self) -> Any:
+        """Return the prior variance as a number, or as a value per shell on the host."""
+        grid = to_numpy(self.prior_variance)
+        if grid.size == 1:
+            return float(grid.reshape(-1)[0])
+        axis = grid.reshape(-1, grid.shape[-1])[0]  # along kx, shells are frequencies
+        return axis[: self.latent.size // 2 + 1].astype(float)
 
     def map_of(self, mean: Array) -> Array:
         """Return the real volume (D, D, D) of a latent mean, averaged over the symmetry."""

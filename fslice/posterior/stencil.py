@@ -22,7 +22,6 @@ from fslice._kernels.interface import add_friedel_mates
 from fslice._kernels.stencil import OFFSETS
 from fslice.io._files import atomic_write
 from fslice.operators.projector import Projector
-from fslice.operators.slices import make_geometry
 from fslice.posterior.normal import NormalEquations
 
 _FORMAT = 3
@@ -175,9 +174,7 @@ def no_images(
     1.0
     """
     padded = projector.padded_size
-    geometry = make_geometry(
-        dimension, padded, projector.size, projector.interpolation, projector.max_radius
-    )
+    geometry = projector.geometry(dimension)
     shape = (*[padded] * (dimension - 1), padded // 2 + 1)
     zeros = xp.zeros(projector.size // 2 + 1)
     return StencilEquations(

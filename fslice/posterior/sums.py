@@ -17,7 +17,7 @@ from fslice.data.passes import Batch, make_batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
-from fslice.operators.slices import flat_poses, make_geometry
+from fslice.operators.sampling import flat_poses
 from fslice.posterior.by_passes import pass_equations
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.stencil import StencilEquations
@@ -116,19 +116,12 @@ class NormalSums:
         }
         if not self.stencil:
             return pass_equations(dataset, rows, **known)
-        stencil = _stencil(dataset, rows, self.projector, self._geometry(dataset.poses.dimension))
+        stencil = _stencil(dataset, rows, self.projector)
         return StencilEquations(**known, stencil=stencil)
-
-    def _geometry(self, dimension: int) -> _kernels.SliceGeometry:
-        projector = self.projector
-        return make_geometry(
-            dimension, projector.padded_size, projector.size, projector.interpolation,
-            projector.max_radius,
-        )  # fmt: skip
 
     def _band(self, dimension: int, xp: Any) -> Array:
         """Return which frequencies of an image take part."""
-        inside = _kernels.band(self._geometry(dimension))
+        inside = _kernels.band(self.projector.geometry(dimension))
         return xp.asarray(inside if dimension == 3 else inside[0])
 
     def _degrees(self, dataset: Dataset) -> Array:
@@ -152,11 +145,10 @@ def _log_weights(dataset: Dataset, rows: Array, per_image: Array) -> float:
     return float(counts @ (weights @ degrees))
 
 
-def _stencil(
-    dataset: Dataset, rows: Array, projector: Projector, geometry: _kernels.SliceGeometry
-) -> Array:
+def _stencil(dataset: Dataset, rows: Array, projector: Projector) -> Array:
     """Return the stencil of some images' slices, walked in the order of their directions."""
     xp, dtype, dimension = dataset.xp, dataset.dtype, dataset.poses.dimension
+    geometry = projector.geometry(dimension)
     kernels = _kernels.kernels_for(dataset.poses.rotations)
     total = kernels.new_gram(geometry, dtype)
     # the square of the projector's ratio of norms
