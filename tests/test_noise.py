@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from strategies import noise, precisions, seeds
 
-from fslice import Projector, inner_product, irfft2, random_rotations, rfft2
-from fslice.fourier import hermitian_weights, radii, shells
+from fslice import Projector, irfft2, random_rotations, rfft2
+from fslice.fourier import hermitian_weights, inner_product, radii, shells
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.likelihoods.density import gaussian_log_density, squared_residuals
 from fslice.testing import check_gradient

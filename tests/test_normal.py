@@ -128,7 +128,7 @@ def test_threads_do_not_change_a_bit(rng):
 
 def test_many_slabs_hold_every_sample_once(rng, monkeypatch):
     pytest.importorskip("numba")
-    rotations = fslice.rotations_in_cone(40, 10, rng)
+    rotations = fslice.geometry.rotations_in_cone(40, 10, rng)
     geometry = fslice.Projector(9).geometry(3)
     weights = rng.random((40, *geometry.slice_shape))
     one, many = (gram_numba.new_gram(geometry, "f8") for _ in range(2))
@@ -202,7 +202,7 @@ def test_batches_order_and_memory_maps_do_not_matter(plain, tmp_path):
         for name in ("b", "stencil", "squares", "log_weights"):
             expected = getattr(whole, name)
             assert np.allclose(getattr(other, name), expected, rtol=0, atol=1e-12 * 20), name
-    assert done == [3, 6, 9, 12, 15, 18, 20]
+    assert done == [3, 3, 3, 3, 3, 3, 2]
 
 
 def test_single_precision_agrees_with_double():
@@ -244,7 +244,7 @@ def test_power_and_degrees_are_per_shell_of_the_images(rng):
 def test_normal_equations_of_no_images_are_the_zero(rng):
     projector = fslice.Projector(6)
     inputs, _, _ = dense_problem(6)
-    nothing = accumulate(np.zeros((0, 6, 6)), np.zeros((0, 3, 3)), projector=projector)
+    nothing = no_images(projector)
     normal = accumulate(**inputs)
     assert nothing.unobserved() == 1
     assert np.array_equal((normal + nothing).stencil, normal.stencil)
@@ -262,14 +262,14 @@ def test_wrong_inputs_are_named(rng):
     bad = images.copy()
     bad[1, 2, 3] = np.nan
     cases = [
-        ({"images": bad}, r"images: 1 of 192 values are NaN.*the first at index \(1, 2, 3\)"),
-        ({"images": images[:, :7]}, r"images: expected shape \(n, 8, 8\), got \(3, 7, 8\)"),
-        ({"rotations": rotations[:2]}, r"rotations: expected shape \(3, 3, 3\), got \(2, 3, 3\)"),
+        ({"images": bad}, r"image 1: 1 of 64 values are NaN.*the first at index \(2, 3\)"),
+        ({"images": images[:, :7]}, r"images: expected shape \(n, D, D\) .*, got \(3, 7, 8\)"),
+        ({"images": images[:, :7, :7]}, "projector: expected size 7, got 8"),
+        ({"rotations": rotations[:2]}, "poses: expected one for each of the 3 images, got 2"),
         ({"shifts": np.zeros((3, 3))}, r"shifts: expected shape \(3, 2\), got \(3, 3\)"),
         ({"ctf": np.zeros((3, 8, 8))}, r"ctf: expected shape \(3, 8, 5\), got \(3, 8, 8\)"),
-        ({"noise_variance": np.zeros((3, 1))}, "noise_variance: expected finite values above 0"),
-        ({"noise_variance": np.ones(3)}, r"broadcasts with \(3, 5\), got \(3,\)"),
-        ({"projector": fslice.Projector(8, interpolation="cubic")}, "interpolation 'linear'"),
+        ({"noise_variance": np.zeros((3, 1))}, "variances: expected finite values above 0"),
+        ({"noise_variance": np.ones((2, 5))}, r"noise: expected shape \(3,\), got \(2,\)"),
         ({"batch_size": -1}, "batch_size: expected at least 1, got -1"),
     ]
     for change, message in cases:
@@ -277,8 +277,8 @@ def test_wrong_inputs_are_named(rng):
             accumulate(
                 **{"images": images, "rotations": rotations, "projector": projector, **change}
             )
-    with pytest.raises(TypeError, match="images: expected dtype float32 or float64, got int64"):
-        accumulate(np.ones((3, 8, 8), np.int64), rotations, projector=projector)
+    with pytest.raises(TypeError, match="images: expected real numbers, got complex128"):
+        accumulate(images + 0j, rotations, projector=projector)
     with pytest.raises(ValueError, match=r"volume_ft: expected shape \(8, 8, 5\), got"):
         accumulate(images, rotations, projector=projector).apply(np.zeros((8, 8, 8), complex))
 
@@ -286,7 +286,7 @@ def test_wrong_inputs_are_named(rng):
 def test_a_bad_pixel_of_a_stream_is_named_with_its_batch(rng, tmp_path):
     mapped = np.memmap(tmp_path / "images", "f4", "w+", shape=(7, 8, 8))
     mapped[5, 1, 2] = np.inf
-    message = r"images 4 to 5: 1 of 128 values are NaN or infinite, the first at index \(1, 1, 2\)"
+    message = r"image 5: 1 of 64 values are NaN or infinite, the first at index \(1, 2\)"
     with pytest.raises(ValueError, match=message):
         accumulate(
             mapped, fslice.random_rotations(7, rng), projector=fslice.Projector(8), batch_size=2

@@ -6,6 +6,7 @@ from dense import accumulate, symmetric
 
 import fslice
 from fslice.io import read_atoms, read_volume
+from fslice.posterior.evidence import symmetry_evidence
 from fslice.posterior.mean import solve
 from fslice.postprocess.masks import soft_spherical_mask
 

@@ -20,9 +20,11 @@ from fslice.certify._checks import (
     relative,
     settings,
 )
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.fourier import hermitian_weights, inverse_transform, transform
 from fslice.operators.slices import extract_slices
-from fslice.posterior.accumulate import accumulate
+from fslice.posterior.sums import normal_equations
 
 
 def definition_checks(backend: str, xp: ModuleType) -> Iterator[Check]:
@@ -171,7 +173,9 @@ def _sampling_density(case: Case, setting: Setting) -> float:
 
 def _normal(case: Case, setting: Setting) -> float:
     """Return how far the stencil's product is from projecting and back-projecting."""
-    normal = accumulate(case.images, *case.pose, projector=case.projector)
+    rotations, shifts, ctf = case.pose
+    dataset = Dataset(case.images, Poses(rotations, shifts), ctf)
+    normal = normal_equations(dataset, case.projector)
     images = case.projector.project_ft(case.volume_ft, *case.pose)
     expected = case.projector.backproject_ft(images, *case.pose)
     return relative(to_numpy(normal.apply(case.volume_ft)), to_numpy(expected))

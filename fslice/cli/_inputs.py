@@ -61,7 +61,9 @@ def read_inputs(arguments: argparse.Namespace) -> Inputs:
     dataset = dataset_of(particles, arguments.symmetry, half_sets)
     seconds = time.perf_counter() - start
     drawn = half_sets is not None and particles.half_set is None
-    return Inputs(particles, dataset, maps.get("--truth"), maps.get("--mask"), support, drawn, seconds)
+    return Inputs(
+        particles, dataset, maps.get("--truth"), maps.get("--mask"), support, drawn, seconds
+    )
 
 
 def dataset_of(particles: Particles, symmetry: str, half_sets: np.ndarray | None) -> Dataset:

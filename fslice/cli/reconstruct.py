@@ -232,8 +232,7 @@ def _check_solver(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
     if per_shell and arguments.prior_variance is not None:
         raise ValueError(
-            "--prior-variance: expected auto with --prior shell, got "
-            f"{arguments.prior_variance:g}"
+            f"--prior-variance: expected auto with --prior shell, got {arguments.prior_variance:g}"
         )
     if arguments.noise != "white" and arguments.noise_variance is not None:
         raise ValueError(

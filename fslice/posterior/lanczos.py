@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh_tridiagonal
 
 from fslice._arrays import Array
 from fslice.fourier import inner_product
@@ -107,6 +108,5 @@ def lanczos(
 
 def _coefficients(diagonal: np.ndarray, off_diagonal: np.ndarray, function: Any) -> np.ndarray:
     """Return the first column of a function of a tridiagonal matrix."""
-    matrix = np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = eigh_tridiagonal(diagonal, off_diagonal)
     return vectors @ (function(values) * vectors[0])
