@@ -136,8 +136,10 @@ def _iterate(
     """Return the precision with what maximises the evidence, and nearly its mean."""
     probe = unit_probe(precision.zero, np.random.default_rng(_SEED))
     mean = answer = None
+    information = precision.latent.information(precision.normal)
     for iteration in range(check_size("max_iterations", max_iterations)):
-        mean, answer, response = _respond(precision, probe, mean, answer)
+        diagonal = precision.preconditioner(information)
+        mean, answer, response = _respond(precision, diagonal, probe, mean, answer)
         gain, change = 0.0, dict[str, Any]()
         if prior is not None:
             prior, gain = prior.step(*response)
@@ -172,11 +174,14 @@ def _noise_step(
 
 
 def _respond(
-    precision: PosteriorPrecision, probe: Array, mean: Array | None, answer: Array | None
+    precision: PosteriorPrecision,
+    diagonal: Array,
+    probe: Array,
+    mean: Array | None,
+    answer: Array | None,
 ) -> tuple[Array, Array, _Response]:
     """Solve for mean and probe, and compare both in units of the prior's deviation, per shell."""
     scale = array_namespace(probe).sqrt(precision.prior_variance)
-    diagonal = precision.preconditioner()
     mean = _solved(precision, precision.rhs, diagonal, mean)
     answer = _solved(precision, probe / scale, diagonal, answer)
     in_units, explained = mean / scale, probe - answer / scale

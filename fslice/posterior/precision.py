@@ -94,10 +94,17 @@ class PosteriorPrecision:
         """Return the diagonal: the precision of each coefficient when all others are known."""
         return self.latent.diagonal(self.normal) / self.noise_variance + 1 / self.prior_variance
 
-    def preconditioner(self) -> Array:
-        """Return a positive array that scales about as the precision does."""
+    def preconditioner(self, information: Array | None = None) -> Array:
+        """Return a positive array that scales about as the precision does.
+
+        Parameters
+        ----------
+        information : array, optional
+            ``latent.information(normal)``, if it is known: it depends on the images only.
+        """
+        known = self.latent.information(self.normal) if information is None else information
         ratio = self.prior_variance / self.noise_variance
-        return self.latent.preconditioner(self.normal, ratio) / self.prior_variance
+        return self.latent.preconditioner(known, ratio) / self.prior_variance
 
     def reported_prior(self) -> Any:
         """Return the prior variance as a number, or as a value per shell on the host."""
