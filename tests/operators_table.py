@@ -182,7 +182,9 @@ OPERATORS = {
         realspace.rotate_volume_vjp,
         moved(ROTATIONS, rng.normal(size=(N, 3)), volume=VOLUME, cotangent=COTANGENT_3D),
     ),
-    "CTF.vjp": Operator(lambda cotangent: CTFS.vjp(D, cotangent), {"cotangent": CTF_VALUES}),
+    "CTF.vjp": Operator(
+        lambda cotangent: CTFS.vjp(D, cotangent=cotangent), {"cotangent": CTF_VALUES}
+    ),
     "euler_to_matrix": Operator(geometry.euler_to_matrix, {"angles": MATRICES[:, 0]}),
     "euler_to_matrix_vjp": Operator(
         geometry.euler_to_matrix_vjp, {"angles": MATRICES[:, 0], "cotangent": MATRICES}
