@@ -144,6 +144,8 @@ def inverse_transform(array_ft: Array, ndim: int, size: int) -> Array:
     """Apply the inverse and adjoint of `transform`, to arrays of box `size`."""
     axes = tuple(range(-ndim, 0))
     xp = array_namespace(array_ft)
+    if xp is not np:  # NumPy projects, cuFFT leaves undefined what is not Hermitian
+        array_ft = _hermitian(array_ft, ndim, size)
     array = _fft(xp).irfftn(array_ft, s=[size] * ndim, axes=axes, norm="ortho", **_workers(xp))
     return xp.fft.fftshift(array, axes=axes)
 
@@ -163,6 +165,8 @@ def axis_transform(array: Array, axis: int) -> Array:
 def inverse_axis_transform(array_ft: Array, axis: int, size: int) -> Array:
     """Apply the inverse of `axis_transform`; `size` is the length of the axis."""
     xp = array_namespace(array_ft)
+    if xp is not np:
+        array_ft = xp.moveaxis(_hermitian(xp.moveaxis(array_ft, axis, -1), 1, size), -1, axis)
     return _fft(xp).irfft(array_ft, size, axis=axis, **_workers(xp))
 
 
@@ -303,13 +307,16 @@ def hermitian_part(array_ft: Array, ndim: int) -> Array:
     """
     check_complex("array_ft", array_ft)
     _check_half("array_ft", array_ft, ndim)
+    return _hermitian(array_ft, ndim, array_ft.shape[-2])
+
+
+def _hermitian(array_ft: Array, ndim: int, size: int) -> Array:
+    """Return the Hermitian part of a spectrum of box `size`, of one dimension too."""
+    xp, axes = array_namespace(array_ft), tuple(range(-ndim + 1, 0))
     result = array_ft.copy()
-    axes = tuple(range(-ndim + 1, 0))
-    xp = array_namespace(array_ft)
-    planes = [0] if array_ft.shape[-2] % 2 else [0, -1]
-    for plane in planes:
+    for plane in [0] if size % 2 else [0, -1]:
         own = array_ft[..., plane]
-        mirrored = xp.roll(xp.flip(own, axes), 1, axes)
+        mirrored = xp.roll(xp.flip(own, axes), 1, axes) if axes else own
         result[..., plane] = (own + mirrored.conj()) / 2
     return result
 

@@ -7,9 +7,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import standin
 from hypothesis import HealthCheck, settings
 
 from fslice import _kernels
+from fslice._arrays import array_namespace
 
 settings.register_profile(
     "repeatable",
@@ -37,9 +39,29 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20190722)
 
 
-@pytest.fixture(params=["numpy", "numba", "cupy"])
+@pytest.fixture
+def device(monkeypatch) -> Iterator[ModuleType]:
+    """Have a library with CuPy's manners in CuPy's place, and kernels for its arrays."""
+    from standin.kernels import OnDevice
+
+    kernels_of_numpy = OnDevice(_kernels.kernels_named("numpy"))
+    kernels_for = _kernels.kernels_for
+
+    def with_device(*arrays):
+        library = array_namespace(*arrays).__name__
+        return kernels_of_numpy if library == "cupy" else kernels_for(*arrays)
+
+    monkeypatch.setattr(_kernels, "kernels_for", with_device)
+    with standin.installed() as cupy:
+        yield cupy
+
+
+@pytest.fixture(params=["numpy", "numba", "standin", "cupy"])
 def backend(request, monkeypatch) -> Iterator[ModuleType]:
     """Have one implementation compute the kernels; return the library its arrays belong to."""
+    if request.param == "standin":
+        yield request.getfixturevalue("device")
+        return
     if request.param == "cupy":
         cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
         try:

@@ -1,5 +1,7 @@
 """Every public operator with arrays that it takes: the table of tests/test_bad_input.py."""
 
+import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -63,6 +65,20 @@ def pose(**arrays: np.ndarray) -> dict[str, np.ndarray]:
 def turn(**arrays: np.ndarray) -> dict[str, np.ndarray]:
     """Return arrays with a pose in two dimensions and a CTF."""
     return arrays | {"rotations": TURNS, "shifts": MOVES, "ctf": LINE_CTF}
+
+
+def beside(array: Any, state: Any) -> Any:
+    """Return an object with its arrays, and those of its fields, in the library of an array."""
+    if not hasattr(array, "dtype"):
+        return state  # a fault, to be refused
+    if isinstance(state, np.ndarray):
+        return sys.modules[type(array).__module__.partition(".")[0]].asarray(state)
+    if isinstance(state, tuple):
+        return type(state)(*(beside(array, part) for part in state))
+    if not dataclasses.is_dataclass(state):
+        return state
+    fields = (field.name for field in dataclasses.fields(state) if field.init)
+    return dataclasses.replace(state, **{f: beside(array, getattr(state, f)) for f in fields})
 
 
 def moved(rotations: np.ndarray, shifts: np.ndarray, **arrays: np.ndarray) -> dict[str, np.ndarray]:
@@ -183,7 +199,8 @@ OPERATORS = {
         moved(ROTATIONS, rng.normal(size=(N, 3)), volume=VOLUME, cotangent=COTANGENT_3D),
     ),
     "CTF.vjp": Operator(
-        lambda cotangent: CTFS.vjp(D, cotangent=cotangent), {"cotangent": CTF_VALUES}
+        lambda cotangent: beside(cotangent, CTFS).vjp(D, cotangent=cotangent),
+        {"cotangent": CTF_VALUES},
     ),
     "euler_to_matrix": Operator(geometry.euler_to_matrix, {"angles": MATRICES[:, 0]}),
     "euler_to_matrix_vjp": Operator(
@@ -206,13 +223,17 @@ OPERATORS = {
     "tangent_vjp": Operator(geometry.tangent_vjp, {"rotations": ROTATIONS, "cotangent": MATRICES}),
     "angle_between": Operator(geometry.angle_between, {"a": ROTATIONS, "b": ROTATIONS}),
     "NoiseModel.log_likelihood": Operator(
-        NOISE.log_likelihood, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
+        lambda images_ft, **given: beside(images_ft, NOISE).log_likelihood(images_ft, **given),
+        {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
     ),
     "NoiseModel.log_likelihood_gradients": Operator(
-        NOISE.log_likelihood_gradients, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
+        lambda images_ft, **given: beside(images_ft, NOISE).log_likelihood_gradients(
+            images_ft, **given
+        ),
+        {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
     ),
     "NoiseModel.updated": Operator(
-        NOISE.updated,
+        lambda images_ft, **given: beside(images_ft, NOISE).updated(images_ft, **given),
         {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT, "uncertainty": abs(CTF_VALUES)},
     ),
     "residual_power": Operator(
@@ -256,9 +277,12 @@ OPERATORS = {
         lambda curve: fslice.resolution(curve, 2, 1.0), {"curve": abs(SCALES) / 9}
     ),
     "GaussianPosterior": Operator(posterior.GaussianPosterior, {"mean": VOLUME_FT, "sigma": SIGMA}),
-    "NormalEquations.apply": Operator(NORMAL.apply, {"volume_ft": VOLUME_FT}),
+    "NormalEquations.apply": Operator(
+        lambda volume_ft: beside(volume_ft, NORMAL).apply(volume_ft), {"volume_ft": VOLUME_FT}
+    ),
     "SupportedPrecision": Operator(
-        lambda mask: SupportedPrecision(NORMAL, 1.0, mask), {"mask": np.clip(abs(VOLUME), 0, 1)}
+        lambda mask: SupportedPrecision(beside(mask, NORMAL), 1.0, mask),
+        {"mask": np.clip(abs(VOLUME), 0, 1)},
     ),
     "resample_map": Operator(
         lambda volume: fslice.simulation.resample_map(volume, 4.0, 2 * D, 2.0), {"volume": VOLUME}
@@ -277,7 +301,7 @@ OPERATORS = {
         lambda rotation: MODEL.rotate(rotation), {"rotation": ROTATIONS[0]}
     ),
     "adam_update": Operator(
-        lambda gradient: optim.adam_update(gradient, optim.adam_init(VOLUME_FT)),
+        lambda gradient: optim.adam_update(gradient, optim.adam_init(beside(gradient, VOLUME_FT))),
         {"gradient": VOLUME_FT},
     ),
 }
