@@ -13,7 +13,7 @@ from fslice._arrays import (
     check_real,
     check_shape,
 )
-from fslice.geometry.matrices import check_rotations, tangent_vjp
+from fslice.geometry.matrices import as_matrices, check_rotations, tangent_vjp
 
 
 def euler_to_matrix(angles: Array) -> Array:
@@ -121,7 +121,7 @@ def matrix_to_euler(rotations: Array) -> Array:
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
 
     Returns
     -------
@@ -147,7 +147,9 @@ def matrix_to_euler(rotations: Array) -> Array:
     >>> matrix_to_euler(euler_to_matrix(np.array([10.0, 20.0, 30.0]))).round(9)
     array([10., 20., 30.])
     """
+    rotations = as_matrices(rotations)
     check_rotations("rotations", rotations)
+    check_shape("rotations", rotations, (..., 3, 3))
     xp = array_namespace(rotations)
     # Adding zero turns -0 into +0, of which the arctangent would be 180 degrees.
     x, y = rotations[..., 0, 2] + 0.0, rotations[..., 1, 2] + 0.0

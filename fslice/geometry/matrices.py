@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fslice._arrays import (
     check_finite,
     check_real,
     check_shape,
+    placed,
     to_numpy,
 )
 
@@ -89,7 +90,7 @@ def tangent_vjp(rotations: Array, *, cotangent: Array) -> TangentGradients:
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
     cotangent : (..., 3, 3) real array
         Gradient of a scalar with respect to the entries of `rotations`.
 
@@ -122,6 +123,7 @@ def tangent_vjp(rotations: Array, *, cotangent: Array) -> TangentGradients:
     >>> tangent_vjp(np.eye(3), cotangent=entry).tangent
     array([0., 1., 0.])
     """
+    rotations = as_matrices(rotations, like=cotangent)
     check_rotations("rotations", rotations)
     check_shape("rotations", rotations, (..., 3, 3))
     check_cotangent(check_real, cotangent, rotations.shape, rotations=rotations)
@@ -144,7 +146,7 @@ def angle_between(a: Array, b: Array) -> Array:
 
     Parameters
     ----------
-    a, b : (..., 3, 3) real arrays
+    a, b : (..., 3, 3) real arrays, or SciPy Rotation
         Rotation matrices; their leading dimensions broadcast.
 
     Returns
@@ -171,6 +173,7 @@ def angle_between(a: Array, b: Array) -> Array:
     >>> angle_between(np.eye(3), turned).round(9)
     array([ 0., 30.])
     """
+    a, b = as_matrices(a, like=b), as_matrices(b, like=a)
     check_rotations("a", a)
     check_rotations("b", b)
     xp = array_namespace(a, b)
@@ -179,3 +182,29 @@ def angle_between(a: Array, b: Array) -> Array:
     sine = xp.sqrt((_skew_vector(relative) ** 2).sum(-1)) / 2
     cosine = (xp.trace(relative, axis1=-2, axis2=-1) - 1) / 2
     return xp.arctan2(sine, cosine) * (180 / np.pi)
+
+
+def as_matrices(rotations: Any, like: Array | None = None) -> Array:
+    """Return the matrices of SciPy `Rotation` objects, and anything else as it is.
+
+    Parameters
+    ----------
+    rotations : scipy.spatial.transform.Rotation, or any other value
+    like : array, optional
+        Where the matrices are to lie: they get its library, its device and its precision.
+        Default NumPy, in double precision.
+
+    Returns
+    -------
+    (..., 3, 3) real array, or `rotations`
+
+    Examples
+    --------
+    >>> from scipy.spatial.transform import Rotation
+    >>> as_matrices(Rotation.identity(5), np.zeros(1, "complex64")).dtype
+    dtype('float32')
+    """
+    if not hasattr(rotations, "as_matrix"):
+        return rotations
+    beside = like if getattr(like, "dtype", np.dtype("O")).kind in "fc" else None
+    return placed(rotations.as_matrix(), beside)

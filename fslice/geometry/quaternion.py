@@ -12,7 +12,7 @@ from fslice._arrays import (
     check_real,
     check_shape,
 )
-from fslice.geometry.matrices import check_rotations, tangent_vjp
+from fslice.geometry.matrices import as_matrices, check_rotations, tangent_vjp
 
 
 def quaternion_to_matrix(quaternions: Array) -> Array:
@@ -125,7 +125,7 @@ def matrix_to_quaternion(rotations: Array) -> Array:
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
 
     Returns
     -------
@@ -151,7 +151,9 @@ def matrix_to_quaternion(rotations: Array) -> Array:
     >>> matrix_to_quaternion(np.diag([-1.0, -1.0, 1.0]))  # 180 degrees about z
     array([0., 0., 1., 0.])
     """
+    rotations = as_matrices(rotations)
     check_rotations("rotations", rotations)
+    check_shape("rotations", rotations, (..., 3, 3))
     xp = array_namespace(rotations)
     outer = _four_outer_products(rotations)
     diagonal = xp.stack([outer[..., i, i] for i in range(4)], axis=-1)

@@ -133,7 +133,7 @@ def matrix_to_rotvec(rotations: Array) -> Array:
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
 
     Returns
     -------
@@ -159,7 +159,7 @@ def matrix_to_rotvec(rotations: Array) -> Array:
     array([3.141593, 0.      , 0.      ])
     """
     quaternions = matrix_to_quaternion(rotations)
-    xp = array_namespace(rotations)
+    xp = array_namespace(quaternions)
     vector, scalar = quaternions[..., :3], quaternions[..., 3:]
     norm = xp.sqrt((vector**2).sum(-1, keepdims=True))
     # Below eps the ratio of arctangent and length is 1 / w; the square may have underflowed.

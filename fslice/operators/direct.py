@@ -26,6 +26,7 @@ from fslice._arrays import (
     real_dtype,
 )
 from fslice.fourier import inverse_transform
+from fslice.geometry import as_matrices
 from fslice.operators._fourier_sum import add_waves, sum_waves, sum_waves_vjp
 from fslice.operators._gradients import PoseGradients
 from fslice.operators._slice_points import SlicePoints
@@ -174,7 +175,7 @@ def project_direct(
     ----------
     volume : (D, D, D) or (D, D) real array
         In the order ``[z, y, x]``.
-    rotations : (..., 3, 3) or (..., 2, 2) real array
+    rotations : (..., 3, 3) or (..., 2, 2) real array, or SciPy Rotation
         Image to volume coordinates, acting on (x, y, z).
     shifts : (..., 2) or (..., 1) real array, optional
         Where the particle sits, (x, y) in pixels.
@@ -213,6 +214,7 @@ def project_direct(
     1.2e-01
     2.6e-02
     """
+    rotations = as_matrices(rotations, like=volume)
     poses = SlicePoints("volume", volume, rotations, shifts, max_radius)
     check_shape("volume", volume, (poses.size,) * poses.dimension)
     values = sum_waves(volume, poses.frequencies()).reshape(poses.phases.shape) * poses.phases
@@ -254,6 +256,7 @@ def backproject_direct(
            [0., 3., 0.],
            [0., 3., 0.]])
     """
+    rotations = as_matrices(rotations, like=images)
     poses = SlicePoints("images", images, rotations, shifts, max_radius)
     check_shape("images", images, poses.image_shape)
     values = poses.from_half_spectra(poses.spectra_of(images)) * poses.phases.conj()
@@ -302,6 +305,7 @@ def project_direct_vjp(
     >>> np.unravel_index(gradients.volume.argmax(), (4, 4))[1], np.allclose(gradients.shifts, 0)
     (np.int64(2), True)
     """
+    rotations = as_matrices(rotations, like=volume)
     poses = SlicePoints("volume", volume, rotations, shifts, max_radius)
     check_shape("volume", volume, (poses.size,) * poses.dimension)
     check_cotangent(check_real, cotangent, poses.image_shape, volume=volume)

@@ -28,7 +28,7 @@ def rotate_volume(volume: Array, rotations: Array, shifts: Array | None = None) 
     ----------
     volume : (D, D, D) or (D, D) real array
         The origin is voxel ``D // 2`` of each axis.
-    rotations : (..., 3, 3) or (..., 2, 2) real array
+    rotations : (..., 3, 3) or (..., 2, 2) real array, or SciPy Rotation
         Image to volume coordinates, acting on (x, y, z).
     shifts : (..., 3) or (..., 2) real array, optional
         Where the rotated volume's origin comes to lie, (x, y, z) in voxels. Default 0.
@@ -136,7 +136,7 @@ def project_realspace(volume: Array, rotations: Array, shifts: Array | None = No
     Parameters
     ----------
     volume : (D, D, D) or (D, D) real array
-    rotations : (..., 3, 3) or (..., 2, 2) real array
+    rotations : (..., 3, 3) or (..., 2, 2) real array, or SciPy Rotation
         Image to volume coordinates, acting on (x, y, z).
     shifts : (..., 2) or (..., 1) real array, optional
         Where the particle sits, (x, y) in pixels (eq. 13). Default 0.
