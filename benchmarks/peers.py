@@ -71,7 +71,9 @@ class Fslice:
         """Return the gradients of `project` in the spectrum, the matrices and the shifts."""
         options = {"interpolation": setting.kernel, "max_radius": setting.radius}
         slices = self.project(setting, volume_ft, rotations, 0 * shifts)
-        grad_slices, grad_shifts = fslice.operators.shift_slices_vjp(slices, shifts, cotangent)
+        grad_slices, grad_shifts = fslice.operators.shift_slices_vjp(
+            slices, shifts, cotangent=cotangent
+        )
         found = fslice.operators.extract_slices_vjp(volume_ft, rotations, grad_slices, **options)
         return *found, grad_shifts
 

@@ -209,7 +209,8 @@ OPERATORS = {
         moved(ROTATIONS, rng.normal(size=(N, 3)), volume=VOLUME, cotangent=COTANGENT_3D),
     ),
     "CTF.vjp": Operator(
-        lambda cotangent: beside(cotangent, CTFS).vjp(D, cotangent), {"cotangent": CTF_VALUES}
+        lambda cotangent: beside(cotangent, CTFS).vjp(D, cotangent=cotangent),
+        {"cotangent": CTF_VALUES},
     ),
     "euler_to_matrix": Operator(geometry.euler_to_matrix, {"angles": MATRICES[:, 0]}),
     "euler_to_matrix_vjp": Operator(

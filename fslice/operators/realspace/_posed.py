@@ -17,6 +17,7 @@ from fslice._arrays import (
     check_shape,
 )
 from fslice.geometry import check_rotations
+from fslice.operators._gradients import PoseGradients
 from fslice.operators.realspace._trilinear import (
     empty_with_margin,
     sample,
@@ -68,7 +69,7 @@ def add_at_poses(
 
 def read_at_poses_vjp(
     volume: Array, rotations: Array, shifts: Array | None, cotangent: Array, summed: int
-) -> tuple[Array, Array, Array]:
+) -> PoseGradients:
     """Carry the gradient of `read_at_poses` to the volume, the rotations and the shifts.
 
     A position is ``q = R (x - t)``, so with the slope g of the volume there, times the
@@ -86,14 +87,14 @@ def read_at_poses_vjp(
     for image, block, positions, offsets in _blocks(*poses, size):
         weights = _block_values(values, image, block, dimension)
         spread(total, positions, weights, size)
-        by_position = slopes(padded, positions, size) * weights
-        grad_rotation[image] += by_position @ offsets.T
-        grad_shift[image] -= poses[0][image].T @ by_position.sum(1)
+        grad_positions = slopes(padded, positions, size) * weights
+        grad_rotation[image] += grad_positions @ offsets.T
+        grad_shift[image] -= poses[0][image].T @ grad_positions.sum(1)
     grad_shift = grad_shift[:, : dimension - summed].reshape(*rotations.shape[:-2], -1)
-    return (
+    return PoseGradients(
         without_margin(total, size, dimension),
         grad_rotation.reshape(rotations.shape),
-        grad_shift,
+        None if shifts is None else grad_shift,
     )
 
 
