@@ -78,7 +78,7 @@ def leaves(result):
         yield result
 
 
-def difference(found, expected, cupy):
+def difference(found, expected, single, cupy):
     """Say what differs between a result on the device and that of NumPy; nothing if they agree."""
     if expected is None or isinstance(expected, str):
         return "" if found == expected else f"{found!r} instead of {expected!r}"
@@ -94,7 +94,7 @@ def difference(found, expected, cupy):
     finite = np.isfinite(expected)
     values = found.get()
     scale = abs(expected[finite]).max(initial=0.0)
-    tolerance = (1e-12 if expected.dtype in (np.float64, np.complex128) else 1e-4) * scale
+    tolerance = (1e-4 if single else 1e-12) * scale
     if not np.allclose(values, expected, rtol=0, atol=tolerance, equal_nan=True):
         return f"values differ by up to {abs(values - expected)[finite].max():.3g}"
     return ""
@@ -109,7 +109,8 @@ def compare(name, arrays, cupy):
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     pairs = zip(leaves(found), leaves(expected), strict=True)
-    return "; ".join(filter(None, (difference(a, b, cupy) for a, b in pairs)))
+    single = any(array.dtype in (np.float32, np.complex64) for array in arrays.values())
+    return "; ".join(filter(None, (difference(a, b, single, cupy) for a, b in pairs)))
 
 
 def failures(cupy, change=lambda arrays: arrays):
