@@ -15,6 +15,7 @@ from fslice._arrays import (
     check_real,
     check_shape,
     check_size,
+    to_numpy,
 )
 from fslice.fourier import rfft3, shell_sum
 
@@ -120,17 +121,17 @@ def resolution(curve: Array, size: int, pixel_size: float, threshold: float = 0.
     3.2
     """
     check_real("curve", curve)
-    xp = array_namespace(curve)
     check_shape("curve", curve, (check_size("size", size) // 2 + 1,))
     check_finite("curve", curve)
     _check_pixel_size(pixel_size)
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: expected a value between 0 and 1, got {threshold}")
-    below = [int(shell) for shell in xp.flatnonzero(curve < threshold) if shell > 0]
+    values = to_numpy(curve).tolist()
+    below = [shell for shell, value in enumerate(values) if value < threshold and shell > 0]
     if not below:
         shell = float(size // 2)
     else:
-        before, after = float(curve[below[0] - 1]), float(curve[below[0]])
+        before, after = values[below[0] - 1], values[below[0]]
         if before < threshold:
             return math.inf
         shell = below[0] - (threshold - after) / (before - after)
@@ -292,7 +293,7 @@ def credible_band(curves: Array, level: float = 0.95) -> tuple[Array, Array]:
     if not 0 < level < 1:
         raise ValueError(f"level: expected a value between 0 and 1, got {level}")
     xp = array_namespace(curves)
-    low, high = xp.quantile(curves, xp.asarray([(1 - level) / 2, (1 + level) / 2]), axis=0)
+    low, high = (xp.quantile(curves, (1 + side * level) / 2, axis=0) for side in (-1, 1))
     return low, high
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from fslice._kernels.interface import Lattice, add_friedel_mates
+from fslice._kernels.interface import SliceGeometry as Lattice
+from fslice._kernels.interface import add_friedel_mates
 from fslice._kernels.numba.threads import divided, in_threads
 
 _MOST_BYTES = 4 << 30  # what private copies of the volume may take together

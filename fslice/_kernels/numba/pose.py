@@ -14,22 +14,19 @@ from fslice._kernels.numba.threads import divided, in_threads
 from fslice._kernels.numba.walk import row_extent, tabulate_phases
 
 
-def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
-    """Return the (n, 6, 6) products, as `fslice._kernels.numpy.pose` defines them."""
-    volume, images = np.ascontiguousarray(volume), np.ascontiguousarray(images)
-    precision = np.ascontiguousarray(precision)
-    ctf = None if ctf is None else np.ascontiguousarray(ctf)
-    gram = np.zeros((len(rotations), 6, 6))
+def pose_gram(volume, images, views, ctf, weights, amplitude, geometry):
+    """Return the (v, 6, 6) products."""
+    gram = np.zeros((len(views.rotations), 6, 6))
 
     def run(start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
+        table = scratch(geometry, volume.dtype)
         _pose_gram(
-            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
-            np.zeros((2, 6)), gram, start, stop,
+            volume, images, views.rotations, views.shifts, ctf, weights, amplitude, geometry,
+            table, np.zeros((2, 6)), gram, start, stop,
         )  # fmt: skip
 
     threads = numba.get_num_threads()
-    in_threads(run, divided(len(rotations), threads), threads)
+    in_threads(run, divided(len(gram), threads), threads)
     return gram + np.triu(gram, 1).swapaxes(1, 2)
 
 

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from fslice._kernels import splines
+from fslice._kernels.filters import of_images
 from fslice._kernels.numba.accumulators import accumulated
 from fslice._kernels.numba.cells import add, add_squared, read, read_slopes, turned
 from fslice._kernels.numba.locate import locate
@@ -24,93 +25,102 @@ from fslice._kernels.numba.walk import row_extent, tabulate_phases
 _PIECE = 32  # images that a thread takes at a time: short enough to end with the others
 
 
-def gather(volume, rotations, shifts, amplitude, lattice):
+def gather(volume, views, amplitude, geometry, out=None):
     """Sample slices of a volume."""
-    volume = np.ascontiguousarray(volume)
-    slices = np.empty((len(rotations), *lattice.slice_shape), volume.dtype)
+    n = len(views.rotations)
+    slices = np.empty((n, *geometry.slice_shape), volume.dtype) if out is None else out
 
     def run(start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
-        _gather(volume, rotations, shifts, amplitude, lattice, table, slices, start, stop)
+        table = scratch(geometry, volume.dtype)
+        _gather(
+            volume, views.rotations, views.shifts, amplitude, geometry, table, slices, start, stop
+        )
 
     threads = numba.get_num_threads()
-    pieces = max(threads, -(-len(rotations) // _PIECE))
-    in_threads(run, divided(len(rotations), pieces), threads)
+    in_threads(run, divided(n, max(threads, -(-n // _PIECE))), threads)
     return slices
 
 
-def scatter(slices, rotations, shifts, amplitude, lattice):
+def scatter(slices, views, amplitude, geometry):
     """Add slices into a volume: the adjoint of `gather`."""
-    slices = np.ascontiguousarray(slices)
+    slices = np.ascontiguousarray(_per_view(slices, views))
 
     def run(volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, slices.dtype)
-        _scatter(slices, rotations, shifts, amplitude, lattice, table, volume, start, stop)
+        table = scratch(geometry, slices.dtype)
+        _scatter(
+            slices, views.rotations, views.shifts, amplitude, geometry, table, volume, start, stop
+        )
 
-    return accumulated(run, len(rotations), lattice, slices.dtype)
+    return accumulated(run, len(slices), geometry, slices.dtype)
 
 
-def scatter_squares(weights, rotations, lattice):
-    """Add weights into a volume with squared interpolation weights."""
-    weights = np.ascontiguousarray(weights)
+def scatter_squares(values, views, geometry):
+    """Add values into a volume with squared interpolation weights."""
+    values = np.ascontiguousarray(_per_view(values, views))
     # all taps meet an axis of one frequency: their weights sum to one there, their squares do not
-    squares = sum(polynomial[0] ** 2 for polynomial in splines.WEIGHTS[len(lattice.taps)])
-    unit = squares ** -sum(size == 1 for size in (lattice.nz, lattice.ny, lattice.nx))
+    squares = sum(polynomial[0] ** 2 for polynomial in splines.WEIGHTS[len(geometry.taps)])
+    unit = squares ** -sum(size == 1 for size in (geometry.nz, geometry.ny, geometry.nx))
 
     def run(volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, weights.dtype)
-        _scatter_squares(weights, rotations, unit, lattice, table, volume, start, stop)
+        table = scratch(geometry, values.dtype)
+        _scatter_squares(values, views.rotations, unit, geometry, table, volume, start, stop)
 
-    return accumulated(run, len(rotations), lattice, weights.dtype)
+    return accumulated(run, len(values), geometry, values.dtype)
 
 
-def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
+def gather_vjp(volume, cotangent, views, amplitude, geometry):
     """Return the gradients of `gather` in volume, rotations and shifts."""
-    volume, cotangent = np.ascontiguousarray(volume), np.ascontiguousarray(cotangent)
-    grad_rotation = np.zeros((len(rotations), 3, 3))
-    grad_shift = np.zeros((len(rotations), 2))
+    n = len(views.rotations)
+    grad_rotation, grad_shift = np.zeros((n, 3, 3)), np.zeros((n, 2))
 
     def run(grad_volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
+        table = scratch(geometry, volume.dtype)
         _gather_vjp(
-            volume, cotangent, rotations, shifts, amplitude, lattice, table,
+            volume, cotangent, views.rotations, views.shifts, amplitude, geometry, table,
             grad_volume, grad_rotation, grad_shift, start, stop,
         )  # fmt: skip
 
-    grad_volume = accumulated(run, len(rotations), lattice, volume.dtype)
+    grad_volume = accumulated(run, n, geometry, volume.dtype)
     return grad_volume, grad_rotation, grad_shift
 
 
-def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
+def misfit(volume, images, views, ctf, weights, amplitude, geometry):
     """Return each image's weighted squared residual and the gradient of half their sum."""
-    arguments = volume, images, rotations, shifts, ctf, precision, amplitude, lattice
+    arguments = volume, images, views, ctf, weights, amplitude, geometry
     return _misfit_and(None, None, None, *arguments)
 
 
-def misfit_gradients(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
+def misfit_gradients(volume, images, views, ctf, weights, amplitude, geometry):
     """Return `misfit` with the gradients in rotations, shifts and, unless it is None, the CTF."""
-    grad_rotation, grad_shift = np.zeros((len(rotations), 3, 3)), np.zeros((len(rotations), 2))
+    n = len(views.rotations)
+    grad_rotation, grad_shift = np.zeros((n, 3, 3)), np.zeros((n, 2))
     grad_ctf = None if ctf is None else np.empty(images.shape, ctf.dtype)
-    arguments = volume, images, rotations, shifts, ctf, precision, amplitude, lattice
+    arguments = volume, images, views, ctf, weights, amplitude, geometry
     losses, grad_volume = _misfit_and(grad_rotation, grad_shift, grad_ctf, *arguments)
     return losses, grad_volume, grad_rotation, grad_shift, grad_ctf
 
 
 def _misfit_and(
-    grad_rotation, grad_shift, grad_ctf,
-    volume, images, rotations, shifts, ctf, precision, amplitude, lattice,
-):  # fmt: skip
-    volume, images = np.ascontiguousarray(volume), np.ascontiguousarray(images)
-    losses = np.zeros(len(rotations))
+    grad_rotation, grad_shift, grad_ctf, volume, images, views, ctf, weights, amplitude, geometry
+):
+    losses = np.zeros(len(views.rotations))
 
     def run(grad_volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
+        table = scratch(geometry, volume.dtype)
         _misfit(
-            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
+            volume, images, views.rotations, views.shifts, ctf, weights, amplitude, geometry, table,
             grad_volume, grad_rotation, grad_shift, grad_ctf, losses, start, stop,
         )  # fmt: skip
 
-    return losses, accumulated(run, len(rotations), lattice, volume.dtype)
+    return losses, accumulated(run, len(losses), geometry, volume.dtype)
+
+
+def _per_view(values, views):
+    """Return what each view adds: its image's values, times its weight."""
+    values = of_images(values, views, slice(None))
+    if views.weights is None:
+        return values
+    return values * views.weights[:, None, None].astype(values.real.dtype)
 
 
 @kernel

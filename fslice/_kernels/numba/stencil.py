@@ -19,7 +19,9 @@ import numba
 import numpy as np
 from numba import uintp
 
-from fslice._kernels.interface import Lattice, add_friedel_mates
+from fslice._kernels.filters import ctf_of, weights_of
+from fslice._kernels.interface import SliceGeometry as Lattice
+from fslice._kernels.interface import add_friedel_mates
 from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.rows import expect
 from fslice._kernels.numba.table import AHEAD, data, inlined, kernel, pointers, scratch
@@ -41,9 +43,9 @@ _PAIRS = np.array(
 """Of each pair of corners: the number of its offset, the lower corner, its moment."""
 
 
-def new_gram(lattice: Lattice, dtype) -> np.ndarray:
+def new_gram(geometry: Lattice, dtype) -> np.ndarray:
     """Return the empty sum that `add_gram` adds to: one record of moments per cell."""
-    length = int(np.prod(lattice.volume_shape)) * _RECORD
+    length = int(np.prod(geometry.volume_shape)) * _RECORD
     itemsize = np.dtype(dtype).itemsize
     spare = _ALIGNMENT // itemsize
     raw = np.zeros(length + spare, dtype)
@@ -51,28 +53,39 @@ def new_gram(lattice: Lattice, dtype) -> np.ndarray:
     return raw[start : start + length]
 
 
-def add_gram(moments, weights, rotations, lattice):
+def add_gram(total, views, filters, geometry):
     """Add the moments of every sample, in place."""
-    weights = np.ascontiguousarray(weights)
-    rotations = np.ascontiguousarray(rotations)
-    edges = _slabs(rotations, lattice, numba.get_num_threads())
+    rotations, weights = views.rotations, _sample_weights(views, filters, geometry, total.dtype)
+    edges = _slabs(rotations, geometry, numba.get_num_threads())
 
     def run(low: int, high: int) -> None:
-        table = scratch(lattice, moments.dtype)
-        _add_moments(weights, rotations, lattice, table, moments, low, high)
+        table = scratch(geometry, total.dtype)
+        _add_moments(weights, rotations, geometry, table, total, low, high)
 
     in_threads(run, [(a, b) for a, b in itertools.pairwise(edges) if b > a], len(edges) - 1)
 
 
-def stencil_of(moments, lattice):
+def _sample_weights(views, filters, geometry, dtype):
+    """Return ``weights * ctf**2`` of each view, or one image of them for all."""
+    every = slice(None)
+    weights = weights_of(filters, views, every) * np.ones((1, *geometry.slice_shape), dtype)
+    ctf = ctf_of(filters, views, every, geometry, dtype)
+    if ctf is not None:
+        weights = weights * ctf**2
+    if views.weights is not None:
+        weights = weights * views.weights[:, None, None].astype(dtype)
+    return np.ascontiguousarray(weights)
+
+
+def stencil_of(total, geometry):
     """Return the stencil of all that was added."""
-    stencil = np.empty((len(OFFSETS), *lattice.volume_shape), moments.dtype)
-    records, threads = moments.reshape(-1, _RECORD), numba.get_num_threads()
+    stencil = np.empty((len(OFFSETS), *geometry.volume_shape), total.dtype)
+    records, threads = total.reshape(-1, _RECORD), numba.get_num_threads()
 
     def run(low: int, high: int) -> None:
         _convert(records, _PAIRS, stencil, low, high)
 
-    in_threads(run, divided(lattice.nz, threads), threads)
+    in_threads(run, divided(geometry.nz, threads), threads)
     return stencil
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import extending, types
 
 from fslice._arrays import real_dtype
-from fslice._kernels.interface import Lattice
+from fslice._kernels.interface import SliceGeometry as Lattice
 
 OPTIONS: Any = {
     "nogil": True,
