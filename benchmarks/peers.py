@@ -14,6 +14,7 @@ import numpy as np
 
 import fslice
 from fslice.fourier import pad, transform
+from fslice.operators.slices import extract_slices_vjp
 
 
 class Setting(NamedTuple):
@@ -74,7 +75,7 @@ class Fslice:
         grad_slices, grad_shifts = fslice.operators.shift_slices_vjp(
             slices, shifts, cotangent=cotangent
         )
-        found = fslice.operators.extract_slices_vjp(volume_ft, rotations, grad_slices, **options)
+        found = extract_slices_vjp(volume_ft, rotations, cotangent=grad_slices, **options)
         return *found, grad_shifts
 
     def images(self, setting, volume, rotations, shifts=None):
