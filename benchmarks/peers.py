@@ -14,6 +14,7 @@ import numpy as np
 
 import fslice
 from fslice.fourier import pad, transform
+from fslice.operators.slices import extract_slices_vjp
 
 
 class Setting(NamedTuple):
@@ -71,8 +72,10 @@ class Fslice:
         """Return the gradients of `project` in the spectrum, the matrices and the shifts."""
         options = {"interpolation": setting.kernel, "max_radius": setting.radius}
         slices = self.project(setting, volume_ft, rotations, 0 * shifts)
-        grad_slices, grad_shifts = fslice.operators.shift_slices_vjp(slices, shifts, cotangent)
-        found = fslice.operators.extract_slices_vjp(volume_ft, rotations, grad_slices, **options)
+        grad_slices, grad_shifts = fslice.operators.shift_slices_vjp(
+            slices, shifts, cotangent=cotangent
+        )
+        found = extract_slices_vjp(volume_ft, rotations, cotangent=grad_slices, **options)
         return *found, grad_shifts
 
     def images(self, setting, volume, rotations, shifts=None):

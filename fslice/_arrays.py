@@ -79,6 +79,45 @@ def to_numpy(array: Array) -> np.ndarray:
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
+def check_on_host(name: str, array: Array) -> None:
+    """Raise unless `array` is a NumPy array: for what works on atoms and files.
+
+    Examples
+    --------
+    >>> check_on_host("volume", [1.0])
+    Traceback (most recent call last):
+    ...
+    TypeError: volume: expected a NumPy array, as this is computed on the host, got builtins.list
+    """
+    if not isinstance(array, np.ndarray):
+        got = f"{type(array).__module__}.{type(array).__name__}"
+        raise TypeError(
+            f"{name}: expected a NumPy array, as this is computed on the host, got {got}"
+        )
+
+
+def placed(host: np.ndarray, like: Array | None = None, dtype: Any = None) -> Array:
+    """Return a real NumPy array in the library, on the device and in the precision of `like`.
+
+    `dtype` overrides the precision. With neither the array stays as it is.
+
+    Examples
+    --------
+    >>> placed(np.zeros(2), like=np.zeros(1, "complex64")).dtype
+    dtype('float32')
+    """
+    if like is not None:
+        _check_dtype("like", like, _NUMBERS)
+        dtype = real_dtype(like.dtype) if dtype is None else dtype
+    if dtype is not None:
+        name = check_choice("dtype", np.dtype(dtype).name, ("float32", "float64"))
+        host = host.astype(name, copy=False)
+    if like is None or isinstance(like, np.ndarray):
+        return host
+    with like.device:
+        return array_namespace(like).asarray(host)
+
+
 def real_dtype(dtype: Any) -> np.dtype:
     """Return the real dtype of the same precision.
 

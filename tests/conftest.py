@@ -11,7 +11,6 @@ import standin
 from hypothesis import HealthCheck, settings
 
 from fslice import _kernels
-from fslice._arrays import array_namespace
 
 settings.register_profile(
     "repeatable",
@@ -42,16 +41,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def device(monkeypatch) -> Iterator[ModuleType]:
     """Have a library with CuPy's manners in CuPy's place, and kernels for its arrays."""
-    from standin.kernels import OnDevice
-
-    kernels_of_numpy = OnDevice(_kernels.kernels_named("numpy"))
-    kernels_for = _kernels.kernels_for
-
-    def with_device(*arrays):
-        library = array_namespace(*arrays).__name__
-        return kernels_of_numpy if library == "cupy" else kernels_for(*arrays)
-
-    monkeypatch.setattr(_kernels, "kernels_for", with_device)
+    monkeypatch.setitem(_kernels.select.DEFAULTS, "cupy", lambda: standin.KERNELS)
     with standin.installed() as cupy:
         yield cupy
 

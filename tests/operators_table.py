@@ -72,12 +72,22 @@ def beside(array: Any, state: Any) -> Any:
         return state  # a fault, to be refused
     if isinstance(state, np.ndarray):
         return sys.modules[type(array).__module__.partition(".")[0]].asarray(state)
-    if isinstance(state, tuple):
-        return type(state)(*(beside(array, part) for part in state))
     if not dataclasses.is_dataclass(state):
         return state
     fields = (field.name for field in dataclasses.fields(state) if field.init)
     return dataclasses.replace(state, **{f: beside(array, getattr(state, f)) for f in fields})
+
+
+def of_precision(array: Any, state: np.ndarray) -> np.ndarray:
+    """Return a complex array in single precision if another one is."""
+    single = getattr(array, "dtype", None) == np.complex64
+    return state.astype(np.complex64) if single else state
+
+
+def normal_beside(array: Any) -> Any:
+    """Return the normal equations in the library and in the precision of an array."""
+    single = getattr(array, "dtype", None) in (np.float32, np.complex64)
+    return beside(array, NORMAL.astype("float32") if single else NORMAL)
 
 
 def moved(rotations: np.ndarray, shifts: np.ndarray, **arrays: np.ndarray) -> dict[str, np.ndarray]:
@@ -204,7 +214,8 @@ OPERATORS = {
         moved(ROTATIONS, rng.normal(size=(N, 3)), volume=VOLUME, cotangent=COTANGENT_3D),
     ),
     "CTF.vjp": Operator(
-        lambda cotangent: beside(cotangent, CTFS).vjp(D, cotangent), {"cotangent": CTF_VALUES}
+        lambda cotangent: beside(cotangent, CTFS).vjp(D, cotangent=cotangent),
+        {"cotangent": CTF_VALUES},
     ),
     "euler_to_matrix": Operator(geometry.euler_to_matrix, {"angles": MATRICES[:, 0]}),
     "euler_to_matrix_vjp": Operator(
@@ -278,10 +289,10 @@ OPERATORS = {
     ),
     "GaussianPosterior": Operator(posterior.GaussianPosterior, {"mean": VOLUME_FT, "sigma": SIGMA}),
     "NormalEquations.apply": Operator(
-        lambda volume_ft: beside(volume_ft, NORMAL).apply(volume_ft), {"volume_ft": VOLUME_FT}
+        lambda volume_ft: normal_beside(volume_ft).apply(volume_ft), {"volume_ft": VOLUME_FT}
     ),
     "SupportedPrecision": Operator(
-        lambda mask: SupportedPrecision(beside(mask, NORMAL), 1.0, mask),
+        lambda mask: SupportedPrecision(normal_beside(mask), 1.0, mask),
         {"mask": np.clip(abs(VOLUME), 0, 1)},
     ),
     "resample_map": Operator(
@@ -301,7 +312,9 @@ OPERATORS = {
         lambda rotation: MODEL.rotate(rotation), {"rotation": ROTATIONS[0]}
     ),
     "adam_update": Operator(
-        lambda gradient: optim.adam_update(gradient, optim.adam_init(beside(gradient, VOLUME_FT))),
+        lambda gradient: optim.adam_update(
+            gradient, optim.adam_init(beside(gradient, of_precision(gradient, VOLUME_FT)))
+        ),
         {"gradient": VOLUME_FT},
     ),
 }

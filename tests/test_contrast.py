@@ -37,7 +37,7 @@ def test_a_scale_is_its_own_adjoint(case):
 @given(case=cases(dtypes=st.just("float64")))
 def test_gradients_in_slices_and_scales_are_exact(case):
     slices, scales, others = case
-    grad_slices, grad_scales = scale_slices_vjp(slices, scales, others)
+    grad_slices, grad_scales = scale_slices_vjp(slices, scales, cotangent=others)
     rng = np.random.default_rng(slices.size)
     direction = noise(rng, slices.shape, complex)
     check_gradient(
@@ -52,7 +52,7 @@ def test_gradients_in_slices_and_scales_are_exact(case):
 @given(case=cases())
 def test_results_have_the_shape_and_precision_of_the_input(case):
     slices, scales, others = case
-    grad_slices, grad_scales = scale_slices_vjp(slices, scales, others)
+    grad_slices, grad_scales = scale_slices_vjp(slices, scales, cotangent=others)
     for array in (scale_slices(slices, scales), grad_slices):
         assert (array.shape, array.dtype) == (slices.shape, slices.dtype)
     assert (grad_scales.shape, grad_scales.dtype) == (scales.shape, scales.dtype)
@@ -67,8 +67,9 @@ def test_it_is_the_scale_of_the_ctf(seed, size):
     without = ctf.evaluate(size) * slices
     assert np.allclose(scaled, scale_slices(without, scales), rtol=1e-12)
     by_values = (cotangent.conj() * slices).real
-    by_scale = ctf.replace(scale=scales).vjp(size, by_values)["scale"]
-    assert np.allclose(by_scale, scale_slices_vjp(without, scales, cotangent)[1], rtol=1e-9)
+    by_scale = ctf.replace(scale=scales).vjp(size, cotangent=by_values).scale
+    expected = scale_slices_vjp(without, scales, cotangent=cotangent).scales
+    assert np.allclose(by_scale, expected, rtol=1e-9)
 
 
 def draw_noise(rng, size, kind, max_radius):
@@ -113,7 +114,7 @@ def test_the_gradient_of_the_likelihood_vanishes_at_the_best_scale(rng):
     model = GaussianNoise(rng.uniform(0.5, 2, 4))
     scales, precisions = optimal_scales(images_ft, expected_ft, model)
     by_scaled, _ = model.log_likelihood_gradients(images_ft, scale_slices(expected_ft, scales))
-    _, grad_scales = scale_slices_vjp(expected_ft, scales, by_scaled)
+    _, grad_scales = scale_slices_vjp(expected_ft, scales, cotangent=by_scaled)
     assert (abs(grad_scales) <= 1e-12 * precisions).all()
 
 
@@ -163,7 +164,7 @@ def test_wrong_input_is_refused_by_name(slices, scales, kind, message):
     with pytest.raises(kind, match=message):
         scale_slices(slices, scales)
     with pytest.raises(kind, match=message):
-        scale_slices_vjp(slices, scales, SLICES)
+        scale_slices_vjp(slices, scales, cotangent=SLICES)
 
 
 @pytest.mark.parametrize(
@@ -196,8 +197,8 @@ def test_images_that_do_not_fit_are_refused(images_ft, expected_ft, noise_model,
 
 def test_a_wrong_cotangent_is_refused_by_name():
     with pytest.raises(TypeError, match="cotangent: expected dtype complex64 or complex128, got f"):
-        scale_slices_vjp(SLICES, SCALES, SLICES.real)
+        scale_slices_vjp(SLICES, SCALES, cotangent=SLICES.real)
     with pytest.raises(TypeError, match="slices is complex128, cotangent is complex64"):
-        scale_slices_vjp(SLICES, SCALES, SLICES.astype("c8"))
+        scale_slices_vjp(SLICES, SCALES, cotangent=SLICES.astype("c8"))
     with pytest.raises(ValueError, match=r"cotangent: expected shape \(2, 4, 3\), got \(1, 4, 3\)"):
-        scale_slices_vjp(SLICES, SCALES, SLICES[:1])
+        scale_slices_vjp(SLICES, SCALES, cotangent=SLICES[:1])

@@ -11,11 +11,26 @@ import re
 
 import numpy as np
 import pytest
-from operators_table import IMAGES, IMAGES_FT, LINES_FT, OPERATORS, VOLUME, VOLUME_FT, Operator
+from operators_table import (
+    CTFS,
+    IMAGES,
+    IMAGES_FT,
+    LINES_FT,
+    OPERATORS,
+    VOLUME,
+    VOLUME_FT,
+    Operator,
+    beside,
+)  # fmt: skip
 from standin import recorded
 
-from fslice import fourier, metrics, optim
+from fslice import CTF, fourier, metrics, optim
+from fslice._arrays import array_namespace
 from fslice.fourier import radii, shells
+from fslice.operators import spaces
+from fslice.operators.linop import LinearOperator, stack
+from fslice.symmetry.average import GroupAverage
+from fslice.testing import check_adjoint, check_gradient
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "devices.md"
 ROW = re.compile(r"^\| `(?P<module>[\w/]+\.py): (?P<function>[\w.]+)` \|", re.MULTILINE)
@@ -46,8 +61,47 @@ INNER = {
     ),
     "adam_init": Operator(optim.adam_init, {"parameters": VOLUME_FT}),
     "credible_band": Operator(metrics.credible_band, {"curves": VOLUME[0]}),
-}
+    "to_vector": Operator(spaces.to_vector, {"array": IMAGES_FT}),
+    "from_vector": Operator(
+        lambda array: spaces.from_vector(
+            spaces.to_vector(array), spaces.Space(array.shape, array.dtype)
+        ),
+        {"array": IMAGES_FT},
+    ),
+    "stack": Operator(
+        lambda array: stack([low_pass(array), 2 * low_pass(array)])(array), {"array": IMAGES[0]}
+    ),
+    "stack.H": Operator(lambda array: stack([low_pass(array[0])] * 2).H(array), {"array": IMAGES}),
+    "CTF": Operator(
+        lambda defocus: CTF(
+            defocus_u=defocus, defocus_v=1.1 * defocus[:1], astigmatism_angle=30, voltage=300,
+            spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5, b_factor=[3.0, 4.0],
+        ).evaluate(6),
+        {"defocus": 1e4 + IMAGES[0, 0, :2]},
+    ),
+    "CTF.__getitem__": Operator(
+        lambda index: beside(index, CTFS)[index > 0].evaluate(6, "float32"),
+        {"index": np.array([0, 1])},
+    ),
+    "GroupAverage": Operator(lambda volume: GroupAverage("D3")(volume), {"volume": VOLUME}),
+    "GroupAverage.adjoint": Operator(
+        lambda volume: GroupAverage("D3").adjoint(volume), {"volume": VOLUME}
+    ),
+}  # fmt: skip
 """Functions that the table of refusals leaves out, as they do not check, or take any shape."""
+
+
+def low_pass(image):
+    """Return an operator on images like this one."""
+    images = spaces.Space(image.shape, image.dtype)
+    return LinearOperator(images, images, filtered, filtered)
+
+
+def filtered(image):
+    """Return an image without its high frequencies."""
+    near = radii(image.shape[-1], 2, array_namespace(image)) < 2
+    return fourier.irfft2(near * fourier.rfft2(image))
+
 
 EVERY = OPERATORS | INNER
 
@@ -57,10 +111,13 @@ def on_device(cupy, arrays):
     return {name: cupy.asarray(array) for name, array in arrays.items()}
 
 
+SINGLE = {"c": "complex64", "f": "float32"}
+
+
 def in_single(arrays):
     """Return the arrays in single precision."""
     return {
-        name: array.astype("complex64" if array.dtype.kind == "c" else "float32")
+        name: array.astype(SINGLE.get(array.dtype.kind, array.dtype))
         for name, array in arrays.items()
     }
 
@@ -78,7 +135,7 @@ def leaves(result):
         yield result
 
 
-def difference(found, expected, cupy):
+def difference(found, expected, single, cupy):
     """Say what differs between a result on the device and that of NumPy; nothing if they agree."""
     if expected is None or isinstance(expected, str):
         return "" if found == expected else f"{found!r} instead of {expected!r}"
@@ -94,7 +151,7 @@ def difference(found, expected, cupy):
     finite = np.isfinite(expected)
     values = found.get()
     scale = abs(expected[finite]).max(initial=0.0)
-    tolerance = (1e-12 if expected.dtype in (np.float64, np.complex128) else 1e-4) * scale
+    tolerance = (1e-4 if single else 1e-12) * scale
     if not np.allclose(values, expected, rtol=0, atol=tolerance, equal_nan=True):
         return f"values differ by up to {abs(values - expected)[finite].max():.3g}"
     return ""
@@ -109,7 +166,8 @@ def compare(name, arrays, cupy):
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     pairs = zip(leaves(found), leaves(expected), strict=True)
-    return "; ".join(filter(None, (difference(a, b, cupy) for a, b in pairs)))
+    single = any(array.dtype in (np.float32, np.complex64) for array in arrays.values())
+    return "; ".join(filter(None, (difference(a, b, single, cupy) for a, b in pairs)))
 
 
 def failures(cupy, change=lambda arrays: arrays):
@@ -158,3 +216,22 @@ def test_grids_are_made_in_the_library_that_is_asked_for(device, size):
     for made in (radii(size, 3, device), shells(size, 2, device)):
         assert isinstance(made, device.ndarray)
     np.testing.assert_array_equal(radii(size, 3, device).get(), radii(size, 3))
+
+
+def test_the_checks_of_operators_take_arrays_of_the_device(device, rng):
+    image = device.asarray(rng.normal(size=(6, 6)))
+    spectrum = device.asarray(IMAGES_FT[0])
+    assert check_adjoint(fourier.rfft2, fourier.irfft2, image, spectrum) < 1e-15
+    direction = device.asarray(rng.normal(size=(6, 6)))
+    assert check_gradient(lambda x: (x**3).sum(), 3 * image**2, image, direction) < 1e-8
+
+
+def test_adam_stays_on_the_device(device):
+    with recorded() as transfers:
+        parameters = device.asarray(VOLUME_FT)
+        state = optim.adam_init(parameters)
+        for _ in range(3):
+            direction, state = optim.adam_update(parameters, state)
+            parameters = parameters - 0.1 * direction
+    assert isinstance(parameters, device.ndarray)
+    assert transfers == []

@@ -143,9 +143,9 @@ def test_gradients_chain_to_angles_and_rotation_vectors(case):
 
     angles = matrix_to_euler(case.rotations)
     direction = noise(np.random.default_rng(angles.size), angles.shape)
-    by_angles = euler_to_matrix_vjp(angles, found.rotations)
+    by_angles = euler_to_matrix_vjp(angles, cotangent=found.rotations).angles
     check_gradient(lambda a: loss(euler_to_matrix(a)), by_angles, angles, direction)
-    by_w = tangent_vjp(case.rotations, found.rotations)
+    by_w = tangent_vjp(case.rotations, cotangent=found.rotations).tangent
     check_gradient(
         lambda w: loss(case.rotations @ rotvec_to_matrix(w)), by_w, 0 * angles, direction, step=1e-6
     )
@@ -173,7 +173,7 @@ def test_gradients_chain_to_the_parameters_of_the_ctf(backend, parameter, rng):
         lambda value: np.vdot(
             projector.project(volume, rotations, shifts, ctf.replace(**{parameter: value})), images
         ),
-        ctf.vjp(6, found.ctf)[parameter],
+        getattr(ctf.vjp(6, cotangent=found.ctf), parameter),
         point,
         noise(rng, 3) * abs(point),
         step=1e-4 if parameter.startswith("defocus") else 1e-5,

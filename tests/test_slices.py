@@ -83,11 +83,11 @@ def test_gradients_in_angles_quaternions_and_rotation_vectors_are_exact(case):
     rng = np.random.default_rng(case.slices.size)
     angles = matrix_to_euler(case.rotations)
     direction = noise(rng, angles.shape)
-    by_angles = euler_to_matrix_vjp(angles, grad_rotations)
+    by_angles = euler_to_matrix_vjp(angles, cotangent=grad_rotations).angles
     check_gradient(lambda a: loss(case, euler_to_matrix(a)), by_angles, angles, direction)
 
     w = np.zeros_like(angles)
-    by_w = tangent_vjp(case.rotations, grad_rotations)
+    by_w = tangent_vjp(case.rotations, cotangent=grad_rotations).tangent
     check_gradient(
         lambda w: loss(case, case.rotations @ rotvec_to_matrix(w)), by_w, w, direction, step=1e-6
     )
@@ -106,7 +106,7 @@ def test_gradients_in_quaternions_of_any_length_are_exact(seed):
     )
     check_gradient(
         lambda q: inner_product(extract_slices(volume_ft, quaternion_to_matrix(q)), slices),
-        quaternion_to_matrix_vjp(quaternions, grad_rotations),
+        quaternion_to_matrix_vjp(quaternions, cotangent=grad_rotations).quaternions,
         quaternions,
         noise(rng, (2, 4)),
         step=1e-6,

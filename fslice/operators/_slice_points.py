@@ -48,7 +48,7 @@ class SlicePoints:
         self.half_shape = (*(size,) * (flat - 1), size // 2 + 1)
         self.scale = size ** (-flat / 2)
         geometry = slice_geometry(self.dimension, size, size, "linear", max_radius)
-        self.band = xp.asarray(_kernels.band(geometry)).reshape(self.half_shape)
+        self.band = _kernels.band(geometry, xp).reshape(self.half_shape)
         index = xp.nonzero(self.band)
         rows = [xp.where(i <= (size - 1) // 2, i, i - size) for i in index[:-1]]
         self.k = xp.stack([index[-1], *rows]).astype(xp.float64)  # (d - 1, samples), x first

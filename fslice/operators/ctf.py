@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,21 @@ _DEGREE = np.pi / 180
 _ANGSTROM_PER_MILLIMETRE = 1e7
 # Pixels evaluated together: on the CPU they fit the cache, a GPU wants to be filled.
 _BLOCK = {True: 2**16, False: 2**24}
+
+
+class CTFGradients(NamedTuple):
+    """Gradients of `CTF.evaluate` in the parameters, (n,) float64 arrays."""
+
+    defocus_u: Array
+    """Per Angstrom, as `defocus_v`."""
+    defocus_v: Array
+    astigmatism_angle: Array
+    """Per degree, as `phase_shift`."""
+    amplitude_contrast: Array
+    phase_shift: Array
+    b_factor: Array
+    """Per square Angstrom."""
+    scale: Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -216,7 +231,7 @@ class CTF:
         columns = [self._coefficients() * per_frequency, decay[:, None], self.scale[:, None]]
         return xp.concatenate(columns, axis=1)
 
-    def vjp(self, size: int, cotangent: Array) -> dict[str, Array]:
+    def vjp(self, size: int, *, cotangent: Array) -> CTFGradients:
         """Return the gradients in the parameters, given the one in the values.
 
         Parameters
@@ -231,10 +246,8 @@ class CTF:
 
         Returns
         -------
-        dict of (n,) float64 arrays
-            The derivatives of L with respect to ``defocus_u``, ``defocus_v`` (per
-            Angstrom), ``astigmatism_angle``, ``phase_shift`` (per degree),
-            ``amplitude_contrast``, ``b_factor`` (per square Angstrom) and ``scale``.
+        CTFGradients
+            (n,) float64 arrays, the derivatives of L in the parameters that are refined.
 
         Raises
         ------
@@ -249,8 +262,8 @@ class CTF:
         ...           spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5)
         >>> cotangent = np.zeros((1, 4, 3))
         >>> cotangent[0, 0, 0] = 1  # the value at zero frequency, scale * amplitude_contrast
-        >>> gradients = ctf.vjp(4, cotangent)
-        >>> gradients["amplitude_contrast"], gradients["scale"]
+        >>> gradients = ctf.vjp(4, cotangent=cotangent)
+        >>> gradients.amplitude_contrast, gradients.scale
         (array([1.]), array([0.1]))
         """
         check_real("cotangent", cotangent)
@@ -267,7 +280,7 @@ class CTF:
             by_sine[part] = (weighted * xp.sin(angle)) @ columns
         return self._chain_rule(-self.scale[:, None] * by_cosine, -by_sine)
 
-    def _chain_rule(self, by_phase: Array, by_sine: Array) -> dict[str, Array]:
+    def _chain_rule(self, by_phase: Array, by_sine: Array) -> CTFGradients:
         """Take the gradient from sums against the basis to the parameters.
 
         `by_phase` is the gradient in the phase's five coefficients, `by_sine` the sum of
@@ -281,15 +294,15 @@ class CTF:
         aligned = xp.cos(twice) * (xx - yy) + xp.sin(twice) * 2 * xy
         turned = xp.sin(twice) * (xx - yy) - xp.cos(twice) * 2 * xy
         difference = (self.defocus_u - self.defocus_v) * _DEGREE
-        return {
-            "defocus_u": -defocus_rate / 2 * (xx + yy + aligned),
-            "defocus_v": -defocus_rate / 2 * (xx + yy - aligned),
-            "astigmatism_angle": defocus_rate * difference * turned,
-            "phase_shift": -_DEGREE * constant,
-            "amplitude_contrast": -constant / xp.sqrt(1 - self.amplitude_contrast**2),
-            "b_factor": -self.scale / (4 * self.pixel_size**2) * (by_sine[:, 0] + by_sine[:, 2]),
-            "scale": by_sine[:, 4],
-        }
+        return CTFGradients(
+            defocus_u=-defocus_rate / 2 * (xx + yy + aligned),
+            defocus_v=-defocus_rate / 2 * (xx + yy - aligned),
+            astigmatism_angle=defocus_rate * difference * turned,
+            amplitude_contrast=-constant / xp.sqrt(1 - self.amplitude_contrast**2),
+            phase_shift=-_DEGREE * constant,
+            b_factor=-self.scale / (4 * self.pixel_size**2) * (by_sine[:, 0] + by_sine[:, 2]),
+            scale=by_sine[:, 4],
+        )
 
     def _phases(self, basis: Array, dtype: np.dtype) -> Iterator[tuple[slice, Array]]:
         """Yield gamma in radians, less whole turns, for a block of images at a time.

@@ -11,6 +11,8 @@ are lines. Sums are in double precision, whatever that of the input is.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fslice._arrays import (
     Array,
     check_alike,
@@ -24,8 +26,10 @@ from fslice._arrays import (
     real_dtype,
 )
 from fslice.fourier import inverse_transform
+from fslice.geometry import as_matrices
 from fslice.operators._fourier_sum import add_waves, sum_waves, sum_waves_vjp
 from fslice.operators._slice_points import SlicePoints
+from fslice.operators.gradients import PoseGradients
 
 
 def fourier_sum(volume: Array, frequencies: Array) -> Array:
@@ -111,7 +115,14 @@ def fourier_sum_adjoint(values: Array, frequencies: Array, size: int) -> Array:
     return (size ** (-dimension / 2) * volume).astype(real_dtype(values.dtype))
 
 
-def fourier_sum_vjp(volume: Array, frequencies: Array, cotangent: Array) -> tuple[Array, Array]:
+class FourierSumGradients(NamedTuple):
+    """Gradients of `fourier_sum`."""
+
+    volume: Array
+    frequencies: Array
+
+
+def fourier_sum_vjp(volume: Array, frequencies: Array, *, cotangent: Array) -> FourierSumGradients:
     """Return the gradients of `fourier_sum` in the volume and in the frequencies.
 
     Parameters
@@ -123,8 +134,8 @@ def fourier_sum_vjp(volume: Array, frequencies: Array, cotangent: Array) -> tupl
 
     Returns
     -------
-    grad_volume : real array like `volume`
-    by_frequencies : real array like `frequencies`
+    FourierSumGradients
+        ``volume`` and ``frequencies``, real arrays like these.
 
     Raises
     ------
@@ -136,8 +147,8 @@ def fourier_sum_vjp(volume: Array, frequencies: Array, cotangent: Array) -> tupl
     >>> import numpy as np
     >>> image = np.zeros((4, 4))
     >>> image[2, 3] = 4  # at x = 1, y = 0: its wave turns by -2 pi / 4 per cycle along x
-    >>> _, slopes = fourier_sum_vjp(image, np.zeros((1, 2)), np.array([1j]))
-    >>> np.allclose(slopes, [[-np.pi / 2, 0]])
+    >>> gradients = fourier_sum_vjp(image, np.zeros((1, 2)), cotangent=np.array([1j]))
+    >>> np.allclose(gradients.frequencies, [[-np.pi / 2, 0]])
     True
     """
     points = _check_sum(volume, frequencies)
@@ -145,8 +156,10 @@ def fourier_sum_vjp(volume: Array, frequencies: Array, cotangent: Array) -> tupl
     scale, flat = len(volume) ** (-volume.ndim / 2), cotangent.reshape(-1)
     _, by_points = sum_waves_vjp(volume, points, flat)
     grad_volume = scale * add_waves(flat, points, len(volume))
-    by_frequencies = (scale * by_points).reshape(frequencies.shape)
-    return grad_volume.astype(volume.dtype), by_frequencies.astype(frequencies.dtype)
+    grad_frequencies = (scale * by_points).reshape(frequencies.shape)
+    return FourierSumGradients(
+        grad_volume.astype(volume.dtype), grad_frequencies.astype(frequencies.dtype)
+    )
 
 
 def project_direct(
@@ -162,7 +175,7 @@ def project_direct(
     ----------
     volume : (D, D, D) or (D, D) real array
         In the order ``[z, y, x]``.
-    rotations : (..., 3, 3) or (..., 2, 2) real array
+    rotations : (..., 3, 3) or (..., 2, 2) real array, or SciPy Rotation
         Image to volume coordinates, acting on (x, y, z).
     shifts : (..., 2) or (..., 1) real array, optional
         Where the particle sits, (x, y) in pixels.
@@ -201,6 +214,7 @@ def project_direct(
     1.2e-01
     2.6e-02
     """
+    rotations = as_matrices(rotations, like=volume)
     poses = SlicePoints("volume", volume, rotations, shifts, max_radius)
     check_shape("volume", volume, (poses.size,) * poses.dimension)
     values = sum_waves(volume, poses.frequencies()).reshape(poses.phases.shape) * poses.phases
@@ -242,6 +256,7 @@ def backproject_direct(
            [0., 3., 0.],
            [0., 3., 0.]])
     """
+    rotations = as_matrices(rotations, like=images)
     poses = SlicePoints("images", images, rotations, shifts, max_radius)
     check_shape("images", images, poses.image_shape)
     values = poses.from_half_spectra(poses.spectra_of(images)) * poses.phases.conj()
@@ -252,11 +267,11 @@ def backproject_direct(
 def project_direct_vjp(
     volume: Array,
     rotations: Array,
-    shifts: Array | None,
-    cotangent: Array,
+    shifts: Array | None = None,
     *,
+    cotangent: Array,
     max_radius: float | None = None,
-) -> tuple[Array, Array, Array | None]:
+) -> PoseGradients:
     """Return the gradients of `project_direct` in volume, rotations and shifts.
 
     Parameters
@@ -268,11 +283,8 @@ def project_direct_vjp(
 
     Returns
     -------
-    grad_volume : real array like `volume`
-    grad_rotations : real array like `rotations`
-        In the entries of the matrices; the column of the beam is zero. `fslice.geometry` chains
-        it to angles, quaternions and rotation vectors.
-    grad_shifts : real array like `shifts`, or None
+    PoseGradients
+        Real arrays like `volume`, `rotations` and `shifts`; the column of the beam is zero.
 
     Raises
     ------
@@ -287,12 +299,13 @@ def project_direct_vjp(
     >>> image = np.zeros((4, 4))
     >>> image[2, 2] = 1
     >>> one = np.eye(2)[None]
-    >>> by_image, _, grad_shifts = project_direct_vjp(
-    ...     image, one, np.zeros((1, 1)), project_direct(image, one)
+    >>> gradients = project_direct_vjp(
+    ...     image, one, np.zeros((1, 1)), cotangent=project_direct(image, one)
     ... )
-    >>> np.unravel_index(by_image.argmax(), (4, 4))[1], np.allclose(grad_shifts, 0)
+    >>> np.unravel_index(gradients.volume.argmax(), (4, 4))[1], np.allclose(gradients.shifts, 0)
     (np.int64(2), True)
     """
+    rotations = as_matrices(rotations, like=volume)
     poses = SlicePoints("volume", volume, rotations, shifts, max_radius)
     check_shape("volume", volume, (poses.size,) * poses.dimension)
     check_cotangent(check_real, cotangent, poses.image_shape, volume=volume)
@@ -303,7 +316,7 @@ def project_direct_vjp(
     grad_rotations, grad_shifts = poses.pose_gradients(
         by_points, (by_sum.conj() * values.reshape(by_sum.shape)).imag
     )
-    return (
+    return PoseGradients(
         grad_volume.astype(volume.dtype),
         (poses.scale * grad_rotations).reshape(rotations.shape).astype(rotations.dtype),
         None

@@ -10,21 +10,17 @@ import numpy as np
 from fslice import fourier
 from fslice._arrays import (
     Array,
-    check_alike,
     check_finite,
-    check_real,
+    check_on_host,
     check_shape,
-    check_size,
     complex_dtype,
 )
-from fslice.geometry import check_rotations
+from fslice.geometry import as_matrices, check_rotations
 from fslice.simulation import _gaussian_sums
+from fslice.simulation._inputs import Poses, check_box
 
 _MANY = 1000
 """From this number of Gaussians on, the spectrum is gridded instead of summed."""
-
-_TABLE = 2**19
-"""How many table entries are held at a time."""
 
 
 class Atoms(Protocol):
@@ -160,8 +156,10 @@ class GaussianModel:
         >>> GaussianModel([[1, 0, 0]], [1], [1]).rotate(quarter).positions
         array([[0., 1., 0.]])
         """
+        rotation = as_matrices(rotation)
         check_rotations("rotation", rotation)
         check_shape("rotation", rotation, (3, 3))
+        check_on_host("rotation", rotation)
         return GaussianModel(self.positions @ rotation.T, self.weights, self.variances)
 
     def density(self, size: int, pixel_size: float, *, dtype: Any = np.float64) -> np.ndarray:
@@ -290,7 +288,7 @@ class GaussianModel:
         ``image(x, y) = a^2 sum_j w_j (2 pi var_j)^-1 exp(-|(x, y) - p_j|^2 / (2 var_j))``.
         """
         size, pixel_size = check_box(size, pixel_size)
-        poses = _Poses(rotations, shifts)
+        poses = Poses(rotations, shifts)
         images = np.zeros((poses.count, size, size), dtype)
         for rows, own in poses.parts(len(self), size):
             seen = poses.seen(rows, self.positions[own] / pixel_size)
@@ -332,7 +330,7 @@ class GaussianModel:
         with ``p_j`` as in `project`. One complex matrix product per image: for few Gaussians.
         """
         size, pixel_size = check_box(size, pixel_size)
-        poses = _Poses(rotations, shifts)
+        poses = Poses(rotations, shifts)
         precision = complex_dtype(dtype)
         k = np.arange(size // 2 + 1)
         width = -2 * (np.pi / (size * pixel_size)) ** 2 * self.variances
@@ -356,50 +354,3 @@ class GaussianModel:
             raise ValueError("variances: expected all above 0 to sample the density, got 0")
         offset = np.arange(size) - size // 2 - centres[..., None]
         return np.exp(-0.5 * offset**2 / variances) / np.sqrt(2 * np.pi * variances)
-
-
-class _Poses:
-    """Rotations and shifts, checked, with their leading axes flattened."""
-
-    def __init__(self, rotations: Array, shifts: Array | None) -> None:
-        check_rotations("rotations", rotations)
-        self.batch = rotations.shape[:-2]
-        self.count = int(np.prod(self.batch))
-        self.axes = np.asarray(rotations, np.float64).reshape(-1, 3, 3)[:, :, :2]
-        self.shifts = np.zeros((self.count, 2))
-        if shifts is not None:
-            check_real("shifts", shifts)
-            check_shape("shifts", shifts, (*self.batch, 2))
-            check_finite("shifts", shifts)
-            check_alike(rotations=rotations, shifts=shifts)
-            self.shifts = np.asarray(shifts, np.float64).reshape(-1, 2)
-
-    def parts(self, count: int, size: int) -> list[tuple[slice, slice]]:
-        """Split images and Gaussians such that the tables of a part stay small."""
-        atoms = min(count, max(1, _TABLE // size))
-        rows = max(1, _TABLE // (size * atoms))
-        return [
-            (slice(row, row + rows), slice(atom, atom + atoms))
-            for row in range(0, self.count, rows)
-            for atom in range(0, count, atoms)
-        ]
-
-    def seen(self, rows: slice, positions: np.ndarray) -> np.ndarray:
-        """Return where positions [pixels] appear in the images: (2, n, J), x then y."""
-        seen = np.matmul(positions, self.axes[rows]) + self.shifts[rows, None]
-        return np.ascontiguousarray(np.moveaxis(seen, -1, 0))
-
-
-def check_box(size: int, pixel_size: float) -> tuple[int, float]:
-    """Return box and pixel size, or raise unless both are positive and finite.
-
-    Examples
-    --------
-    >>> check_box(64, 0)
-    Traceback (most recent call last):
-    ...
-    ValueError: pixel_size: expected Angstrom above 0, got 0
-    """
-    if not (np.isfinite(pixel_size) and pixel_size > 0):
-        raise ValueError(f"pixel_size: expected Angstrom above 0, got {pixel_size:g}")
-    return check_size("size", size), float(pixel_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fslice._arrays import check_finite, check_real, check_shape
+from fslice._arrays import check_finite, check_on_host, check_real, check_shape
 from fslice.simulation.gaussians import GaussianModel, check_box
 from fslice.symmetry.groups import symmetry_rotations
 
@@ -81,6 +81,7 @@ def resample_map(
     np.float64(1.0)
     """
     check_real("volume", volume)
+    check_on_host("volume", volume)
     check_shape("volume", volume, (volume.shape[0],) * 3)
     check_finite("volume", volume)
     length, pixel_size = check_box(volume.shape[0], pixel_size)

@@ -15,14 +15,15 @@ copy between host and device with the line of the package that asked for it:
 `transfers`
     The record of copies.
 `kernels`
-    The sampling kernels: NumPy's, on the arrays' memory.
+    The sampling kernels, of NumPy's primitives.
 
 It is stricter than CuPy in three points where CuPy would return wrong or undefined numbers: an
 index out of range, two values for one element in an assignment, and a complex-to-real transform of
 a spectrum that is not Hermitian.
 """
 
+from standin.kernels import KERNELS
 from standin.library import installed
 from standin.transfers import recorded
 
-__all__ = ["installed", "recorded"]
+__all__ = ["KERNELS", "installed", "recorded"]

@@ -16,7 +16,8 @@ from fslice._arrays import (
     check_real,
     check_shape,
 )
-from fslice.geometry import check_rotations
+from fslice.geometry import as_matrices, check_rotations
+from fslice.operators.gradients import PoseGradients
 from fslice.operators.realspace._trilinear import (
     empty_with_margin,
     sample,
@@ -33,6 +34,7 @@ _POINTS, _POINTS_GPU = 2**14, 2**22
 
 def read_at_poses(volume: Array, rotations: Array, shifts: Array | None, summed: int) -> Array:
     """Sample ``v(R (x - t))`` at every point x of the box."""
+    rotations = as_matrices(rotations, like=volume)
     dimension, size = _check_volume(volume), volume.shape[-1]
     poses = _check_poses("volume", volume, rotations, shifts, dimension, summed)
     xp = array_namespace(volume)
@@ -53,6 +55,7 @@ def add_at_poses(
     values: Array, rotations: Array, shifts: Array | None, summed: int, name: str
 ) -> Array:
     """Spread values, the same along the axis that was summed: adjoint of `read_at_poses`."""
+    rotations = as_matrices(rotations, like=values)
     check_real("rotations", rotations)
     dimension = 2 if rotations.shape[-1:] == (2,) else 3
     check_real(name, values)
@@ -68,12 +71,13 @@ def add_at_poses(
 
 def read_at_poses_vjp(
     volume: Array, rotations: Array, shifts: Array | None, cotangent: Array, summed: int
-) -> tuple[Array, Array, Array]:
+) -> PoseGradients:
     """Carry the gradient of `read_at_poses` to the volume, the rotations and the shifts.
 
     A position is ``q = R (x - t)``, so with the slope g of the volume there, times the
     cotangent, the sums over all points are ``g (x - t)^T`` for R and ``-R^T g`` for t.
     """
+    rotations = as_matrices(rotations, like=volume)
     dimension, size = _check_volume(volume), volume.shape[-1]
     check_real("cotangent", cotangent)
     check_alike(volume=volume, cotangent=cotangent)
@@ -86,14 +90,14 @@ def read_at_poses_vjp(
     for image, block, positions, offsets in _blocks(*poses, size):
         weights = _block_values(values, image, block, dimension)
         spread(total, positions, weights, size)
-        by_position = slopes(padded, positions, size) * weights
-        grad_rotation[image] += by_position @ offsets.T
-        grad_shift[image] -= poses[0][image].T @ by_position.sum(1)
+        grad_positions = slopes(padded, positions, size) * weights
+        grad_rotation[image] += grad_positions @ offsets.T
+        grad_shift[image] -= poses[0][image].T @ grad_positions.sum(1)
     grad_shift = grad_shift[:, : dimension - summed].reshape(*rotations.shape[:-2], -1)
-    return (
+    return PoseGradients(
         without_margin(total, size, dimension),
         grad_rotation.reshape(rotations.shape),
-        grad_shift,
+        None if shifts is None else grad_shift,
     )
 
 
