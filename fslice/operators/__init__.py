@@ -12,7 +12,7 @@ from fslice.operators.direct import (
     project_direct_vjp,
 )
 from fslice.operators.linop import LinearOperator, identity, stack
-from fslice.operators.projector import Gradients, Projector
+from fslice.operators.projector import Projector
 from fslice.operators.realspace import (
     backproject_realspace,
     project_realspace,
@@ -27,7 +27,6 @@ from fslice.operators.spaces import Space
 
 __all__ = [
     "CTF",
-    "Gradients",
     "LinearOperator",
     "Projector",
     "Space",
