@@ -121,6 +121,15 @@ def _misfit_gradients(case: Case, setting: Setting) -> float:
     )
 
 
+def _gram(case: Case, setting: Setting) -> float:
+    """Return how far the Gram product is from projecting, weighting and back-projecting."""
+    weights = abs(case.ctf[0]) + 1
+    found = case.projector.gram(case.volume_ft, case.rotations, case.ctf, weights)
+    images = case.projector.project_ft(case.volume_ft, *case.pose) * weights
+    expected = case.projector.backproject_ft(images, *case.pose)
+    return relative(to_numpy(found), to_numpy(expected))
+
+
 def _gradient_in_volume(case: Case, setting: Setting) -> float:
     """Return how far the gradient in the volume is from the adjoint."""
     found = case.projector.project_ft_vjp(case.volume_ft, *case.pose, cotangent=case.images_ft)
@@ -182,6 +191,7 @@ _PROJECTIONS: dict[str, Callable[[Case, Setting], float]] = {
     "misfit": _misfit,
     "misfit_gradients": _misfit_gradients,
     "project_ft_vjp": _gradient_in_volume,
+    "gram": _gram,
     "gram_diagonal": _gram_diagonal,
     "sampling_density": _sampling_density,
 }
