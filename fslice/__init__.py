@@ -12,7 +12,7 @@ from fslice.metrics import fsc, resolution
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
 from fslice.operators.slices import extract_slices, insert_slices
-from fslice.reconstruct import reconstruct
+from fslice.reconstruction import reconstruct
 from fslice.simulation import phantom, simulate
 
 __all__ = [

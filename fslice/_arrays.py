@@ -59,6 +59,17 @@ def check_one_library(*values: Any) -> None:
     array_namespace(*(value for value in values if _library(value) in _LIBRARIES))
 
 
+def is_array(value: Any) -> bool:
+    """Return whether a value is an array of a known library.
+
+    Examples
+    --------
+    >>> is_array(np.zeros(1)), is_array([0.0])
+    (True, False)
+    """
+    return _library(value) in _LIBRARIES
+
+
 def _library(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 

@@ -383,32 +383,42 @@ def shells(size: int, ndim: int, xp: Any = np) -> Array:
     return xp.rint(radii(size, ndim, xp)).astype(xp.int64)
 
 
-def shell_sum(values: Array, size: int, ndim: int) -> Array:
-    """Sum real values of a half spectrum over shells, each frequency by its Hermitian weight.
+def shell_sum(values: Array, size: int, ndim: int, *, corners: bool = False) -> Array:
+    """Sum real values of half spectra over shells, each frequency by its Hermitian weight.
 
     Parameters
     ----------
-    values : (D, ..., D//2 + 1) real array
+    values : (..., D, ..., D//2 + 1) real array
     size : int
         Box D.
     ndim : int
-        Number of dimensions of `values`.
+        Number of dimensions of one half spectrum.
+    corners : bool, optional
+        Whether the last shell takes what lies beyond it too.
 
     Returns
     -------
-    (D//2 + 1,) float64 array
-        Shells 0 to ``D // 2``; the corners beyond belong to no shell.
+    (..., D//2 + 1) float64 array
+        Shells 0 to ``D // 2``; without `corners`, what lies beyond belongs to no shell.
 
     Examples
     --------
     >>> import numpy as np
     >>> shell_sum(np.ones((4, 3)), 4, 2)  # how many frequencies of the full plane
     array([1., 8., 6.])
+    >>> shell_sum(np.ones((4, 3)), 4, 2, corners=True)
+    array([1., 8., 7.])
     """
     xp = array_namespace(values)
-    weighted = (values * hermitian_weights(size, xp)).ravel()
-    index = xp.minimum(shells(size, ndim, xp).ravel(), size // 2 + 1)
-    return xp.bincount(index, weights=weighted, minlength=size // 2 + 2)[: size // 2 + 1]
+    leading = values.shape[: values.ndim - ndim]
+    count = size // 2 + 1
+    columns = count if corners else count + 1
+    index = xp.minimum(shells(size, ndim, xp).ravel(), columns - 1)
+    weighted = (values * hermitian_weights(size, xp)).reshape(-1, index.size)
+    rows = columns * xp.arange(len(weighted))[:, None]
+    length = len(weighted) * columns
+    sums = xp.bincount((rows + index).ravel(), weights=weighted.ravel(), minlength=length)
+    return sums.reshape(*leading, columns)[..., :count]
 
 
 def pad(array: Array, size: int, ndim: int) -> Array:

@@ -59,7 +59,7 @@ def fsc(a: Array, b: Array, mask: Array | None = None) -> Array:
     check_real("b", b)
     if mask is not None:
         check_array("mask", mask)
-    xp = array_namespace(a, b, mask)
+    array_namespace(a, b, mask)
     size = a.shape[-1] if a.ndim else 0
     for name, array in (("a", a), ("b", b), ("mask", mask)):
         if array is not None:
@@ -70,9 +70,29 @@ def fsc(a: Array, b: Array, mask: Array | None = None) -> Array:
     a_ft, b_ft = (
         rfft3(array.astype(np.float64) * (1 if mask is None else mask)) for array in (a, b)
     )
-    a_norms, b_norms = _shell_norms(a_ft), _shell_norms(b_ft)
-    overlap = shell_sum((a_ft * b_ft.conj()).real, size, 3)
-    norms = a_norms * b_norms
+    return fsc_from_spectra(a_ft, b_ft)
+
+
+def fsc_from_spectra(a_ft: Array, b_ft: Array) -> Array:
+    """Return the Fourier shell correlation of two half spectra; see `fsc`.
+
+    Parameters
+    ----------
+    a_ft, b_ft : (D, D, D//2 + 1) complex128 array
+
+    Returns
+    -------
+    (D//2 + 1,) float64 array
+
+    Examples
+    --------
+    >>> volume_ft = rfft3(np.random.default_rng(0).normal(size=(6, 6, 6)))
+    >>> fsc_from_spectra(volume_ft, 1j * volume_ft).round(12) + 0.0
+    array([0., 0., 0., 0.])
+    """
+    xp = array_namespace(a_ft, b_ft)
+    overlap = shell_sum((a_ft * b_ft.conj()).real, a_ft.shape[0], 3)
+    norms = _shell_norms(a_ft) * _shell_norms(b_ft)
     return xp.clip(overlap / xp.where(norms > 0, norms, xp.inf), -1, 1)
 
 

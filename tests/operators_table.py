@@ -11,9 +11,8 @@ from strategies import random_ctf
 import fslice
 from fslice import geometry, metrics, optim
 from fslice.fourier import hermitian_part, transform
-from fslice.likelihoods import poisson, scales
-from fslice.likelihoods import white as likelihood
-from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods import density, poisson, scales
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators import contrast, direct, realspace
 from fslice.operators.pose_curvature import pose_curvature
 from fslice.posterior import families as posterior
@@ -52,7 +51,7 @@ COUNTS, RATES = rng.poisson(3, (N, D, D)).astype(float), rng.uniform(1, 4, (N, D
 COTANGENT_3D = rng.normal(size=(N, D, D, D))
 PROJECTOR = fslice.Projector(D)
 CTFS = random_ctf(rng, N)
-NOISE = NoiseModel(np.ones((1, D // 2 + 1)))
+NOISE = GaussianNoise(np.ones((1, D // 2 + 1)))
 NORMAL, MODEL = no_images(PROJECTOR), fslice.phantom(D, 4.0)
 SIGMA = np.abs(VOLUME_FT) + 1
 
@@ -238,27 +237,23 @@ OPERATORS = {
     "matrix_to_rotvec": Operator(geometry.matrix_to_rotvec, {"rotations": ROTATIONS}),
     "tangent_vjp": Operator(geometry.tangent_vjp, {"rotations": ROTATIONS, "cotangent": MATRICES}),
     "angle_between": Operator(geometry.angle_between, {"a": ROTATIONS, "b": ROTATIONS}),
-    "NoiseModel.log_likelihood": Operator(
+    "GaussianNoise.log_likelihood": Operator(
         lambda images_ft, **given: beside(images_ft, NOISE).log_likelihood(images_ft, **given),
         {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
     ),
-    "NoiseModel.log_likelihood_gradients": Operator(
+    "GaussianNoise.log_likelihood_gradients": Operator(
         lambda images_ft, **given: beside(images_ft, NOISE).log_likelihood_gradients(
             images_ft, **given
         ),
         {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
     ),
-    "NoiseModel.updated": Operator(
+    "GaussianNoise.updated": Operator(
         lambda images_ft, **given: beside(images_ft, NOISE).updated(images_ft, **given),
         {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT, "uncertainty": abs(CTF_VALUES)},
     ),
-    "residual_power": Operator(
-        likelihood.residual_power, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
+    "squared_residuals": Operator(
+        density.squared_residuals, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
     ),
-    "log_likelihood_gradients": Operator(
-        lambda **given: likelihood.log_likelihood_gradients(
-            **given, noise_variance=1.0, degrees=9.0
-        ),
         {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
     ),
     "poisson_log_likelihood": Operator(

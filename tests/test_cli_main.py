@@ -109,7 +109,7 @@ def raising(error):
         (ValueError("size: expected\n  more"), "error: size: expected more\n"),
         (OSError(28, "No space left on device", "x"), "error: x: No space left on device\n"),
         (OSError("damaged"), "error: damaged\n"),
-        (ImportError('pip install "fslice[io]"'), 'error: pip install "fslice[io]"\n'),
+        (ImportError("pip install gemmi"), "error: pip install gemmi\n"),
         (MemoryError(), "error: out of memory\n"),
         (MemoryError("Unable to allocate 3 PiB"), "error: out of memory: Unable to allocate 3 PiB"),
     ],

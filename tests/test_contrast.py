@@ -9,7 +9,7 @@ from strategies import batches, noise, precisions, random_ctf, seeds
 from fslice import Projector, phantom, random_rotations, rfft2
 from fslice._arrays import complex_dtype
 from fslice.fourier import inner_product
-from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.likelihoods.scales import optimal_scales
 from fslice.operators.contrast import scale_slices, scale_slices_vjp
 from fslice.testing import check_adjoint, check_gradient
@@ -77,8 +77,8 @@ def draw_noise(rng, size, kind, max_radius):
         return None
     columns = size // 2 + 1 if kind == "shell" else 1
     if kind != "group":
-        return NoiseModel(rng.uniform(0.5, 2, columns), max_radius=max_radius)
-    return NoiseModel(rng.uniform(0.5, 2, (3, 1)), rng.integers(0, 3, COUNT), max_radius)
+        return GaussianNoise(rng.uniform(0.5, 2, columns), max_radius=max_radius)
+    return GaussianNoise(rng.uniform(0.5, 2, (3, 1)), rng.integers(0, 3, COUNT), max_radius)
 
 
 @given(
@@ -95,7 +95,7 @@ def test_the_best_scale_is_where_the_likelihood_has_its_peak(seed, size, kind, m
     model = draw_noise(rng, size, kind, max_radius)
     scales, precisions = optimal_scales(images_ft, expected_ft, model)
     assert scales.dtype == precisions.dtype == np.float64
-    double, model = expected_ft.astype(complex), model or NoiseModel(1.0)
+    double, model = expected_ft.astype(complex), model or GaussianNoise(1.0)
 
     def likelihood(moved):
         scaled = scale_slices(double, scales + moved)
@@ -111,7 +111,7 @@ def test_the_best_scale_is_where_the_likelihood_has_its_peak(seed, size, kind, m
 def test_the_gradient_of_the_likelihood_vanishes_at_the_best_scale(rng):
     """By the chain of gradients that a fit would use."""
     images_ft, expected_ft = rfft2(rng.normal(size=(2, COUNT, 7, 7)))
-    model = NoiseModel(rng.uniform(0.5, 2, 4))
+    model = GaussianNoise(rng.uniform(0.5, 2, 4))
     scales, precisions = optimal_scales(images_ft, expected_ft, model)
     by_scaled, _ = model.log_likelihood_gradients(images_ft, scale_slices(expected_ft, scales))
     _, grad_scales = scale_slices_vjp(expected_ft, scales, cotangent=by_scaled)
@@ -128,7 +128,7 @@ def test_contrasts_of_noisy_images_are_found_with_the_stated_error(rng):
     truth = rng.uniform(0.7, 1.3, count)
     clean = scale_slices(expected_ft, truth)
     images_ft = clean + rfft2(sigma * rng.normal(size=(count, 16, 16)))
-    scales, precisions = optimal_scales(images_ft, expected_ft, NoiseModel(sigma**2))
+    scales, precisions = optimal_scales(images_ft, expected_ft, GaussianNoise(sigma**2))
     scores = (scales - truth) * np.sqrt(precisions)
     assert abs(scores.mean()) < 4 / np.sqrt(count)
     assert abs(scores.std() - 1) < 4 / np.sqrt(2 * count)
@@ -177,14 +177,14 @@ def test_wrong_input_is_refused_by_name(slices, scales, kind, message):
         (
             SLICES,
             SLICES,
-            NoiseModel(np.ones((2, 1)), np.array([0, 1, 1])),
+            GaussianNoise(np.ones((2, 1)), np.array([0, 1, 1])),
             ValueError,
             r"images_ft: expected shape \(3, 4, 3\), got \(2, 4, 3\)",
         ),
         (
             SLICES,
             SLICES,
-            NoiseModel(np.ones((1, 7))),
+            GaussianNoise(np.ones((1, 7))),
             ValueError,
             "variances: expected 1 or 3 shells for box 4, got 7",
         ),

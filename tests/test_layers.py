@@ -17,7 +17,7 @@ LAYERS = {
     "operators": "operators symmetry",
     "objects": "simulation",
     "files": "io",
-    "statistics": "metrics likelihoods data posterior",
+    "statistics": "metrics postprocess likelihoods data posterior",
     "fits": "solvers reconstruct",
     "names": "__init__",
     "programs": "plot certify interop cli __main__",

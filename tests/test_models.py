@@ -143,7 +143,6 @@ def test_maps_and_boxes_are_refused(arguments, message):
 
 @pytest.fixture(scope="module")
 def groel_groes(data):
-    pytest.importorskip("gemmi", reason='needs pip install "fslice[io]"')
     from fslice.io import read_atoms
 
     return GaussianModel.from_atoms(read_atoms(data / "atomic" / "1aon.pdb.gz"))

@@ -4,7 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from dense import dense_problem, real_matrix
+from dense import accumulate, dense_problem, real_matrix
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,8 +12,7 @@ import fslice
 from fslice._kernels import Filters, Views
 from fslice._kernels.numpy import KERNELS as gram_numpy
 from fslice.fourier import inner_product, rfft2, rfft3, shell_sum, transform
-from fslice.posterior.accumulate import accumulate
-from fslice.posterior.normal import NormalEquations, no_images, normal_lattice
+from fslice.posterior.stencil import StencilEquations, no_images
 
 MODULES = [gram_numpy]
 if importlib.util.find_spec("numba") is not None:
@@ -45,7 +44,7 @@ def test_sums_equal_the_dense_gram_matrix_and_back_projection(size, oversampling
     box = normal.projector.padded_size
     expected = rfft3((design.T @ data).reshape(box, box, box))
     assert np.allclose(normal.b, expected, rtol=0, atol=1e-12 * abs(expected).max())
-    assert np.isclose(normal.power.sum(), data @ data, rtol=1e-12)
+    assert np.isclose(normal.squares.sum(), data @ data, rtol=1e-12)
 
 
 def test_lines_have_normal_equations_too():
@@ -68,7 +67,7 @@ def test_both_implementations_give_the_gram_matrix_of_the_slices(
 ):
     rng = np.random.default_rng(seed)
     projector = fslice.Projector(size, oversampling, max_radius=max_radius)
-    geometry = normal_lattice(projector, dimension)
+    geometry = projector.geometry(dimension)
     rotations = fslice.random_rotations(5, rng).astype(dtype)
     if dimension == 2:
         rotations[:] = 0
@@ -99,7 +98,7 @@ def test_both_implementations_give_the_gram_matrix_of_the_slices(
 
 
 def test_one_image_of_weights_serves_all_slices(rng):
-    geometry = normal_lattice(fslice.Projector(8), 3)
+    geometry = fslice.Projector(8).geometry(3)
     rotations = fslice.random_rotations(5, rng)
     weights = rng.random((1, *geometry.slice_shape))
     stencils = []
@@ -115,7 +114,7 @@ def test_one_image_of_weights_serves_all_slices(rng):
 def test_threads_do_not_change_a_bit(rng):
     numba = pytest.importorskip("numba")
     rotations = fslice.random_rotations(40, rng).astype("f4")
-    geometry = normal_lattice(fslice.Projector(16), 3)
+    geometry = fslice.Projector(16).geometry(3)
     weights = rng.random((40, *geometry.slice_shape)).astype("f4")
     totals = []
     for threads in (1, 2):
@@ -130,7 +129,7 @@ def test_threads_do_not_change_a_bit(rng):
 def test_many_slabs_hold_every_sample_once(rng, monkeypatch):
     pytest.importorskip("numba")
     rotations = fslice.geometry.rotations_in_cone(40, 10, rng)
-    geometry = normal_lattice(fslice.Projector(9), 3)
+    geometry = fslice.Projector(9).geometry(3)
     weights = rng.random((40, *geometry.slice_shape))
     one, many = (gram_numba.new_gram(geometry, "f8") for _ in range(2))
     monkeypatch.setattr(gram_stencil.numba, "get_num_threads", lambda: 1)
@@ -162,14 +161,14 @@ def test_sets_of_images_add_and_subtract(rng):
 
     first, second = part(slice(0, 3)), part(slice(3, None))
     for got, want in ((first + second, whole), (whole - first, second)):
-        for name in ("b", "stencil", "power", "degrees", "log_weights", "count"):
+        for name in ("b", "stencil", "squares", "degrees", "log_weights", "count"):
             expected = getattr(want, name)
             assert np.allclose(getattr(got, name), expected, rtol=0, atol=1e-10), name
     with pytest.raises(ValueError, match="expected at most 3 images, got 8"):
         first - whole
     with pytest.raises(ValueError, match=r"^\+: expected Projector\(size=6, .*got Projector"):
         whole + no_images(fslice.Projector(8))
-    with pytest.raises(TypeError, match="expected NormalEquations, got int"):
+    with pytest.raises(TypeError, match="expected StencilEquations, got int"):
         whole + 1
 
 
@@ -178,17 +177,17 @@ def test_saved_normal_equations_load_alike(tmp_path):
     for projector in (fslice.Projector(5, 1.2, max_radius=2.0), fslice.Projector(5, 2)):
         normal = accumulate(**{**inputs, "projector": projector})
         normal.save(tmp_path / "normal.npz")
-        loaded = NormalEquations.load(tmp_path / "normal.npz")
+        loaded = StencilEquations.load(tmp_path / "normal.npz")
         assert loaded.projector == projector
-        for name in ("b", "stencil", "power", "degrees", "log_weights", "count"):
+        for name in ("b", "stencil", "squares", "degrees", "log_weights", "count"):
             assert np.array_equal(getattr(loaded, name), getattr(normal, name))
         assert [path.name for path in tmp_path.iterdir()] == ["normal.npz"]
 
 
 def test_another_file_is_no_normal_equations(tmp_path):
     np.savez(tmp_path / "other.npz", a=1)
-    with pytest.raises(ValueError, match=r"other.npz: expected normal equations, format 2"):
-        NormalEquations.load(tmp_path / "other.npz")
+    with pytest.raises(ValueError, match=r"other.npz: expected normal equations, format 3"):
+        StencilEquations.load(tmp_path / "other.npz")
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -200,7 +199,7 @@ def test_batches_order_and_memory_maps_do_not_matter(plain, tmp_path):
     done = []
     for change in ({"batch_size": 3, "progress": done.append}, {"images": mapped, "batch_size": 7}):
         other = accumulate(**{**inputs, **change})
-        for name in ("b", "stencil", "power", "log_weights"):
+        for name in ("b", "stencil", "squares", "log_weights"):
             expected = getattr(whole, name)
             assert np.allclose(getattr(other, name), expected, rtol=0, atol=1e-12 * 20), name
     assert done == [3, 6, 9, 12, 15, 18, 20]
@@ -212,7 +211,7 @@ def test_single_precision_agrees_with_double():
     single = accumulate(**{**inputs, "images": inputs["images"].astype("f4")})
     assert single.b.dtype == np.complex64
     assert single.stencil.dtype == np.float32
-    for name in ("b", "stencil", "power"):
+    for name in ("b", "stencil", "squares"):
         expected = getattr(double, name)
         error = abs(getattr(single, name) - expected).max()
         assert error < 1e-5 * abs(expected).max()
@@ -238,7 +237,7 @@ def test_power_and_degrees_are_per_shell_of_the_images(rng):
     normal = accumulate(images, rotations, projector=fslice.Projector(9))
     images_ft = rfft2(images)
     expected = shell_sum((abs(images_ft) ** 2).sum(0), 9, 2)
-    assert np.allclose(normal.power[:4], expected[:4])  # shell 4 reaches beyond the band
+    assert np.allclose(normal.squares[:4], expected[:4])  # shell 4 reaches beyond the band
     assert np.isclose(normal.degrees.sum(), 4 * 49)  # integer points with |k| <= 4
 
 

@@ -30,7 +30,7 @@ from fslice.geometry import (
     rotvec_to_matrix_vjp,
     tangent_vjp,
 )
-from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.likelihoods.poisson import poisson_log_likelihood, poisson_log_likelihood_gradient
 from fslice.operators.contrast import scale_slices, scale_slices_vjp
 from fslice.operators.direct import fourier_sum, fourier_sum_vjp, project_direct, project_direct_vjp
@@ -64,7 +64,7 @@ def general_gradient_checks() -> Iterator[Check]:
         setting = Setting(size=size)
         for argument in ("expected_ft", "variances"):
             yield gradient_check(
-                f"NoiseModel: {argument}", setting, partial(_noise, size, argument)
+                f"GaussianNoise: {argument}", setting, partial(_noise, size, argument)
             )
         yield gradient_check("poisson_log_likelihood: rates", setting, partial(_poisson, size))
         for argument in ("slices", "shifts"):
@@ -164,14 +164,16 @@ def _noise(size: int, argument: str) -> Problem:
     rng = generator("noise", size, argument)
     y, expected, direction = (transform(noise(rng, (3, size, size)), 2) for _ in range(3))
     table, groups = rng.uniform(0.5, 2, (2, size // 2 + 1)), np.array([1, 0, 1])
-    grad_expected, grad_variances = NoiseModel(table, groups).log_likelihood_gradients(y, expected)
+    grad_expected, grad_variances = GaussianNoise(table, groups).log_likelihood_gradients(
+        y, expected
+    )
     if argument == "expected_ft":
         return Problem(
-            lambda z: float(NoiseModel(table, groups).log_likelihood(y, z).sum()),
+            lambda z: float(GaussianNoise(table, groups).log_likelihood(y, z).sum()),
             grad_expected, expected, direction, half_inner(size),
         )  # fmt: skip
     return Problem(
-        lambda v: float(NoiseModel(v, groups).log_likelihood(y, expected).sum()),
+        lambda v: float(GaussianNoise(v, groups).log_likelihood(y, expected).sum()),
         grad_variances, table, noise(rng, table.shape),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The fits of ``fslice reconstruct``, and how an interrupted one goes on."""
+"""The fit of ``fslice reconstruct``, and how an interrupted one goes on."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
 from fslice.cli._progress import fit_bar
-from fslice.io import Particles
-from fslice.reconstruct import reconstruct
-from fslice.solvers.results import Reconstruction
+from fslice.posterior.result import Posterior
+from fslice.reconstruction import Solver, reconstruct
+from fslice.solvers.adam import Adam
+from fslice.solvers.exact import Exact
+from fslice.solvers.wiener import Wiener
 
 _RECORD = "checkpoint.json"
-_FITS = ("all", "half1", "half2")
-CHECKPOINTS = (*(f"checkpoint_{name}.npz" for name in _FITS), _RECORD)
+CHECKPOINTS = (
+    *("checkpoint_all.npz", "checkpoint_all_half1.npz", "checkpoint_all_half2.npz"),
+    _RECORD,
+)
 """What an interrupted run leaves in its folder."""
 
 _SETTINGS = (
-    *("particles", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
-    *("oversampling", "symmetry", "pixel_size", "halves", "seed", "noise"),
+    *("particles", "posterior", "solver", "batch_size", "prior", "prior_variance"),
+    *("noise_variance", "oversampling", "symmetry", "pixel_size", "halves", "seed", "noise"),
 )
 """The arguments on which the course of the fits depends."""
 
 
-def run_fits(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Reconstruction]:
-    """Fit all images and, if asked for, each half; go on where an earlier run stopped.
-
-    Returns
-    -------
-    dict
-        ``"all"`` and, with ``--halves``, ``"half1"`` and ``"half2"``.
+def run_fit(arguments: argparse.Namespace, inputs: Inputs) -> Posterior:
+    """Fit all images, and each half; go on where an earlier run stopped.
 
     Raises
     ------
@@ -43,46 +42,43 @@ def run_fits(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Reconst
         There is an interrupted run and no ``--resume``, or its arguments were others.
     """
     _prepare(arguments)
-    parts: dict[str, Particles] = {"all": inputs.particles}
-    if inputs.halves is not None:
-        parts |= {f"half{n}": inputs.particles[half] for n, half in enumerate(inputs.halves, 1)}
     try:
-        return {name: _fit(arguments, inputs, name, part) for name, part in parts.items()}
+        with fit_bar() as progress:
+            return reconstruct(
+                inputs.dataset,
+                solver=_solver(arguments),
+                prior=_prior(arguments),
+                noise=arguments.noise,
+                noise_variance=arguments.noise_variance,
+                mask=inputs.support,
+                oversampling=arguments.oversampling,
+                posterior=arguments.posterior,
+                progress=progress,
+            )
     finally:
         if not _checkpoints(arguments.output):
             (arguments.output / _RECORD).unlink(missing_ok=True)
 
 
-def _fit(
-    arguments: argparse.Namespace, inputs: Inputs, name: str, particles: Particles
-) -> Reconstruction:
-    with fit_bar("" if name == "all" else f"{name} ") as progress:
-        return reconstruct(
-            particles.images,
-            particles.rotations,
-            particles.shifts,
-            particles.ctf,
-            posterior=arguments.posterior,
-            solver=arguments.solver,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            prior_variance=arguments.prior_variance,
-            noise_variance=arguments.noise_variance,
-            oversampling=arguments.oversampling,
-            symmetry=arguments.symmetry,
-            noise=arguments.noise,
-            prior=arguments.prior,
-            support=inputs.support,
-            samples=arguments.samples if name == "all" else 0,
-            evidence=arguments.evidence and name == "all",
-            seed=arguments.seed,
-            progress=progress,
-            checkpoint=arguments.output / f"checkpoint_{name}.npz",
-        )
+def _solver(arguments: argparse.Namespace) -> Solver:
+    """Return the solver that the options describe."""
+    if arguments.solver == "exact":
+        return Exact(arguments.samples, arguments.evidence, arguments.seed)
+    if arguments.solver == "wiener":
+        return Wiener()
+    checkpoint = arguments.output / CHECKPOINTS[0]
+    return Adam(arguments.epochs, arguments.batch_size, arguments.seed, checkpoint)
+
+
+def _prior(arguments: argparse.Namespace) -> Any:
+    """Return the prior variance that was given, or how it is to be found."""
+    if arguments.prior_variance is not None:
+        return arguments.prior_variance
+    return arguments.prior
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    """Check what an interrupted run has left against what is asked for now."""
+    """Check what an interrupted run has left against what is requested now."""
     folder = arguments.output
     left = _checkpoints(folder)
     settings = {name: given(arguments)[name] for name in _SETTINGS}
@@ -119,7 +115,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [folder / name for name in CHECKPOINTS[:-1] if (folder / name).exists()]
 
 
-def how_to_go_on(arguments: argparse.Namespace) -> str:
+def resume_hint(arguments: argparse.Namespace) -> str:
     """Say what an interruption has left, and the command that goes on from there."""
     if not _checkpoints(arguments.output):
         return "no epoch was finished, nothing is left behind"

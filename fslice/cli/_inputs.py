@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from fslice.cli._maps import read_maps
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.io import Particles, read_particles
 from fslice.metrics import split_half_sets
-from fslice.posterior.masked import soft_sphere
+from fslice.postprocess.masks import soft_spherical_mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,21 +25,27 @@ class Inputs:
     ----------
     particles : Particles
         With images, rotations and shifts.
-    size : int
-        Box D of the images.
+    dataset : Dataset
+        The same, as it is fitted.
     truth, mask, support : (D, D, D) array or None
-    halves : tuple of two (n,) index arrays, or None
+    random_halves : bool
+        Whether the half sets were drawn here, for want of any in the file.
     seconds : float
         That reading and checking took.
     """
 
     particles: Particles
-    size: int
+    dataset: Dataset
     truth: np.ndarray | None
     mask: np.ndarray | None
     support: np.ndarray | None
-    halves: tuple[np.ndarray, np.ndarray] | None
+    random_halves: bool
     seconds: float
+
+    @property
+    def size(self) -> int:
+        """Box D of the images."""
+        return self.dataset.size
 
 
 def read_inputs(arguments: argparse.Namespace) -> Inputs:
@@ -49,11 +57,23 @@ def read_inputs(arguments: argparse.Namespace) -> Inputs:
         {"--truth": arguments.truth, "--mask": arguments.mask}, particles.pixel_size, size
     )
     support = _support(arguments.support, size, particles.pixel_size)
-    halves = _halves(arguments, particles) if arguments.halves else None
-    particles.images.check_finite()  # type: ignore[union-attr]
+    half_sets = _half_sets(arguments, particles) if arguments.halves else None
+    dataset = dataset_of(particles, arguments.symmetry, half_sets)
     seconds = time.perf_counter() - start
+    drawn = half_sets is not None and particles.half_set is None
     return Inputs(
-        particles, size, maps.get("--truth"), maps.get("--mask"), support, halves, seconds
+        particles, dataset, maps.get("--truth"), maps.get("--mask"), support, drawn, seconds
+    )
+
+
+def dataset_of(particles: Particles, symmetry: str, half_sets: np.ndarray | None) -> Dataset:
+    """Return particles as a data set."""
+    groups = None
+    if particles.optics_group is not None:
+        groups = np.unique(particles.optics_group, return_inverse=True)[1]
+    poses = Poses(particles.rotations, particles.shifts)
+    return Dataset(
+        particles.images, poses, particles.ctf, None, symmetry, groups=groups, half_sets=half_sets
     )
 
 
@@ -73,16 +93,22 @@ def _support(given: str | None, size: int, pixel_size: float) -> np.ndarray | No
         raise ValueError(
             f"--support: expected a radius up to {size * pixel_size / 2:g} Angstrom, got {given}"
         )
-    return soft_sphere(size, radius / pixel_size)
+    return soft_spherical_mask(size, radius / pixel_size, dtype="float32")
 
 
-def _halves(arguments: argparse.Namespace, particles: Particles) -> tuple[np.ndarray, np.ndarray]:
-    if len(particles) < 2:
-        raise ValueError(f"{arguments.particles}: expected at least 2 images for --halves, got 1")
+def _half_sets(arguments: argparse.Namespace, particles: Particles) -> np.ndarray:
+    """Return the half of each image, 1 or 2: of the file if it says, else at random."""
+    n = len(particles)
+    if n < 2:
+        raise ValueError(
+            f"{arguments.particles}: expected at least 2 images for half maps, got 1; "
+            "give --no-halves"
+        )
     if particles.half_set is None:
-        return split_half_sets(len(particles), np.random.default_rng(arguments.seed))
-    halves = np.flatnonzero(particles.half_set == 1), np.flatnonzero(particles.half_set == 2)
-    for number, half in enumerate(halves, 1):
-        if not half.size:
+        labels = np.full(n, 2)
+        labels[split_half_sets(n, np.random.default_rng(arguments.seed))[0]] = 1
+        return labels
+    for number in (1, 2):
+        if not (particles.half_set == number).any():
             raise ValueError(f"{arguments.particles}: expected images in half {number}, got none")
-    return halves
+    return particles.half_set

@@ -14,7 +14,7 @@ from fslice.simulation.models import resample_map
 from fslice.simulation.phantoms import phantom
 
 _ATOMS = (".pdb", ".ent", ".cif", ".mmcif")
-_MAPS = (".mrc", ".map")
+_MAPS = (".mrc", ".map", ".ccp4", ".rec")
 _COMPRESSED = (".gz", ".bz2")
 
 SIZE, PIXEL_SIZE = 128, 2.8

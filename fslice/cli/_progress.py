@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-from fslice.solvers.results import Progress
+from fslice.solvers.progress import Progress
 
 
 @contextlib.contextmanager
@@ -19,39 +19,36 @@ def image_bar(label: str, total: int) -> Iterator[Callable[[int], object]]:
 
 
 @contextlib.contextmanager
-def fit_bar(label: str) -> Iterator[Callable[[Progress], None]]:
-    """Yield what a fit reports to: a bar for each stage, with ELBO, images/s and time left."""
+def fit_bar() -> Iterator[Callable[[Progress], None]]:
+    """Yield what a fit reports to: a bar for each stage, with its rate, time left and note."""
     with contextlib.ExitStack() as open_bars:
         bars: dict[str, tqdm] = {}
 
         def show(progress: Progress) -> None:
-            fitting = progress.stage == "fitting"
-            passes = progress.epochs + 1 if fitting else 1  # the last one measures the end
-            before = progress.epoch * progress.total
             if progress.stage not in bars:
-                open_bars.close()
-                bar = _bar(f"{label}{progress.stage}", progress.total * passes, before)
+                close()
+                bar = _bar(progress.stage, progress.total, f" {progress.unit}")
                 bars[progress.stage] = open_bars.enter_context(bar)
             bar = bars[progress.stage]
-            if fitting:
-                elbo = "" if progress.elbo is None else f", ELBO {progress.elbo:.5g}"
-                bar.set_postfix_str(
-                    f"epoch {progress.epoch}/{progress.epochs}{elbo}", refresh=False
-                )
-            bar.update(before + progress.done - bar.n)
+            bar.set_postfix_str(progress.note, refresh=False)
+            bar.update(progress.done - bar.n)
+
+        def close() -> None:
+            for bar in bars.values():  # done, though a fit may converge before its last epoch
+                bar.total = bar.n
+            open_bars.close()
+            bars.clear()
 
         yield show
-        for bar in bars.values():  # done, though a fit may converge before its last epoch
-            bar.total = bar.n
+        close()
 
 
-def _bar(label: str, total: int, initial: int = 0) -> tqdm:
+def _bar(label: str, total: int, unit: str = " images") -> tqdm:
     columns, lines = shutil.get_terminal_size()  # tqdm's own hides bars if they are unknown
     return tqdm(
         desc=label,
         total=total,
-        initial=initial,  # where an interrupted fit goes on: left out of the rate
-        unit=" images",
+        unit=unit,
         unit_scale=True,
         ncols=columns,
         nrows=lines,

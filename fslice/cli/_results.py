@@ -28,7 +28,7 @@ from fslice.metrics import (
     spectral_snr,
 )
 from fslice.plot import Curve, summary_figure
-from fslice.solvers.results import Reconstruction
+from fslice.posterior.result import Posterior
 
 NAMES = (
     "mean.mrc",
@@ -50,46 +50,44 @@ def write_results(
     folder: Path,
     arguments: argparse.Namespace,
     inputs: Inputs,
-    fits: Mapping[str, Reconstruction],
+    fit: Posterior,
 ) -> dict[str, Any]:
     """Write all files into `folder`; return the content of ``result.json``."""
     start = time.perf_counter()
     pixel_size = inputs.particles.pixel_size
-    fit = fits["all"]
     write_volume(folder / "mean.mrc", fit.mean, pixel_size)
-    if fit.sigma is not None:
-        grid = fit.sigma_grid()
+    if fit.posterior_std is not None:
+        grid = fit.posterior_std_grid()
         write_volume(folder / "sigma.mrc", grid, 1 / (len(grid) * pixel_size))
-    if fit.voxel_sigma is not None:
-        write_volume(folder / "voxel_sigma.mrc", fit.voxel_sigma, pixel_size)
-    for name in ("half1", "half2"):
-        if name in fits:
-            write_volume(folder / f"{name}.mrc", fits[name].mean, pixel_size)
-    curves = _curves(inputs, fits)
+    if fit.voxel_std is not None:
+        write_volume(folder / "voxel_sigma.mrc", fit.voxel_std, pixel_size)
+    for name, half_map in zip(("half1", "half2"), fit.half_maps or (), strict=False):
+        write_volume(folder / f"{name}.mrc", half_map, pixel_size)
+    curves = _curves(inputs, fit)
     _write_summary(folder / "summary.png", inputs, fit, curves)
-    results = _numbers(inputs, fits, curves)
-    results["seconds"] = _seconds(inputs, fits, time.perf_counter() - start)
+    results = _numbers(inputs, fit, curves)
+    results["seconds"] = _seconds(inputs, fit, time.perf_counter() - start)
     results |= {"versions": versions(), "arguments": given(arguments)}
     write_json(folder / "result.json", results)
     return results
 
 
-def _curves(inputs: Inputs, fits: Mapping[str, Reconstruction]) -> list[Curve]:
-    fit, size, pixel_size = fits["all"], inputs.size, inputs.particles.pixel_size
+def _curves(inputs: Inputs, fit: Posterior) -> list[Curve]:
+    size, pixel_size = inputs.size, inputs.particles.pixel_size
     frequencies = shell_frequencies(size, pixel_size)
     pairs = []
     if inputs.truth is not None:
         pairs.append((_TRUTH, fit.mean, inputs.truth, 0.5))
-    if "half1" in fits:
-        pairs.append((_HALVES, fits["half1"].mean, fits["half2"].mean, 0.143))
+    if fit.half_maps is not None:
+        pairs.append((_HALVES, *fit.half_maps, 0.143))
     curves = []
     for label, a, b, threshold in pairs:
         values = fsc(a, b, inputs.mask)
         reached = resolution(values, size, pixel_size, threshold)
         curves.append(Curve(label, frequencies, values, threshold, reached))
-    if fit.sigma is not None:
-        predicted = fsc_from_snr(spectral_snr(fit.mean_ft, fit.sigma))
-        box = fit.mean_ft.shape[0]
+    if fit.posterior_std is not None:
+        predicted = fsc_from_snr(spectral_snr(fit.latent_mean, fit.posterior_std))
+        box = fit.latent_mean.shape[0]
         curves.append(Curve(_PREDICTED, shell_frequencies(box, pixel_size), predicted))
     if fit.fsc_samples is not None and inputs.mask is None:
         values = fit.fsc_samples.mean(0)
@@ -99,14 +97,14 @@ def _curves(inputs: Inputs, fits: Mapping[str, Reconstruction]) -> list[Curve]:
     return curves
 
 
-def _write_summary(path: Path, inputs: Inputs, fit: Reconstruction, curves: list[Curve]) -> None:
+def _write_summary(path: Path, inputs: Inputs, fit: Posterior, curves: list[Curve]) -> None:
     images = inputs.particles.images
     size, pixel_size = inputs.size, inputs.particles.pixel_size
     try:
         figure = summary_figure(
             fit.mean,
             pixel_size,
-            sigma=None if fit.sigma is None else fit.sigma_grid(),
+            sigma=None if fit.posterior_std is None else fit.posterior_std_grid(),
             prior_variance=fit.prior_variance,
             curves=curves,
             particles=images[: min(3, len(images))],  # type: ignore[index, arg-type]
@@ -120,10 +118,7 @@ def _write_summary(path: Path, inputs: Inputs, fit: Reconstruction, curves: list
         figure.savefig(file, format="png")
 
 
-def _numbers(
-    inputs: Inputs, fits: Mapping[str, Reconstruction], curves: list[Curve]
-) -> dict[str, Any]:
-    fit = fits["all"]
+def _numbers(inputs: Inputs, fit: Posterior, curves: list[Curve]) -> dict[str, Any]:
     resolutions = {_KEYS[c.label]: c.resolution for c in curves if c.threshold is not None}
     numbers: dict[str, Any] = {
         "images": len(inputs.particles),
@@ -133,7 +128,8 @@ def _numbers(
         "elbo": fit.elbo,
         "elbo_prior": fit.elbo_prior,
         "elbo_trace": list(fit.elbo_trace),
-        "epochs": fit.epochs,
+        "solver": fit.solver,
+        "iterations": fit.iterations,
         "converged": fit.converged,
         "noise_variance": fit.noise_variance,
         "prior_variance": fit.prior_variance,
@@ -157,14 +153,8 @@ def _numbers(
     return numbers
 
 
-def _seconds(
-    inputs: Inputs, fits: Mapping[str, Reconstruction], writing: float
-) -> dict[str, float]:
-    seconds = {"opening": inputs.seconds}
-    for name, fit in fits.items():
-        prefix = "" if name == "all" else f"{name} "
-        seconds |= {f"{prefix}{stage}": taken for stage, taken in fit.seconds.items()}
-    seconds["writing"] = writing
+def _seconds(inputs: Inputs, fit: Posterior, writing: float) -> dict[str, float]:
+    seconds = {"opening": inputs.seconds, **fit.seconds, "writing": writing}
     return {stage: round(taken, 3) for stage, taken in seconds.items()}
 
 
@@ -173,9 +163,10 @@ def describe_results(folder: Path, results: Mapping[str, Any]) -> None:
     written = ", ".join(name for name in NAMES if (folder / name).exists())
     print(f"{folder}: wrote {written}")
     state = "converged" if results["converged"] else "stopped before it had converged"
-    epochs = f"{results['epochs']} epoch{'s' * (results['epochs'] != 1)}"
+    count = results["iterations"]
+    iterations = f"{count} iteration{'s' * (count != 1)}"
     print(
-        f"fit: {state} after {epochs}; ELBO {results['elbo']:.6g} "
+        f"fit: {state} after {iterations}; ELBO {results['elbo']:.6g} "
         f"(prior: {results['elbo_prior']:.6g}), noise variance {_few(results['noise_variance'])}"
     )
     if "log_evidence" in results:

@@ -15,11 +15,10 @@ from fslice.cli._arguments import (
     positive,
     positive_or_auto,
 )
-from fslice.cli._fits import CHECKPOINTS, how_to_go_on, run_fits
+from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._outputs import output_folder
 from fslice.cli._results import NAMES, describe_results, write_results
-from fslice.solvers.exact_posterior import Extras
 
 _DESCRIPTION = """\
 Reconstruct a map and its uncertainty from particle images with known poses, by maximising
@@ -29,20 +28,19 @@ Writes into DIR, all files together or none:
   mean.mrc     the map: the posterior's mean
   sigma.mrc    the posterior's standard deviation of every Fourier coefficient, on the
                centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
-               not with --posterior dirac or --support
+               not with --posterior dirac
   result.json  ELBO, noise and prior variance, resolution, curves, seconds, arguments
   summary.png  slices, projections, uncertainty, resolution (needs matplotlib)
   voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
-  half1.mrc, half2.mrc  with --halves: maps of the two halves of the images
+  half1.mrc, half2.mrc  maps of the two halves of the images; not with --no-halves
 What an earlier run wrote is replaced when this one has succeeded. Ctrl-C keeps what the
 finished epochs gave; --resume goes on from there, to the same result.
 """
 
 _EXAMPLE = """\
   fslice reconstruct run/particles.star -o run/recon --truth run/truth.mrc
-  fslice reconstruct run/particles.star -o run/exact --solver exact --prior shell \\
-      --support 110 --samples 8 --evidence
-  fslice reconstruct J42/particles.cs -o recon --halves --mask mask.mrc
+  fslice reconstruct run/particles.star -o run/exact --support 110 --samples 8 --evidence
+  fslice reconstruct J42/particles.cs -o recon --mask mask.mrc
 """
 
 
@@ -88,16 +86,16 @@ def _add_statistics(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--noise",
-        choices=("white", "shell"),
+        choices=("white", "shell", "group"),
         default="white",
-        help="learn one noise variance, or one for each shell of the images (default: white)",
+        help="learn one noise variance, or one for each shell of the images, or that for each "
+        "optics group (default: white)",
     )
     parser.add_argument(
         "--prior",
         choices=("scalar", "shell"),
-        default="scalar",
-        help="one prior variance, or one for each shell, learned from the images; the latter "
-        "with --solver exact (default: scalar)",
+        help="one prior variance, or one for each shell, learned from the images (default: shell "
+        "with --solver exact, else scalar)",
     )
 
 
@@ -129,9 +127,9 @@ def _add_solver(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--solver",
         choices=("adam", "exact", "wiener"),
-        default="adam",
-        help="stochastic steps; or the same optimum from the normal equations, one pass over the "
-        "images; or the conventional weighted back-projection (default: adam)",
+        default="exact",
+        help="the posterior from the normal equations, one pass over the images; or stochastic "
+        "steps; or the conventional weighted back-projection (default: exact)",
     )
     parser.add_argument(
         "--samples",
@@ -186,9 +184,10 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--halves",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=True,
         help="fit the two halves of the images too (rlnRandomSubset or alignments3D/split if "
-        "present, else random): their FSC gives a resolution at 0.143",
+        "present, else random): their FSC gives a resolution at 0.143 (default: --halves)",
     )
     parser.add_argument(
         "--mask",
@@ -206,10 +205,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     inputs = read_inputs(arguments)
     try:
         with output_folder(arguments.output, NAMES) as staging:
-            fits = run_fits(arguments, inputs)
-            results = write_results(staging, arguments, inputs, fits)
+            fit = run_fit(arguments, inputs)
+            results = write_results(staging, arguments, inputs, fit)
     except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(how_to_go_on(arguments)) from interrupt
+        raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
     for name in CHECKPOINTS:
         (arguments.output / name).unlink(missing_ok=True)
     describe_results(arguments.output, results)
@@ -217,14 +216,26 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check_solver(arguments: argparse.Namespace) -> None:
-    """Raise where the exact solver is needed and is not chosen, before anything is read."""
-    given = arguments.prior, arguments.support, arguments.samples, arguments.evidence
-    for name in Extras(*given).asked:
-        if arguments.solver != "exact":
+    """Raise where an option belongs to another solver, before anything is read."""
+    per_shell = arguments.prior == "shell"
+    exact_only = {
+        "prior": per_shell,
+        "support": arguments.support is not None and arguments.solver == "wiener",
+        "samples": arguments.samples > 0,
+        "evidence": arguments.evidence,
+    }
+    for name, requested in exact_only.items():
+        if requested and arguments.solver != "exact":
             raise ValueError(f"--{name}: expected --solver exact, got {arguments.solver}")
-        if arguments.posterior != "gaussian":
+    for name in ("samples", "evidence"):
+        if exact_only[name] and arguments.posterior != "gaussian":
             raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
-    if arguments.noise == "shell" and arguments.noise_variance is not None:
+    if per_shell and arguments.prior_variance is not None:
         raise ValueError(
-            f"--noise-variance: expected auto with --noise shell, got {arguments.noise_variance:g}"
+            f"--prior-variance: expected auto with --prior shell, got {arguments.prior_variance:g}"
+        )
+    if arguments.noise != "white" and arguments.noise_variance is not None:
+        raise ValueError(
+            f"--noise-variance: expected auto with --noise {arguments.noise}, got "
+            f"{arguments.noise_variance:g}"
         )

@@ -69,11 +69,20 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
-def find_named_file(names: list[str], beside: Path) -> Path:
-    """Find a file that another one names: beside it, in the current folder, or in those above it.
+# Files that only the folder of a whole project holds: RELION's and cryoSPARC's.
+_PROJECT_FILES = ("default_pipeline.star", ".gui_projectdir", "project.json", "cs.lock")
+# How far a particle file lies below its project: RELION's Refine3D/job001, cryoSPARC's
+# exports/groups/J1_particles.
+_PROJECT_DEPTH = 3
+
+
+def find_named_file(names: list[str], beside: Path, datadir: Path | None = None) -> Path:
+    """Find a file that another one names: beside it, in the current folder, or in its project.
 
     RELION's names are relative to the project's folder, where it runs; cryoSPARC's are
-    relative to the project's folder, some levels above the job's.
+    relative to the project's folder, some levels above the job's. Nothing is looked for
+    above the project: not beyond the first folder that holds a project's own files, and
+    never more than three folders above the file's.
 
     Parameters
     ----------
@@ -81,21 +90,42 @@ def find_named_file(names: list[str], beside: Path) -> Path:
         Names to try in every place, the first one being the name proper.
     beside : Path
         The file that holds the name.
+    datadir : Path, optional
+        Where the stacks lie instead: under their name, or under the end of it.
 
     Raises
     ------
     FileNotFoundError
         None of the names exists anywhere.
     """
-    home = Path(os.path.abspath(beside)).parent
-    for folder in (home, Path.cwd(), *home.parents):
-        for name in names:
-            if (folder / name).is_file():
-                return folder / name
-    raise FileNotFoundError(
-        f"{beside}: the stack {names[0]!r} was not found: neither beside the file, nor in the "
-        f"current folder, nor in a folder above"
-    )
+    for place in _places(names, beside, datadir):
+        if place.is_file():
+            return place
+    where = "neither beside the file, nor in the current folder, nor in the project's above"
+    hint = "; say where the stacks lie with datadir (--datadir)"
+    if datadir is not None:
+        where, hint = f"not in {datadir}, under its name or the end of it", ""
+    raise FileNotFoundError(f"{beside}: the stack {names[0]!r} was not found: {where}{hint}")
+
+
+def _places(names: list[str], beside: Path, datadir: Path | None) -> Iterator[Path]:
+    if datadir is None:
+        for folder in (Path(os.path.abspath(beside)).parent, Path.cwd(), *_folders_above(beside)):
+            yield from (folder / name for name in names)
+        return
+    for name in names:
+        parts = [part for part in Path(name).parts if part not in ("/", "..")]
+        yield from (datadir.joinpath(*parts[first:]) for first in range(len(parts)))
+
+
+def _folders_above(beside: Path) -> Iterator[Path]:
+    """Yield the folders above a file's own, up to that of its project."""
+    folder = Path(os.path.abspath(beside)).parent
+    for _ in range(_PROJECT_DEPTH):
+        if any((folder / name).exists() for name in _PROJECT_FILES):
+            return
+        folder = folder.parent
+        yield folder
 
 
 def check_pixel_size(name: str, value: Any) -> float:

@@ -325,7 +325,7 @@ class CTF:
         """Return the (n, 5) coefficients of gamma in the basis of `_basis`."""
         xp = array_namespace(self.defocus_u)
         defocus_rate = self._defocus_rate()
-        wavelength = _wavelength(self.voltage)
+        wavelength = electron_wavelength(self.voltage)
         aberration = self.spherical_aberration * _ANGSTROM_PER_MILLIMETRE
         twice = 2 * self.astigmatism_angle * _DEGREE
         mean = (self.defocus_u + self.defocus_v) / 2
@@ -341,7 +341,7 @@ class CTF:
 
     def _defocus_rate(self) -> Array:
         """Return the phase in radians per Angstrom of overfocus at ``|u| = 1``."""
-        return np.pi * _wavelength(self.voltage) / self.pixel_size**2
+        return np.pi * electron_wavelength(self.voltage) / self.pixel_size**2
 
     def _multiply_envelope(self, values: Array, part: slice, basis: Array) -> None:
         """Multiply by ``exp(-B |s|^2 / 4)`` in place; one pass is saved where all B are zero."""
@@ -361,7 +361,7 @@ def _basis(size: int, xp: ModuleType) -> Array:
     return xp.stack(rows).reshape(len(rows), -1)
 
 
-def _wavelength(kilovolts: Array) -> Array:
+def electron_wavelength(kilovolts: Array) -> Array:
     """Return the relativistic wavelength of electrons in Angstrom."""
     volts = 1000 * kilovolts
     return 12.2643247 / (volts * (1 + 0.978466e-6 * volts)) ** 0.5

@@ -1,0 +1,323 @@
+"""Beam tilt and higher aberrations of the objective lens, as Zernike polynomials of RELION.
+
+Antisymmetrical (odd) ones multiply the half spectrum of an image by a phase; symmetrical (even)
+ones are added to the phase gamma of the CTF. Both are the same for all images of an optics group.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+from fslice._arrays import (
+    Array,
+    array_namespace,
+    check_choice,
+    check_complex,
+    check_cotangent,
+    check_per_image,
+    check_real,
+    check_shape,
+    check_size,
+    complex_dtype,
+)
+from fslice.fourier import frequencies, hermitian_weights
+from fslice.operators.ctf import CTF, electron_wavelength
+
+_ANGSTROM_PER_MILLIMETRE = 1e7
+
+
+def zernike_phases(
+    coefficients: Array, size: int, pixel_size: float, symmetry: str = "odd"
+) -> Array:
+    r"""Evaluate phases that are sums of Zernike polynomials on the half spectrum of an image.
+
+    Parameters
+    ----------
+    coefficients : (..., J) real array
+        In radians, in RELION's order: for ``"odd"`` of ``(n, m) = (1, -1), (1, 1), (3, -3),
+        (3, -1), ...``, for ``"even"`` of ``(0, 0), (2, -2), (2, 0), (2, 2), (4, -4), ...``.
+    size : int
+        Box D.
+    pixel_size : float
+        In Angstrom.
+    symmetry : {"odd", "even"}, optional
+        Whether the phase changes sign with the frequency.
+
+    Returns
+    -------
+    (..., D, D//2 + 1) real array
+        ``sum_j c_j Z_j(s)`` in radians, at ``s = k / (D * pixel_size)``.
+
+    Raises
+    ------
+    ValueError
+        No coefficients, or a box or pixel size that is not positive.
+    TypeError
+        The coefficients are not real.
+
+    Notes
+    -----
+    RELION's polynomials are of the frequency in 1/Angstrom itself, not of a frequency
+    divided by some aperture: ``Z = R_n^|m|(|s|) cos(m a)`` for m from 0 on and
+    ``R_n^|m|(|s|) sin(|m| a)`` below, a being the polar angle (``src/jaz/math/Zernike.cpp``;
+    ``ObservationModel::getPhaseCorrection`` and ``getGammaOffset`` sum them).
+
+    Examples
+    --------
+    The first odd ones are the frequencies along y and along x, hence a shift:
+
+    >>> import numpy as np
+    >>> zernike_phases(np.array([0.0, 8.0]), 4, 2.0)[0]
+    array([0., 1., 2.])
+    """
+    check_real("coefficients", coefficients)
+    check_shape("coefficients", coefficients, (..., "J"))
+    xp = array_namespace(coefficients)
+    count = check_size("coefficients", coefficients.shape[-1])
+    basis = _basis(count, size, pixel_size, symmetry, xp).astype(coefficients.dtype)
+    return xp.tensordot(coefficients, basis, axes=1)
+
+
+def zernike_phases_vjp(
+    count: int, pixel_size: float, cotangent: Array, symmetry: str = "odd"
+) -> Array:
+    """Return the gradient in the coefficients of `zernike_phases`, which is linear in them.
+
+    Parameters
+    ----------
+    count : int
+        The number J of coefficients.
+    pixel_size : float
+    cotangent : (..., D, D//2 + 1) real array
+        Gradient in the phases, in the inner product of half spectra.
+    symmetry : {"odd", "even"}, optional
+
+    Returns
+    -------
+    (..., J) real array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cotangent = np.ones((4, 3))
+    >>> zernike_phases_vjp(1, 2.0, cotangent, "even")  # the sum over all 16 frequencies
+    array([16.])
+    """
+    check_real("cotangent", cotangent)
+    xp = array_namespace(cotangent)
+    size = cotangent.shape[-2]
+    check_shape("cotangent", cotangent, (..., size, size // 2 + 1))
+    weighted = cotangent * hermitian_weights(size, xp).astype(cotangent.dtype)
+    basis = _basis(count, size, pixel_size, symmetry, xp).astype(cotangent.dtype)
+    return xp.tensordot(weighted, basis, axes=((-2, -1), (-2, -1)))
+
+
+def beam_tilt_coefficients(
+    tilt_x: Array, tilt_y: Array, spherical_aberration: Array, voltage: Array
+) -> Array:
+    """Return the odd Zernike coefficients of a beam tilt.
+
+    Parameters
+    ----------
+    tilt_x, tilt_y : (...) real array
+        In milliradians.
+    spherical_aberration : (...) real array
+        In millimetres.
+    voltage : (...) real array
+        In kV.
+
+    Returns
+    -------
+    (..., 6) array
+        Of the phase ``-2 pi Cs L^2 (tx sx + ty sy) |s|^2``, L the wavelength: what RELION's
+        ``TiltHelper::insertTilt`` adds to the group's own coefficients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> beam_tilt_coefficients(np.zeros(2), np.ones(2), np.full(2, 2.7), np.full(2, 300.0)).shape
+    (2, 6)
+    """
+    xp = array_namespace(tilt_x, tilt_y, spherical_aberration, voltage)
+    aberration = spherical_aberration * _ANGSTROM_PER_MILLIMETRE
+    scale = 2 * math.pi * aberration * electron_wavelength(voltage) ** 2 * 1e-3
+    # x |s|^2 = (Z_3^1 + 2 Z_1^1) / 3, since R_3^1 = 3 r^3 - 2 r.
+    x, y = -scale * tilt_x / 3, -scale * tilt_y / 3
+    none = xp.zeros_like(x)
+    return xp.stack([2 * y, 2 * x, none, y, x, none], axis=-1)
+
+
+def aberrate_slices(slices: Array, phases: Array) -> Array:
+    """Multiply the half spectra of images by phases.
+
+    Parameters
+    ----------
+    slices : (..., D, D//2 + 1) complex array
+        Half spectra of images, zero frequency first.
+    phases : (..., D, D//2 + 1) real array
+        In radians, of `zernike_phases`.
+
+    Returns
+    -------
+    (..., D, D//2 + 1) complex array
+        ``slices * exp(i phases)``.
+
+    Raises
+    ------
+    ValueError
+        A shape is not as above, or a phase is not finite.
+    TypeError
+        Array libraries are mixed, or precisions differ.
+
+    Notes
+    -----
+    Unitary: the adjoint and inverse is that of ``-phases``. Odd phases keep half spectra those
+    of real arrays, except on the Nyquist row and column of an even box; slices are zero there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slices = np.ones((4, 3), complex)
+    >>> aberrate_slices(slices, np.full((4, 3), np.pi))[0, 0].real
+    np.float64(-1.0)
+    """
+    _check_phases(slices, phases)
+    return slices * _factors(phases)
+
+
+def aberrate_slices_vjp(slices: Array, phases: Array, cotangent: Array) -> tuple[Array, Array]:
+    """Return the gradients of `aberrate_slices` in the slices and in the phases.
+
+    Parameters
+    ----------
+    slices, phases : arrays
+        Where the gradient is taken, as in `aberrate_slices`.
+    cotangent : (..., D, D//2 + 1) complex array
+        Gradient with respect to the result.
+
+    Returns
+    -------
+    grad_slices : (..., D, D//2 + 1) complex array
+    grad_phases : (..., D, D//2 + 1) real array
+        In the inner product of half spectra, as `zernike_phases_vjp` takes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slices = np.ones((4, 3), complex)
+    >>> _, grad_phases = aberrate_slices_vjp(slices, np.zeros((4, 3)), 1j * slices)
+    >>> grad_phases[0]
+    array([1., 1., 1.])
+    """
+    _check_phases(slices, phases)
+    check_cotangent(check_complex, cotangent, slices.shape, slices=slices)
+    grad_slices = cotangent * _factors(-phases)
+    return grad_slices, (grad_slices * slices.conj()).imag
+
+
+def aberrated_ctf(ctf: CTF, phases: Array, dtype: str = "float64") -> Array:
+    """Evaluate CTFs whose phase gamma has something added to it.
+
+    Parameters
+    ----------
+    ctf : CTF
+        Of n images.
+    phases : (n, D, D//2 + 1) or (D, D//2 + 1) real array
+        Added to gamma, in radians: even `zernike_phases`.
+    dtype : {"float64", "float32"}, optional
+
+    Returns
+    -------
+    (n, D, D//2 + 1) real array
+        ``-scale * exp(-B |s|^2 / 4) * sin(gamma + phases)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ctf = CTF(defocus_u=15000, defocus_v=14000, astigmatism_angle=30, voltage=300,
+    ...           spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5)
+    >>> np.allclose(aberrated_ctf(ctf, np.zeros((4, 3))), ctf.evaluate(4))
+    True
+    """
+    check_real("phases", phases)
+    xp = array_namespace(phases, ctf.defocus_u)
+    size = phases.shape[-2]
+    check_shape("phases", phases, (..., size, size // 2 + 1))
+    # sin(gamma + p) = cos(p) sin(gamma) - sin(p) sin(gamma - 90 degrees)
+    along, across = xp.cos(phases).astype(dtype), xp.sin(phases).astype(dtype)
+    values = ctf.evaluate(size, dtype)
+    values *= along
+    values -= across * _quarter_turned(ctf).evaluate(size, dtype)
+    return values
+
+
+def aberrated_ctf_vjp(ctf: CTF, phases: Array, cotangent: Array) -> dict[str, Array]:
+    """Return the gradients of `aberrated_ctf`: those of `CTF.vjp`, and that in the ``"phases"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ctf = CTF(defocus_u=15000, defocus_v=14000, astigmatism_angle=30, voltage=300,
+    ...           spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5)
+    >>> gradients = aberrated_ctf_vjp(ctf, np.zeros((1, 4, 3)), np.ones((1, 4, 3)))
+    >>> gradients["phases"].shape, gradients["defocus_u"].shape
+    ((1, 4, 3), (1,))
+    """
+    check_real("cotangent", cotangent)
+    check_shape("cotangent", cotangent, phases.shape)
+    xp = array_namespace(phases, ctf.defocus_u, cotangent)
+    size, turned = phases.shape[-2], _quarter_turned(ctf)
+    along, across = xp.cos(phases), xp.sin(phases)
+    first, second = ctf.vjp(size, cotangent * along), turned.vjp(size, -cotangent * across)
+    gradients = {name: first[name] + second[name] for name in first}
+    rates = -across * ctf.evaluate(size) - along * turned.evaluate(size)
+    gradients["phases"] = cotangent * rates.astype(cotangent.dtype)
+    return gradients
+
+
+def _quarter_turned(ctf: CTF) -> CTF:
+    return ctf.replace(phase_shift=ctf.phase_shift + 90)
+
+
+def _factors(phases: Array) -> Array:
+    xp = array_namespace(phases)
+    return xp.exp(1j * phases).astype(complex_dtype(phases.dtype))
+
+
+def _check_phases(slices: Array, phases: Array) -> None:
+    size = slices.shape[-2] if slices.ndim > 1 else 0
+    check_per_image("phases", phases, slices, (size, size // 2 + 1))
+
+
+def _basis(count: int, size: int, pixel_size: float, symmetry: str, xp: ModuleType) -> Array:
+    """Return the first polynomials on the half spectrum, as a (J, D, D//2 + 1) array."""
+    check_choice("symmetry", symmetry, ("odd", "even"))
+    check_size("count", count)
+    if not 0 < pixel_size < math.inf:
+        raise ValueError(f"pixel_size: expected a positive number of Angstrom, got {pixel_size}")
+    edge = check_size("size", size) * pixel_size
+    sx, sy = (k / edge for k in frequencies(size, 2, xp))
+    radius, angle = xp.hypot(sx, sy), xp.arctan2(sy, sx)
+    return xp.stack(
+        [_zernike(*_degree_and_order(j, symmetry), radius, angle) for j in range(count)]
+    )
+
+
+def _degree_and_order(index: int, symmetry: str) -> tuple[int, int]:
+    """Return n and m of a coefficient (RELION's ``oddIndexToMN`` and ``evenIndexToMN``)."""
+    if symmetry == "odd":
+        k = (math.isqrt(1 + 4 * index) - 1) // 2
+        return 2 * k + 1, 2 * (index - k * k - k) - (2 * k + 1)
+    k = math.isqrt(index)
+    return 2 * k, 2 * (index - k * k - k)
+
+
+def _zernike(degree: int, order: int, radius: Array, angle: Array) -> Array:
+    xp, m = array_namespace(radius), abs(order)
+    radial = 0 * radius
+    for k in range((degree - m) // 2 + 1):
+        factor = (-1) ** k * math.comb(degree - k, k)
+        factor *= math.comb(degree - 2 * k, (degree - m) // 2 - k)
+        radial = radial + factor * radius ** (degree - 2 * k)
+    return radial * (xp.cos(m * angle) if order >= 0 else xp.sin(m * angle))

@@ -1,0 +1,1 @@
+"""Results that can be believed: masks, corrected FSC, local resolution, views, and checks."""
