@@ -57,8 +57,9 @@ FITS = {
     },
     "exact, a point": {"posterior": "dirac"},
     "exact, samples and evidence": {"solver": Exact(samples=2, evidence=True)},
-    "exact, mask and samples": {"solver": Exact(samples=2), "mask": MASK},
-    "exact, mask and evidence": {"solver": Exact(evidence=True), "mask": MASK},
+    "exact, mask, samples and evidence": {
+        "solver": Exact(samples=2, evidence=True), "mask": MASK,
+    },
     "exact, symmetry and samples": {"solver": Exact(samples=2), "symmetry": "C3"},
     "exact, half sets": {"half_sets": HALVES},
     "exact, noise per shell": {"noise": "shell"},
