@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from fslice.simulation.phantom import phantom
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from fslice.postprocess.filters import apply_b_factor, low_pass, phase_randomize
 from fslice.postprocess.fsc import corrected_fsc
 from fslice.postprocess.masks import soft_spherical_mask
 from fslice.postprocess.resolution import find_resolution, last_shell
+from fslice.simulation import phantom
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(4, 9)

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from fslice.simulation.phantom import phantom
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from fslice.fourier import irfft3, radii, rfft3
 from fslice.io import read_volume
 from fslice.postprocess.detection import detect_object, distance_from_centre
 from fslice.postprocess.masks import check_mask, cut_share, mask_from_map, soft_spherical_mask
+from fslice.simulation import phantom
 
 seeds = st.integers(0, 2**32 - 1)
 SIZE, PIXEL_SIZE = 48, 4.0

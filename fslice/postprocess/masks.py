@@ -111,7 +111,7 @@ def mask_from_map(
 
     Examples
     --------
-    >>> from fslice.simulation.phantom import phantom
+    >>> from fslice.simulation import phantom
     >>> truth = phantom(64, 4.0).volume(64, 4.0)
     >>> mask = mask_from_map(truth, 4.0)
     >>> bool(0.02 < mask.mean() < 0.25), bool(((mask >= 0) & (mask <= 1)).all())
@@ -166,7 +166,7 @@ def cut_share(
 
     Examples
     --------
-    >>> from fslice.simulation.phantom import phantom
+    >>> from fslice.simulation import phantom
     >>> truth = phantom(48, 4.0).volume(48, 4.0)
     >>> wide, half = np.ones_like(truth), np.ones_like(truth)
     >>> half[:, :, :24] = 0
