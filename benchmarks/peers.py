@@ -74,7 +74,7 @@ class Fslice:
         grad_slices, grad_shifts = fslice.operators.shift_slices_vjp(
             slices, shifts, cotangent=cotangent
         )
-        found = fslice.operators.extract_slices_vjp(
+        found = extract_slices_vjp(volume_ft, rotations, cotangent=grad_slices, **options)
             volume_ft, rotations, cotangent=grad_slices, **options
         )
         return *found, grad_shifts
