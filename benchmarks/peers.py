@@ -75,8 +75,6 @@ class Fslice:
             slices, shifts, cotangent=cotangent
         )
         found = extract_slices_vjp(volume_ft, rotations, cotangent=grad_slices, **options)
-            volume_ft, rotations, cotangent=grad_slices, **options
-        )
         return *found, grad_shifts
 
     def images(self, setting, volume, rotations, shifts=None):
