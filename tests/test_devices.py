@@ -12,26 +12,13 @@ import warnings
 
 import numpy as np
 import pytest
-from operators_table import (
-    CTFS,
-    IMAGES,
-    IMAGES_FT,
-    LINES_FT,
-    OPERATORS,
-    VOLUME,
-    VOLUME_FT,
-    Operator,
-    beside,
-)  # fmt: skip
+from devices_table import OTHERS
+from operators_table import IMAGES_FT, OPERATORS, VOLUME_FT
 from standin import recorded
 
-import fslice
-from fslice import CTF, fourier, metrics, optim
-from fslice._arrays import array_namespace, to_numpy
+from fslice import fourier, optim
+from fslice._arrays import to_numpy
 from fslice.fourier import radii, shells
-from fslice.operators import spaces
-from fslice.operators.linop import LinearOperator, stack
-from fslice.symmetry.average import GroupAverage
 from fslice.testing import check_adjoint, check_gradient
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "devices.md"
@@ -43,72 +30,7 @@ ON_THE_HOST = {
 }  # fmt: skip
 """Functions of atoms and files."""
 
-INNER = {
-    "transform": Operator(lambda array: fourier.transform(array, 2), {"array": IMAGES}),
-    "inverse_transform": Operator(
-        lambda array_ft: fourier.inverse_transform(array_ft, 2, 6), {"array_ft": IMAGES_FT}
-    ),
-    "inverse_transform (lines)": Operator(
-        lambda array_ft: fourier.inverse_transform(array_ft, 1, 6), {"array_ft": LINES_FT}
-    ),
-    "axis_transform": Operator(lambda array: fourier.axis_transform(array, 1), {"array": IMAGES}),
-    "inverse_axis_transform": Operator(
-        lambda array_ft: fourier.inverse_axis_transform(array_ft, 1, 4),
-        {"array_ft": VOLUME_FT[:, :3]},
-    ),
-    "pad": Operator(lambda array: fourier.pad(array, 9, 2), {"array": IMAGES}),
-    "crop": Operator(lambda array: fourier.crop(array, 4, 2), {"array": IMAGES}),
-    "shell_sum": Operator(
-        lambda values: fourier.shell_sum(values, 6, 3), {"values": abs(VOLUME_FT)}
-    ),
-    "reconstruct": Operator(  # test_devices_solvers.py looks at all that it finds
-        lambda **given: fslice.reconstruct(**given).mean, OPERATORS["reconstruct"].arrays
-    ),
-    "adam_init": Operator(optim.adam_init, {"parameters": VOLUME_FT}),
-    "credible_band": Operator(metrics.credible_band, {"curves": VOLUME[0]}),
-    "to_vector": Operator(spaces.to_vector, {"array": IMAGES_FT}),
-    "from_vector": Operator(
-        lambda array: spaces.from_vector(
-            spaces.to_vector(array), spaces.Space(array.shape, array.dtype)
-        ),
-        {"array": IMAGES_FT},
-    ),
-    "stack": Operator(
-        lambda array: stack([low_pass(array), 2 * low_pass(array)])(array), {"array": IMAGES[0]}
-    ),
-    "stack.H": Operator(lambda array: stack([low_pass(array[0])] * 2).H(array), {"array": IMAGES}),
-    "CTF": Operator(
-        lambda defocus: CTF(
-            defocus_u=defocus, defocus_v=1.1 * defocus[:1], astigmatism_angle=30, voltage=300,
-            spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5, b_factor=[3.0, 4.0],
-        ).evaluate(6),
-        {"defocus": 1e4 + IMAGES[0, 0, :2]},
-    ),
-    "CTF.__getitem__": Operator(
-        lambda index: beside(index, CTFS)[index > 0].evaluate(6, "float32"),
-        {"index": np.array([0, 1])},
-    ),
-    "GroupAverage": Operator(lambda volume: GroupAverage("D3")(volume), {"volume": VOLUME}),
-    "GroupAverage.adjoint": Operator(
-        lambda volume: GroupAverage("D3").adjoint(volume), {"volume": VOLUME}
-    ),
-}  # fmt: skip
-"""Functions that the table of refusals leaves out, as they do not check, or take any shape."""
-
-
-def low_pass(image):
-    """Return an operator on images like this one."""
-    images = spaces.Space(image.shape, image.dtype)
-    return LinearOperator(images, images, filtered, filtered)
-
-
-def filtered(image):
-    """Return an image without its high frequencies."""
-    near = radii(image.shape[-1], 2, array_namespace(image)) < 2
-    return fourier.irfft2(near * fourier.rfft2(image))
-
-
-EVERY = OPERATORS | INNER
+EVERY = OPERATORS | OTHERS
 
 
 def on_device(cupy, arrays):
