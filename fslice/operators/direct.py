@@ -28,8 +28,8 @@ from fslice._arrays import (
 from fslice.fourier import inverse_transform
 from fslice.geometry import as_matrices
 from fslice.operators._fourier_sum import add_waves, sum_waves, sum_waves_vjp
-from fslice.operators._gradients import PoseGradients
 from fslice.operators._slice_points import SlicePoints
+from fslice.operators.gradients import PoseGradients
 
 
 def fourier_sum(volume: Array, frequencies: Array) -> Array:

@@ -43,3 +43,12 @@ class MisfitGradients(NamedTuple):
     """As in `Misfit`."""
     gradients: ProjectFTGradients
     """Of ``sum(view_weights * chi_squared) / 2``; in poses and CTF those of each view."""
+
+
+class PoseGradients(NamedTuple):
+    """Gradients of a projection without a CTF; None for shifts that were not given."""
+
+    volume: Array
+    rotations: Array
+    """In the entries of the matrices; `fslice.geometry` chains it to other descriptions."""
+    shifts: Array | None

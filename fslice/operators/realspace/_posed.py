@@ -17,7 +17,7 @@ from fslice._arrays import (
     check_shape,
 )
 from fslice.geometry import as_matrices, check_rotations
-from fslice.operators._gradients import PoseGradients
+from fslice.operators.gradients import PoseGradients
 from fslice.operators.realspace._trilinear import (
     empty_with_margin,
     sample,

@@ -17,7 +17,7 @@ are lines, and "z" below is then its y axis.
 from __future__ import annotations
 
 from fslice._arrays import Array
-from fslice.operators._gradients import PoseGradients
+from fslice.operators.gradients import PoseGradients
 from fslice.operators.realspace._posed import add_at_poses, read_at_poses, read_at_poses_vjp
 
 
