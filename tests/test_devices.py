@@ -113,7 +113,7 @@ def test_every_operator_gives_on_the_device_what_numpy_gives(device):
     assert not failed, "\n".join(failed)
 
 
-def test_every_operator_keeps_single_precision_on_the_device(device):
+def test_every_operator_gives_the_same_dtypes_and_values_in_single_precision(device):
     failed = failures(device, in_single)
     assert not failed, "\n".join(failed)
 
