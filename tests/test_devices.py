@@ -6,6 +6,7 @@ Copies between host and device are those that docs/devices.md lists, and no othe
 
 import functools
 import importlib
+import itertools
 import pathlib
 import re
 import warnings
@@ -163,3 +164,11 @@ def test_adam_stays_on_the_device(device):
             parameters = parameters - 0.1 * direction
     assert isinstance(parameters, device.ndarray)
     assert transfers == []
+
+
+def test_the_certificate_holds_on_the_device(device):
+    from fslice.certify import certify
+
+    lines = list(itertools.takewhile(lambda line: line.backend == "cupy", certify(["cupy"])))
+    assert len(lines) > 300
+    assert [line for line in lines if not line.passed] == []
