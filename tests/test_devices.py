@@ -14,12 +14,22 @@ import warnings
 import numpy as np
 import pytest
 from devices_table import OTHERS
-from operators_table import IMAGES_FT, OPERATORS, VOLUME_FT
+from operators_table import CTFS, IMAGES_FT, OPERATORS, ROTATIONS, VOLUME, VOLUME_FT
 from standin import recorded
 
+import fslice
 from fslice import fourier, optim
 from fslice._arrays import to_numpy
 from fslice.fourier import radii, shells
+from fslice.io import (
+    Particles,
+    StackWriter,
+    read_particles,
+    read_volume,
+    write_particles,
+    write_volume,
+)
+from fslice.plot import summary_figure
 from fslice.testing import check_adjoint, check_gradient
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "devices.md"
@@ -117,6 +127,35 @@ def test_every_operator_gives_on_the_device_what_numpy_gives(device):
 def test_every_operator_gives_the_same_dtypes_and_values_in_single_precision(device):
     failed = failures(device, in_single)
     assert not failed, "\n".join(failed)
+
+
+def test_what_is_written_is_copied_to_the_host_as_documented(device, tmp_path):
+    volume = device.asarray(VOLUME)
+    rotations, shifts = device.asarray(ROTATIONS), device.zeros((2, 2))
+    particles = Particles(rotations=rotations, shifts=shifts, ctf=CTFS.to(device), pixel_size=3.0)
+    with recorded() as transfers:
+        write_volume(tmp_path / "a.mrc", volume, 3.0)
+        with StackWriter(tmp_path / "a.mrcs", 6, 6, 3.0) as writer:
+            writer.write(volume)
+        write_particles(tmp_path / "a.star", particles, "a.mrcs")
+        summary_figure(volume, 3.0, sigma=abs(volume) + 1)
+    assert {t.place for t in transfers} <= DOCUMENTED
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.mrc")[0], VOLUME.astype("float32"))
+    again = read_particles(tmp_path / "a.star")
+    np.testing.assert_allclose(again.rotations, ROTATIONS, atol=1e-6)
+    np.testing.assert_allclose(again.ctf.defocus_u, CTFS.defocus_u, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda array: fslice.simulate(array, 5, 6, 4.0, snr=1.0),
+        lambda array: fslice.simulation.GaussianModel(array[0, :, :3], array[0, 0], array[0, 0]),
+    ],
+)
+def test_models_are_of_the_host(make, device):
+    with pytest.raises(TypeError, match=r"NumPy array, .*\bgot cupy\.ndarray"):
+        make(device.asarray(abs(VOLUME)))
 
 
 @pytest.mark.parametrize("name", sorted(ON_THE_HOST))
