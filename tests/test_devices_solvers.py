@@ -14,6 +14,19 @@ import fslice
 from fslice._arrays import to_numpy
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
+from fslice.posterior import evidence
+from fslice.posterior.hyperparameters import fit_hyperparameters
+from fslice.posterior.latent import SlicedSpectrum, SymmetricVolume
+from fslice.posterior.mean import solve
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.samples import (
+    centred_samples,
+    marginal_variance,
+    predicted_fsc,
+    voxel_std,
+)
+from fslice.posterior.stencil import StencilEquations
+from fslice.posterior.sums import normal_equations
 from fslice.postprocess.masks import soft_spherical_mask
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
@@ -147,3 +160,60 @@ def test_a_posterior_of_the_device_is_shown(device):
     assert "map" in repr(found)
     assert "<table>" in found._repr_html_()
     assert isinstance(found.posterior_std_grid(), device.ndarray)
+
+
+@functools.cache
+def sums(xp):
+    """Return the normal equations of the images on a library."""
+    given = {key: on(xp, value) for key, value in problem().items()}
+    poses = Poses(given["rotations"], given["shifts"])
+    return normal_equations(Dataset(given["images"], poses, given["ctf"]), fslice.Projector(SIZE))
+
+
+def under(xp, latent=None):
+    return PosteriorPrecision(sums(xp), 0.5, 1.0, latent)
+
+
+def symmetric(xp):
+    return under(xp, SymmetricVolume(fslice.Projector(SIZE), on(xp, MASK), "C2"))
+
+
+@functools.cache
+def drawn(xp):
+    """Return a precision, its mean, and a few centred samples."""
+    precision = under(xp)
+    samples = centred_samples(precision, 3, np.random.default_rng(0), tolerance=1e-8)
+    return precision, solve(precision, tolerance=1e-10).mean, list(samples)
+
+
+FUNCTIONS = {
+    "log_evidence": lambda xp: evidence.log_evidence(*drawn(xp)[:2], tolerance=1e-6).value,
+    "symmetry_evidence": lambda xp: evidence.symmetry_evidence(symmetric(xp), tolerance=1e-6).value,
+    "held_out_log_likelihood": lambda xp: (
+        evidence.held_out_log_likelihood(under(xp), sums(xp), tolerance=1e-6).value
+    ),
+    "voxel_std": lambda xp: voxel_std(drawn(xp)[0], drawn(xp)[2]),
+    "marginal_variance": lambda xp: marginal_variance(drawn(xp)[0], drawn(xp)[2])[0],
+    "predicted_fsc": lambda xp: predicted_fsc(*drawn(xp)),
+    "sum of normal equations": lambda xp: (sums(xp) + sums(xp)).b,
+    "fit_hyperparameters": lambda xp: (
+        fit_hyperparameters(sums(xp), SlicedSpectrum(fslice.Projector(SIZE))).mean
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_a_posterior_compute_on_the_device(name, device):
+    with recorded() as transfers, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found, expected = FUNCTIONS[name](device), FUNCTIONS[name](np)
+    assert difference(found, expected, device, 1e-5) == ""
+    assert undocumented(transfers) == []
+
+
+def test_normal_equations_are_saved_from_the_device_and_loaded_on_the_host(device, tmp_path):
+    with recorded() as transfers:
+        sums(device).save(tmp_path / "sums.npz")
+    loaded = StencilEquations.load(tmp_path / "sums.npz")
+    np.testing.assert_allclose(loaded.stencil, sums(np).stencil, atol=1e-9)
+    assert undocumented(transfers) == []
