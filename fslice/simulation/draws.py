@@ -19,12 +19,12 @@ _POSES, _SHIFTS, _CTFS, _NOISE = range(4)
 
 
 def draw_rotations(n: int, cone: float | None, seed: int) -> np.ndarray:
-    """Draw rotations, uniform or with directions in a cone of this full opening in degrees."""
+    """Draw rotations, uniform or with directions in a cone of this full angle in degrees."""
     rng = _generator(seed, _POSES)
     if cone is None:
         return random_rotations(n, rng)
     if not 0 <= cone <= 360:
-        raise ValueError(f"cone: expected an opening of 0 to 360 degrees, got {cone:g}")
+        raise ValueError(f"cone: expected an angle of 0 to 360 degrees, got {cone:g}")
     return rotations_in_cone(n, cone / 2, rng)
 
 

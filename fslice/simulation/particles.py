@@ -172,7 +172,7 @@ def simulate(
     noise_variance : float, optional
         Of each pixel, instead of `snr`. With neither, images are clean.
     cone : float, optional
-        Full opening in degrees of the cone about z that holds the directions of
+        Full angle in degrees of the cone about z that holds the directions of
         projection: tilts are at most half of it. All directions by default.
     shift_std : float, optional
         Standard deviation in pixels of the shifts along x and along y.
@@ -226,13 +226,13 @@ def simulate(
         ctf = draw_ctf(n, pixel_size, ctf, seed)
     _check_ctf(ctf, n, pixel_size)
     truth, spectra = clean_spectra(_symmetric(model, symmetry), size, pixel_size)
-    known = size, pixel_size, rotations, shifts, ctf, truth
+    arguments = size, pixel_size, rotations, shifts, ctf, truth
     if snr is None:
-        return Simulation(*known, float(noise_variance or 0.0), None, seed, spectra)
-    signal = Simulation(*known, 0.0, None, seed, spectra).measure_signal(progress)
+        return Simulation(*arguments, float(noise_variance or 0.0), None, seed, spectra)
+    signal = Simulation(*arguments, 0.0, None, seed, spectra).measure_signal(progress)
     if not signal > 0:
         raise ValueError("snr: expected a model whose projections vary, got a constant")
-    return Simulation(*known, signal / snr, signal, seed, spectra)
+    return Simulation(*arguments, signal / snr, signal, seed, spectra)
 
 
 def _symmetric(model: GaussianModel | Array, symmetry: str) -> GaussianModel | Array:
