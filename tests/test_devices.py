@@ -6,6 +6,7 @@ Copies between host and device are those that docs/devices.md lists, and no othe
 
 import functools
 import importlib
+import inspect
 import itertools
 import pathlib
 import re
@@ -171,12 +172,14 @@ def test_operators_copy_only_what_the_document_lists(device):
     assert sorted({str(t) for t in transfers if t.place not in DOCUMENTED}) == []
 
 
-def test_the_document_lists_functions_that_there_are():
+def test_the_document_lists_functions_that_there_are_and_that_convert():
     assert DOCUMENTED
+    converts = re.compile(r"\b(bool|float|int|to_numpy|asarray|convert)\(")
     for place in DOCUMENTED:
         module, _, function = place.partition(": ")
         found = importlib.import_module("fslice." + module.removesuffix(".py").replace("/", "."))
-        functools.reduce(getattr, function.split("."), found)
+        source = inspect.getsource(functools.reduce(getattr, function.split("."), found))
+        assert converts.search(source), place
 
 
 @pytest.mark.parametrize("size", [5, 6])
