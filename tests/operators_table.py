@@ -22,6 +22,7 @@ from fslice.posterior.latent import MaskedVolume
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.stencil import no_images
 from fslice.posterior.sums import normal_equations
+from fslice.solvers.wiener import Wiener
 
 D, N = 6, 2
 
@@ -283,7 +284,9 @@ OPERATORS = {
         any_real=("images",),
     ),
     "reconstruct": Operator(
-        fslice.reconstruct,
+        lambda images, rotations, shifts: fslice.reconstruct(
+            images, rotations, shifts, solver=Wiener()
+        ),
         moved(ROTATIONS, SHIFTS, images=IMAGES),
         ("images", "rotations", "shifts"),
         any_real=("images",),

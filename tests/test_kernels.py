@@ -6,8 +6,6 @@ of B-splines over every frequency of the full spectrum, without half spaces, tap
 
 import dataclasses
 import importlib
-import sys
-import types
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -497,10 +495,9 @@ def test_what_is_no_array_of_a_known_library_has_no_kernels():
         _kernels.kernels_for([1.0])
 
 
-def test_kernels_are_chosen_by_the_library_of_the_arrays(monkeypatch):
-    library = types.ModuleType("cupy")
-    array = type("ndarray", (), {"__module__": "cupy"})()
-    monkeypatch.setitem(sys.modules, "cupy", library)
+def test_kernels_are_chosen_by_the_library_of_the_arrays(device, monkeypatch):
+    monkeypatch.delitem(DEFAULTS, "cupy")
+    array = device.zeros(1)
     with pytest.raises(TypeError, match="the kernels take NumPy arrays, got arrays of cupy"):
         _kernels.kernels_for(array)
     before = _kernels.kernels_for(np.zeros(1))
