@@ -14,7 +14,6 @@ import numpy as np
 
 import fslice
 from fslice.fourier import pad, transform
-from fslice.operators.slices import extract_slices_vjp
 
 
 class Setting(NamedTuple):

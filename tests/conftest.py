@@ -54,6 +54,8 @@ def backend(request, monkeypatch) -> Iterator[ModuleType]:
         return
     if request.param == "cupy":
         cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+        if not cupy.cuda.is_available():
+            pytest.skip("CuPy finds no GPU")
         try:
             _kernels.kernels_for(cupy.zeros(1))
         except TypeError as error:

@@ -10,15 +10,19 @@ from strategies import random_ctf
 
 import fslice
 from fslice import geometry, metrics, optim
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.fourier import hermitian_part, transform
 from fslice.likelihoods import density, poisson, scales
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators import contrast, direct, realspace
 from fslice.operators.pose_curvature import pose_curvature
 from fslice.posterior import families as posterior
-from fslice.posterior.accumulate import accumulate
-from fslice.posterior.masked import SupportedPrecision
-from fslice.posterior.normal import no_images
+from fslice.posterior.latent import MaskedVolume
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.stencil import no_images
+from fslice.posterior.sums import normal_equations
+from fslice.solvers.wiener import Wiener
 
 D, N = 6, 2
 
@@ -254,8 +258,6 @@ OPERATORS = {
     "squared_residuals": Operator(
         density.squared_residuals, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
     ),
-        {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
-    ),
     "poisson_log_likelihood": Operator(
         poisson.poisson_log_likelihood, {"counts": COUNTS, "rates": RATES}
     ),
@@ -273,13 +275,18 @@ OPERATORS = {
     "snr_from_fsc": Operator(
         metrics.snr_from_fsc, {"curve": abs(SCALES) / 9}, any_shape=("curve",)
     ),
-    "accumulate": Operator(
-        lambda **given: accumulate(**given, projector=P),
-        pose(images=IMAGES, noise_variance=abs(LINE_CTF)),
-        ("images", "rotations", "shifts", "ctf", "noise_variance"),
+    "normal_equations": Operator(
+        lambda images, rotations, shifts, ctf: normal_equations(
+            Dataset(images, Poses(rotations, shifts), ctf), P
+        ),
+        pose(images=IMAGES),
+        ("images", "rotations", "shifts", "ctf"),
+        any_real=("images",),
     ),
     "reconstruct": Operator(
-        fslice.reconstruct,
+        lambda images, rotations, shifts: fslice.reconstruct(
+            images, rotations, shifts, solver=Wiener()
+        ),
         moved(ROTATIONS, SHIFTS, images=IMAGES),
         ("images", "rotations", "shifts"),
         any_real=("images",),
@@ -287,12 +294,14 @@ OPERATORS = {
     "resolution": Operator(
         lambda curve: fslice.resolution(curve, 2, 1.0), {"curve": abs(SCALES) / 9}
     ),
-    "GaussianPosterior": Operator(posterior.GaussianPosterior, {"mean": VOLUME_FT, "sigma": SIGMA}),
+    "GaussianPosterior": Operator(posterior.GaussianPosterior, {"mean": VOLUME_FT, "std": SIGMA}),
     "NormalEquations.apply": Operator(
         lambda volume_ft: normal_beside(volume_ft).apply(volume_ft), {"volume_ft": VOLUME_FT}
     ),
-    "SupportedPrecision": Operator(
-        lambda mask: SupportedPrecision(normal_beside(mask), 1.0, mask),
+    "MaskedVolume": Operator(
+        lambda mask: PosteriorPrecision(
+            normal_beside(mask), 1.0, latent=MaskedVolume(P, mask)
+        ).diagonal(),
         {"mask": np.clip(abs(VOLUME), 0, 1)},
     ),
     "resample_map": Operator(

@@ -79,11 +79,12 @@ class ProjectorCase(Case):
         return self.rotations, self.shifts, self.ctf
 
 
-def noise(rng, shape, dtype="float64"):
-    """Return normal noise, complex where the dtype is."""
+def noise(rng, shape, dtype="float64", xp=np):
+    """Return normal noise, complex where the dtype is, as an array of the library `xp`."""
+    drawn = rng.normal(size=shape)
     if np.dtype(dtype).kind == "c":
-        return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
-    return rng.normal(size=shape).astype(dtype)
+        drawn = drawn + 1j * rng.normal(size=shape)
+    return xp.asarray(drawn.astype(dtype))
 
 
 def laid_out(array, layout):

@@ -9,7 +9,7 @@ from cli_tools import fail, names
 import fslice.cli.info
 from fslice.cli import main
 
-COMMANDS = ["simulate", "reconstruct", "fsc", "info", "demo"]
+COMMANDS = [command.__name__.rpartition(".")[2] for command in fslice.cli._COMMANDS]
 
 
 def python(*words, **options):
@@ -17,6 +17,12 @@ def python(*words, **options):
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, timeout=100, **options
     )
+
+
+def test_the_commands_are_those_that_are_documented():
+    assert COMMANDS == [
+        "simulate", "reconstruct", "fsc", "symmetrize", "info", "certify", "demo",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,8 +9,8 @@ from strategies import noise, precisions, seeds
 
 from fslice import Projector, irfft2, random_rotations, rfft2
 from fslice.fourier import hermitian_weights, inner_product, radii, shells
-from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.likelihoods.density import gaussian_log_density, squared_residuals
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.testing import check_gradient
 
 COUNT = 5
@@ -60,7 +60,9 @@ def test_one_variance_in_the_band_is_the_white_likelihood(rng):
     y, mean = draw_images(rng, 8)
     band = radii(8, 2) <= 3
     degrees = (band * hermitian_weights(8)).sum()
-    expected = [gaussian_log_density(p, 0.3, degrees) for p in squared_residuals(y * band, mean * band)]
+    expected = [
+        gaussian_log_density(p, 0.3, degrees) for p in squared_residuals(y * band, mean * band)
+    ]
     assert np.allclose(GaussianNoise(0.3, max_radius=3).log_likelihood(y, mean), expected)
 
 
@@ -103,13 +105,18 @@ def test_the_update_is_where_the_gradient_vanishes(seed, size, kind, max_radius)
 def test_an_uncertain_expectation_adds_to_the_noise(rng):
     y, mean = draw_images(rng, 8)
     one = np.ones(y.shape)
-    certain, uncertain = GaussianNoise(1.0).updated(y, mean), GaussianNoise(1.0).updated(y, mean, one)
+    certain, uncertain = (
+        GaussianNoise(1.0).updated(y, mean),
+        GaussianNoise(1.0).updated(y, mean, one),
+    )
     assert np.allclose(uncertain.variances - certain.variances, 1)
 
 
 def test_coloured_noise_is_learned_from_images_of_it(rng):
     size, count = 16, 300
-    truth = GaussianNoise(np.stack([np.linspace(3, 1, 9), np.linspace(1, 4, 9)]), np.arange(count) % 2)
+    truth = GaussianNoise(
+        np.stack([np.linspace(3, 1, 9), np.linspace(1, 4, 9)]), np.arange(count) % 2
+    )
     deviations = np.sqrt(truth.evaluate(size))
     images_ft = rfft2(irfft2(rfft2(rng.normal(size=(count, size, size))) * deviations))
     flat = GaussianNoise(np.ones((2, 9)), truth.groups)

@@ -38,7 +38,7 @@ def test_chi_squared_and_gradient_are_those_of_the_misfit(backend, case):
     assert np.allclose(found.chi_squared, power, rtol=1e-10)
     shifts = case.shifts
     if shifts is None:
-        shifts = np.zeros((*case.rotations.shape[:-2], case.volume.ndim - 1))
+        shifts = backend.zeros((*case.rotations.shape[:-2], case.volume.ndim - 1))
     residual = case.projector.project_ft(case.volume_ft, *case.pose) - case.images_ft
     chain = case.projector.project_ft_vjp(
         case.volume_ft, case.rotations, shifts, case.ctf, cotangent=residual * weights
@@ -49,7 +49,7 @@ def test_chi_squared_and_gradient_are_those_of_the_misfit(backend, case):
     else:
         product = case.rotations.swapaxes(-1, -2) @ turns
         turns = (product[..., 1, 0] - product[..., 0, 1])[..., None]
-    expected = np.concatenate([turns, chain.shifts], -1)
+    expected = backend.concatenate([turns, chain.shifts], -1)
     assert np.allclose(found.gradient, expected, rtol=1e-9, atol=1e-9 * abs(expected).max())
 
 
@@ -59,10 +59,10 @@ def test_the_matrix_is_made_of_the_derivatives_of_projections(backend, case):
     weights, batch = draw_weights(case), case.rotations.shape[:-2]
     dimension, step = case.volume.ndim, 1e-6
     free = 3 if dimension == 3 else 1
-    shifts = np.zeros((*batch, dimension - 1)) if case.shifts is None else case.shifts
+    shifts = backend.zeros((*batch, dimension - 1)) if case.shifts is None else case.shifts
 
     def images(change):
-        change = np.broadcast_to(change, (*batch, free + dimension - 1))
+        change = backend.broadcast_to(change, (*batch, free + dimension - 1))
         return case.projector.project_ft(
             case.volume_ft,
             turned(case.rotations, change[..., :free]),
@@ -72,11 +72,11 @@ def test_the_matrix_is_made_of_the_derivatives_of_projections(backend, case):
 
     columns = [
         (images(step * unit) - images(-step * unit)) / (2 * step)
-        for unit in np.eye(free + dimension - 1)
+        for unit in backend.eye(free + dimension - 1)
     ]
-    pairs = (hermitian_weights(case.projector.size) * weights)[..., : weights.shape[-1]]
+    pairs = (hermitian_weights(case.projector.size, backend) * weights)[..., : weights.shape[-1]]
     inside = tuple(range(len(batch), columns[0].ndim))
-    expected = np.array(
+    expected = backend.array(
         [[(pairs * (a.conj() * b).real).sum(inside) for a in columns] for b in columns]
     )
     found = np.moveaxis(pose_curvature(*arguments(case, weights)).matrix, (-2, -1), (0, 1))

@@ -17,6 +17,7 @@ from strategies import (
 )
 
 from fslice import Projector, extract_slices, random_rotations, rfft2, rfft3
+from fslice._arrays import array_namespace
 from fslice.fourier import frequencies, inverse_transform, radii, transform
 from fslice.geometry import (
     euler_to_matrix,
@@ -86,7 +87,7 @@ def test_project_has_exact_gradients_in_all_its_inputs(backend, case):
         "shifts": lambda t: projector.project(case.volume, case.rotations, t, case.ctf),
     }
     for name, function in functions.items():
-        check_one(name, function, found, case, lambda y: np.vdot(y, case.images))
+        check_one(name, function, found, case, lambda y: backend.vdot(y, case.images))
     volume_ft = projector.transform(case.volume)
     check_ctf(projector, volume_ft, cotangent_ft, found, case)
 
@@ -114,7 +115,8 @@ def check_one(name, function, found, case, loss):
     if point is None:
         assert gradient is None
         return
-    direction = noise(np.random.default_rng(point.size), point.shape)
+    rng = np.random.default_rng(point.size)
+    direction = noise(rng, point.shape, xp=array_namespace(point))
     check_gradient(lambda value: loss(function(value)), gradient, point, direction, step=1e-6)
 
 
@@ -129,7 +131,8 @@ def check_ctf(projector, volume_ft, cotangent_ft, found, case):
         slices = projector.project_ft(volume_ft, case.rotations, case.shifts, values)
         return product(slices, cotangent_ft)
 
-    direction = noise(np.random.default_rng(case.ctf.size), case.ctf.shape)
+    rng = np.random.default_rng(case.ctf.size)
+    direction = noise(rng, case.ctf.shape, xp=array_namespace(case.ctf))
     check_gradient(loss, found.ctf, case.ctf, direction, inner=product)
 
 
@@ -231,12 +234,12 @@ def test_results_are_in_the_precision_of_the_input_and_leave_it_alone(backend, c
         assert old is None or backend.array_equal(old, new)
 
 
-def band(projector, flat):
+def band(projector, flat, xp=np):
     """Return which frequencies of images or lines take part."""
     limit = (projector.size - 1) // 2
     radius = limit if projector.max_radius is None else projector.max_radius
-    inside = radii(projector.size, flat) <= radius
-    for k in frequencies(projector.size, flat):
+    inside = radii(projector.size, flat, xp) <= radius
+    for k in frequencies(projector.size, flat, xp):
         inside = inside & (abs(k) <= limit)
     return inside
 
@@ -246,8 +249,8 @@ def test_misfit_is_the_weighted_residual_and_its_gradient(backend, case, weighte
     case = case.on(backend)
     projector, flat = case.projector, case.volume.ndim - 1
     rng = np.random.default_rng(case.images.size)
-    inside = band(projector, flat)
-    weights = abs(noise(rng, inside.shape, case.volume.dtype)) if weighted else 1.75
+    inside = band(projector, flat, backend)
+    weights = abs(noise(rng, inside.shape, case.volume.dtype, backend)) if weighted else 1.75
     chi_squared, grad_volume = projector.misfit(case.volume_ft, case.images_ft, *case.pose, weights)
     residual = (projector.project_ft(case.volume_ft, *case.pose) - case.images_ft) * inside
     tolerance = 1000 * np.finfo(case.volume.dtype).eps
@@ -268,12 +271,13 @@ def test_misfit_gradients_are_those_of_projecting_and_comparing(backend, case, w
     shape = case.images_ft.shape[case.rotations.ndim - 2 :]
     weights = 1.75
     if weighted:
-        weights = abs(noise(np.random.default_rng(case.images.size), shape, case.volume.dtype))
+        rng = np.random.default_rng(case.images.size)
+        weights = abs(noise(rng, shape, case.volume.dtype, backend))
     rotations, shifts, ctf = case.pose
     arguments = case.volume_ft, case.images_ft, rotations, shifts, ctf, weights
     chi_squared, found = projector.misfit_gradients(*arguments)
     residual = projector.project_ft(case.volume_ft, *case.pose) - case.images_ft
-    residual *= band(projector, case.volume.ndim - 1) * weights
+    residual *= band(projector, case.volume.ndim - 1, backend) * weights
     composed = projector.project_ft_vjp(case.volume_ft, *case.pose, cotangent=residual)
     tolerance = 1000 * np.finfo(case.volume.dtype).eps
     for name, value in composed._asdict().items():

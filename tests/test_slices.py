@@ -57,13 +57,13 @@ def test_slices_have_exact_gradients_in_volume_and_rotation(backend, case):
         ),
         grad_volume,
         case.volume_ft,
-        rfft3(noise(rng, (case.box,) * 3)),
+        rfft3(noise(rng, (case.box,) * 3, xp=backend)),
     )
     check_gradient(
         lambda r: loss(case, r),
         grad_rotations,
         case.rotations,
-        noise(rng, case.rotations.shape),
+        noise(rng, case.rotations.shape, xp=backend),
         step=1e-6,
     )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import fslice
 from fslice.data.dataset import Dataset
 from fslice.geometry import angle_between
-from fslice.posterior.masked import soft_sphere
+from fslice.postprocess.masks import soft_spherical_mask
 from fslice.symmetry._shears import permute, turn, turn_adjoint
 from fslice.symmetry.average import GroupAverage, symmetrize
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
@@ -140,7 +140,7 @@ def test_symmetrized_volumes_are_those_of_symmetrized_models(name, size, rng):
 def test_symmetrizing_reaches_the_edges_of_sphere_and_band(rng):
     """White noise of the band inside the sphere: a projection, to what the sharp edge spreads."""
     size = 32
-    mask = soft_sphere(size, 11, 4)
+    mask = soft_spherical_mask(size, 11, 4)
     band = fslice.fourier.radii(size, 3) <= 14
     volume = mask * fslice.irfft3(band * fslice.rfft3(rng.normal(size=(size,) * 3)))
     once = symmetrize(volume, "C7")
@@ -155,7 +155,7 @@ def test_the_average_has_an_adjoint_and_the_trace_of_its_degrees(name, rng):
     volumes = rng.normal(size=(2, 9, 9, 9))
     check_adjoint(average, average.adjoint, *volumes)
     # in a ball, the average of N degrees of freedom keeps about N / order, more on the axes
-    mask = soft_sphere(9, 3, 0.1)
+    mask = soft_spherical_mask(9, 3, 0.1)
     units = [e.reshape(9, 9, 9) for e in np.eye(729)[mask.ravel() > 0]]
     trace = sum(float((average(e) * e).sum()) for e in units)
     axes = len(units) ** (1 / 3)
@@ -217,7 +217,7 @@ def test_imposing_the_symmetry_improves_the_map(solver):
     assert kept["c7"].symmetry == "C7"
     assert error["c7"] < 0.45 * error["C1"]
     # beyond the sphere rotations leave the box
-    mean, inside = kept["c7"].mean, soft_sphere(32, 12, 2)
+    mean, inside = kept["c7"].mean, soft_spherical_mask(32, 12, 2)
     asymmetric = inside * (symmetrize(mean, "C7") - mean)
     assert np.linalg.norm(asymmetric) < 0.003 * np.linalg.norm(inside * mean)
     assert max(step.done for step in progress) == 250

@@ -160,9 +160,9 @@ def _batches(
     """Yield all images, batch by batch, each batch in the order of its viewing directions."""
     for start in range(0, len(rows), step):
         chosen = rows[start : start + step]
-        poses = dataset.poses[chosen]
-        order = poses.viewing_order()
-        here = dataset.xp.asarray(chosen)[order]
+        here = dataset.xp.asarray(chosen)
+        order = dataset.poses[here].viewing_order()
+        here = here[order]
         spectra = _spectra(dataset, chosen, order, cache) if images else None
         yield make_batch(dataset, here, spectra)
 

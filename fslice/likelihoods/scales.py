@@ -56,8 +56,9 @@ def optimal_scales(
     size = images_ft.shape[-2] if images_ft.ndim > 1 else 0
     check_shape("images_ft", images_ft, ("n", size or "D", size // 2 + 1))
     check_shape("expected_ft", expected_ft, images_ft.shape)
-    model = GaussianNoise(1.0) if noise is None else noise
-    xp = array_namespace(images_ft, expected_ft, model.variances)
+    xp = array_namespace(images_ft, expected_ft)
+    model = GaussianNoise(xp.ones(1)) if noise is None else noise
+    array_namespace(images_ft, model.variances)
     if model.groups is not None:
         check_shape("images_ft", images_ft, (len(model.groups), size, size // 2 + 1))
     weighted = model.weights(size) * expected_ft

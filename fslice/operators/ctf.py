@@ -225,11 +225,12 @@ class CTF:
         np.float64(0.1)
         """
         size = check_size("size", size)
-        xp = array_namespace(self.defocus_u)
-        per_frequency = xp.asarray([1 / size**2] * 3 + [1 / size**4, 1.0])
+        phase = self._coefficients()
+        phase[:, :3] /= size**2
+        phase[:, 3] /= size**4
         decay = self.b_factor / (4 * (size * self.pixel_size) ** 2)
-        columns = [self._coefficients() * per_frequency, decay[:, None], self.scale[:, None]]
-        return xp.concatenate(columns, axis=1)
+        columns = [phase, decay[:, None], self.scale[:, None]]
+        return array_namespace(phase).concatenate(columns, axis=1)
 
     def vjp(self, size: int, *, cotangent: Array) -> CTFGradients:
         """Return the gradients in the parameters, given the one in the values.

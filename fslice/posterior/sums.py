@@ -121,8 +121,8 @@ class NormalSums:
 
     def _band(self, dimension: int, xp: Any) -> Array:
         """Return which frequencies of an image take part."""
-        inside = _kernels.band(self.projector.geometry(dimension))
-        return xp.asarray(inside if dimension == 3 else inside[0])
+        inside = _kernels.band(self.projector.geometry(dimension), xp)
+        return inside if dimension == 3 else inside[0]
 
     def _degrees(self, dataset: Dataset) -> Array:
         """Return the degrees of freedom of an image in the band, per shell."""

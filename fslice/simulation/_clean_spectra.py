@@ -8,7 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fslice import fourier
-from fslice._arrays import Array, check_finite, check_real, check_shape
+from fslice._arrays import (
+    Array,
+    check_finite,
+    check_on_host,
+    check_real,
+    check_shape,
+    is_array,
+)
 from fslice._threads import available_cpus
 from fslice.operators.projector import Projector
 from fslice.simulation._gaussian_sums import cropped
@@ -35,7 +42,9 @@ def clean_spectra(
             truth = model.volume(size, pixel_size, dtype=np.float32)
             return truth, _analytic(model, size, pixel_size)
         return _many_gaussians(model, size, pixel_size)
-    if not isinstance(model, np.ndarray):
+    if is_array(model):
+        check_on_host("model", model)
+    else:
         raise TypeError(f"model: expected a GaussianModel or an array, got {type(model).__name__}")
     check_real("model", model)
     check_shape("model", model, (size, size, size))

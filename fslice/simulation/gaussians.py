@@ -14,6 +14,7 @@ from fslice._arrays import (
     check_on_host,
     check_shape,
     complex_dtype,
+    is_array,
 )
 from fslice.geometry import as_matrices, check_rotations
 from fslice.simulation import _gaussian_sums
@@ -79,7 +80,10 @@ class GaussianModel:
 
     def __post_init__(self) -> None:
         for name in ("positions", "weights", "variances"):
-            array = np.array(getattr(self, name), dtype=np.float64)
+            given = getattr(self, name)
+            if is_array(given):  # a list of numbers is one of NumPy's
+                check_on_host(name, given)
+            array = np.array(given, dtype=np.float64)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         check_shape("positions", self.positions, ("J", 3))

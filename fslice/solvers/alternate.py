@@ -123,8 +123,8 @@ class _Residuals:
         self.mean = latent.spectrum(found.mean)
         draw = white_noise(found.mean, np.random.default_rng(0))
         self.deviation = None if found.std is None else latent.spectrum(draw * found.std)
-        band = _kernels.band(self.projector.geometry(self.dimension))
-        self.band = dataset.xp.asarray(band if self.dimension == 3 else band[0])
+        band = _kernels.band(self.projector.geometry(self.dimension), dataset.xp)
+        self.band = band if self.dimension == 3 else band[0]
 
     def __call__(self, batch: Batch) -> _Sums:
         """Return the sums over a batch."""

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import sys
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -53,6 +54,7 @@ def _modules() -> dict[str, ModuleType]:
 
 def _module(name: str, content: dict[str, Any]) -> ModuleType:
     module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)  # so that it is found as installed
     vars(module).update(content)
 
     def missing(attribute: str) -> Any:

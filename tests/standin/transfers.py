@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import pathlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import fslice
 
-PACKAGE = pathlib.Path(fslice.__file__).parent
+PACKAGE = os.path.dirname(fslice.__file__) + os.sep
 HELPERS = {("_arrays.py", "to_numpy")}
 """Functions that copy for others; what they do is recorded for their callers."""
 
@@ -60,9 +60,9 @@ def note(kind: str) -> None:
 def _place() -> tuple[str, str, int] | None:
     frame = sys._getframe(2)
     while frame is not None:
-        path = pathlib.Path(frame.f_code.co_filename)
-        if path.is_relative_to(PACKAGE):
-            module = path.relative_to(PACKAGE).as_posix()
+        path = frame.f_code.co_filename
+        if path.startswith(PACKAGE):
+            module = path.removeprefix(PACKAGE).replace(os.sep, "/")
             # a comprehension or an inner function belongs to the function around it
             function = frame.f_code.co_qualname.partition(".<locals>")[0]
             if (module, function) not in HELPERS:
