@@ -91,7 +91,8 @@ def test_a_file_is_read(write):
 
 def test_shifts_are_in_pixels_of_the_alignment(write):
     coarse = make_rows(**{"alignments3D/psize_A": np.full(ROWS, 3, "f4")})
-    assert read_particles(write(coarse)).shifts[0].tolist() == [-8, 4]
+    with pytest.warns(UserWarning, match="1 of 3 particles sit outside their images$"):
+        assert read_particles(write(coarse)).shifts.tolist() == [[-8, 4], [-2, 0], [0, -16]]
     unknown = make_rows(**{"alignments3D/psize_A": None})
     assert read_particles(write(unknown)).shifts[0].tolist() == [-4, 2]
 
@@ -107,7 +108,9 @@ def test_what_may_be_absent_has_defaults(write):
 
 def test_a_split_of_one_part_is_none(write):
     rows = make_rows(**{"alignments3D/split": np.zeros(ROWS, "u4")})
-    assert read_particles(write(rows)).half_set is None
+    message = r"alignments3D/split \(\+ 1\): all particles are in half 1, so it is not used$"
+    with pytest.warns(UserWarning, match=message):
+        assert read_particles(write(rows)).half_set is None
 
 
 def test_without_defocus_there_is_no_ctf(write):
@@ -130,9 +133,11 @@ def test_a_header_longer_than_numpys_limit_is_read(write):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"alignments3D/pose": None}, "expected 3-D poses (alignments3D/pose), got no alignments"),
+        ({"alignments3D/pose": None}, "expected 3-D poses (alignments3D/pose), got no alignments; "
+         "if they are in another file of the job, pass it as passthrough (--passthrough)"),
         ({"alignments3D/pose": None, "alignments2D/pose": np.zeros(3, "f4")}, "expected 3-D poses "
-         "(alignments3D/pose), got 2-D alignments only"),
+         "(alignments3D/pose), got 2-D alignments only; if they are in another file of the job, "
+         "pass it as passthrough (--passthrough)"),
         ({"alignments3D/shift": None}, "expected the field alignments3D/shift, which is missing"),
         ({"alignments3D/shift": np.full((3, 2), np.nan, "f4")}, "alignments3D/shift: expected "
          "finite numbers, got NaN or infinity"),
@@ -143,15 +148,16 @@ def test_a_header_longer_than_numpys_limit_is_read(write):
         ({"blob/shape": np.full((3, 2), 16, "u4")}, "expected images of 16 x 16 pixels, got 8 x 8 "
          "in {folder}/J1/a.mrc"),
         ({"blob/shape": np.array([[8, 8], [8, 6], [8, 8]], "u4")}, "expected one image size for "
-         "all particles, got 6 to 8 pixels"),
+         "all particles, got 6 to 8 pixels; choose particles of one size with "
+         "optics_group (--optics-group)"),
         ({"blob/psize_A": None}, "expected a pixel size (blob/psize_A), got none; pass pixel_size "
          "in Angstrom"),
         ({"blob/psize_A": np.array([0, 0, 0], "f4")}, "expected a positive pixel size "
          "(blob/psize_A), got 0"),
-        ({"blob/psize_A": np.array([1, 1, np.nan], "f4")}, "expected a positive pixel size "
-         "(blob/psize_A), got nan"),
+        ({"blob/psize_A": np.array([1, 1, np.nan], "f4")}, "blob/psize_A: expected finite numbers, "
+         "got NaN or infinity"),
         ({"ctf/cs_mm": None}, "expected the field ctf/cs_mm, which is missing"),
-        ({"ctf/accel_kv": np.zeros(3, "f4")}, "voltage: expected positive values, got 0.0"),
+        ({"ctf/accel_kv": np.zeros(3, "f4")}, "ctf/accel_kv: expected 20 to 3000 kV, got 0"),
     ],
 )  # fmt: skip
 def test_a_bad_file_gives_one_line_that_names_it(write, tmp_path, changes, message):
@@ -229,11 +235,10 @@ def test_optics_that_are_not_modelled_are_warned_of(write):
 
 def test_the_cs_and_star_files_of_empiar_10076_agree(data):
     folder = data / "particles" / "empiar10076_7"
-    ours, relions = (
-        read_particles(folder / f"empiar_10076_7.{suffix}", poses=False)
-        for suffix in ("cs", "star")
-    )
-    np.testing.assert_array_equal(ours.images[:], relions.images[:])
+    relions = read_particles(folder / "empiar_10076_7.star", poses=False)
+    with pytest.warns(UserWarning, match="blob/sign: 7 of 7 images are multiplied by -1$"):
+        ours = read_particles(folder / "empiar_10076_7.cs", poses=False)
+    np.testing.assert_array_equal(ours.images[:], -relions.images[:])  # dark on light in the file
     assert ours.pixel_size == pytest.approx(relions.pixel_size, rel=1e-6)
     for name in ("defocus_u", "defocus_v"):
         difference = getattr(ours.ctf, name) - getattr(relions.ctf, name)
@@ -248,11 +253,12 @@ def test_the_cs_and_star_files_of_empiar_10076_agree(data):
 def test_two_dimensional_alignments_are_no_poses_but_the_rest_is_read(data):
     path = data / "metadata" / "cryosparc_J2_particles_exported.cs"
     message = "expected 3-D poses (alignments3D/pose), got 2-D alignments only"
-    with pytest.raises(ValueError, match=rf"^{re.escape(f'{path}: {message}')}$"):
+    with pytest.raises(ValueError, match=rf"^{re.escape(f'{path}: {message}')}; if they are in "):
         read_particles(path)
     with pytest.raises(FileNotFoundError, match="the stack 'J1/imported/0000903347882662660"):
         read_particles(path, poses=False)
-    particles = read_particles(path, poses=False, images=False)
+    with pytest.warns(UserWarning, match="blob/sign: 22 of 22 images are multiplied by -1$"):
+        particles = read_particles(path, poses=False, images=False)
     assert len(particles) == 22
     assert particles.pixel_size == pytest.approx(1.345)
     assert particles.ctf.defocus_u[0] == pytest.approx(16412.178)

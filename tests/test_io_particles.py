@@ -44,10 +44,10 @@ def make_particles(number, rng, images=None, **changes):
     fields = {
         "images": rng.normal(size=(number, 8, 8)) if images is None else images,
         "rotations": random_rotations(number, rng),
-        "shifts": rng.normal(0, 3, (number, 2)),
+        "shifts": rng.uniform(-4, 4, (number, 2)),
         "ctf": make_ctf(number, rng),
         "pixel_size": 1.37,
-        "half_set": rng.integers(1, 3, number),
+        "half_set": np.arange(number) % 2 + 1,
         "optics_group": np.ones(number, int),
     }
     return Particles(**fields | changes)

@@ -113,7 +113,7 @@ def _describe_particles(path: Path, pixel_size: float | None) -> Facts:
     }
 
 
-def _attempt(path: Path, pixel_size: float | None, **what: bool) -> Particles | str:
+def _attempt(path: Path, pixel_size: float | None, **what: Any) -> Particles | str:
     """Return the particles with what was asked for, or why the file does not give it."""
     try:
         with warnings.catch_warnings():

@@ -6,8 +6,10 @@ ones are added to the phase gamma of the CTF. Both are the same for all images o
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import ModuleType
+from typing import Any
 
 from fslice._arrays import (
     Array,
@@ -25,6 +27,64 @@ from fslice.fourier import frequencies, hermitian_weights
 from fslice.operators.ctf import CTF, electron_wavelength
 
 _ANGSTROM_PER_MILLIMETRE = 1e7
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Aberrations:
+    """The aberrations of images that belong to a few optics groups.
+
+    Parameters
+    ----------
+    odd : (G, J) real array
+        Coefficients of `zernike_phases`, a row for each group; J may be 0.
+    even : (G, K) real array
+        Likewise; K may be 0.
+    group : (n,) integer array
+        The row of each image, from 0.
+    pixel_size : float
+        In Angstrom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tilt = beam_tilt_coefficients(*map(np.array, ([0.1, 0.0], [0.0, 0.2], 2.7, 300.0)))
+    >>> aberrations = Aberrations(
+    ...     odd=tilt, even=np.zeros((2, 0)), group=np.array([0, 0, 1]), pixel_size=1.0)
+    >>> len(aberrations), aberrations.odd_phases(8).shape, aberrations.even_phases(8) is None
+    (3, (2, 8, 5), True)
+    """
+
+    odd: Array
+    even: Array
+    group: Array
+    pixel_size: float
+
+    def __post_init__(self) -> None:
+        if self.odd.ndim != 2 or self.even.ndim != 2 or len(self.odd) != len(self.even):
+            raise ValueError(
+                f"odd, even: expected shapes (G, J) and (G, K), got {self.odd.shape} and "
+                f"{self.even.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def __getitem__(self, index: Any) -> Aberrations:
+        """Select images by a slice, or an array of integers or booleans."""
+        return dataclasses.replace(self, group=self.group[index])
+
+    def odd_phases(self, size: int) -> Array | None:
+        """Return the phases that multiply spectra, ``(G, D, D//2 + 1)``; None if all are zero."""
+        return self._phases(self.odd, size, "odd")
+
+    def even_phases(self, size: int) -> Array | None:
+        """Return the phases to be added to gamma, ``(G, D, D//2 + 1)``; None if all are zero."""
+        return self._phases(self.even, size, "even")
+
+    def _phases(self, coefficients: Array, size: int, symmetry: str) -> Array | None:
+        if not bool((coefficients != 0).any()):
+            return None
+        return zernike_phases(coefficients, size, self.pixel_size, symmetry)
 
 
 def zernike_phases(
