@@ -109,7 +109,7 @@ def _check_fields(path: Path, table: CsTable) -> None:
         if values.dtype.kind not in kinds or own != wanted or not values.size:
             expected = " or ".join(_KIND_NAMES[kind] for kind in kinds)
             raise ValueError(
-                f"{path}: {name}: expected {expected} of shape {shape} for each particle, got "
+                f"{path}: {name}: expected {expected} of shape {wanted} for each particle, got "
                 f"{values.dtype} of shape {own}"
             )
         if values.dtype.kind == "f" and not np.isfinite(values).all():
