@@ -59,8 +59,8 @@ def test_the_first_of_alternative_positions_is_kept(write):
 
 def test_the_first_model_is_read(write):
     text = f"MODEL        1\n{atom(1)}ENDMDL\nMODEL        2\n{atom(9)}{atom(8)}ENDMDL\n"
-    message = "model 1 of 2 is read, the others are left out; models='all' takes all"
-    with pytest.warns(UserWarning, match=rf"{message}$"):
+    message = "model 1 of 2 is read, the others are left out; models='all' (--models all) takes all"
+    with pytest.warns(UserWarning, match=re.escape(message)):
         atoms = read_atoms(write(text))
     assert atoms.positions[:, 0].tolist() == [1]
     assert atoms.warnings == (message,)

@@ -147,8 +147,9 @@ def test_an_assembly_is_made_if_it_is_asked_for_and_named_if_not(read):
     atoms = read(text, assembly="1")
     np.testing.assert_allclose(atoms.positions, [[1, 2, 3], [9, -2, 3]])
     assert atoms.warnings == ()
-    message = "the atoms are read as listed, which is not a biological assembly; see assembly='1'"
-    with pytest.warns(UserWarning, match=rf"{message}$"):
+    message = "read as listed, which is not a biological assembly; "
+    message += "see assembly='1' (--assembly 1)"
+    with pytest.warns(UserWarning, match=re.escape(message)):
         listed = read(text)
     assert (len(listed), listed.warnings) == (2, (message,))
     with pytest.raises(ValueError, match=r"^assembly: expected one of 1 \(.*a.pdb\), got '2'$"):

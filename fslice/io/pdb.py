@@ -141,15 +141,16 @@ def _unused_models(listed: list[AtomRecord], used: list[AtomRecord]) -> list[str
     number = max((atom.model for atom in listed), default=1)
     if number == 1 or len(used) == len(listed):
         return []
-    return [f"model 1 of {number} is read, the others are left out; models='all' takes all"]
+    left_out = f"model 1 of {number} is read, the others are left out"
+    return [f"{left_out}; models='all' (--models all) takes all"]
 
 
 def _unused_assembly(assemblies: Any, atoms: list[AtomRecord]) -> list[str]:
     names = [a.name for a in assemblies if _assembly.is_more_than_the_file(a, atoms)]
     if not names or len(names) < len(assemblies):  # the atoms as listed are an assembly
         return []
-    listed = " or ".join(f"assembly={name!r}" for name in names[:3])
-    return [f"the atoms are read as listed, which is not a biological assembly; see {listed}"]
+    listed = " or ".join(f"assembly={name!r} (--assembly {name})" for name in names[:3])
+    return [f"read as listed, which is not a biological assembly; see {listed}"]
 
 
 def _parse(path: Path) -> tuple[list[AtomRecord], Any]:
