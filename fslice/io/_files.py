@@ -182,3 +182,12 @@ def read_bytes(path: Path) -> bytes:
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path}: the compressed data is damaged: {error}") from error
     return b"".join(pieces)
+
+
+def read_into(file: Any, values: np.ndarray) -> int:
+    """Fill a contiguous array with the bytes that follow in a file; return how many there were."""
+    content = memoryview(values.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+    filled = 0
+    while filled < len(content) and (count := file.readinto(content[filled : filled + _PIECE])):
+        filled += count
+    return filled
