@@ -182,7 +182,7 @@ def parse_numbers(path: Path, name: str, values: list[str]) -> np.ndarray:
     ValueError: a.star: rlnVoltage: expected a finite number, got '2_0' in row 2
     """
     try:
-        numbers = np.array(values, dtype=np.float64)
+        numbers = np.fromiter(map(float, values), np.float64, len(values))
         if np.isfinite(numbers).all() and _is_plain("".join(values)):
             return numbers
     except ValueError:
