@@ -126,10 +126,10 @@ def test_a_cryosparc_file_and_its_options_are_described(tmp_path, capsys):
     facts = result(capsys, "info", tmp_path / "J2", "--pixel-size", 1.5, "--optics-group", 1)
     assert (facts["particles"], facts["pixel_size_angstrom"], facts["stacks"]) == (2, 1.5, 1)
     assert facts["problems"] == [
-        f"read from the folder {tmp_path / 'J2'}: J2_particles.cs",
         "alignments3D/split (+ 1): all particles are in half 1, so it is not used",
         "blob/sign: 2 of 2 images are multiplied by -1",
     ]
+    assert facts["read"] == f"read from the folder {tmp_path / 'J2'}: J2_particles.cs"
     facts = result(capsys, "info", tmp_path / "J2", "--datadir", tmp_path / "J2")
     assert "not in" in facts["images"]
 

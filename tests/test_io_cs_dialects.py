@@ -142,7 +142,7 @@ def test_a_passthrough_file_beside_it_gives_what_is_missing(write, tmp_path):
     message = "joined with J2_passthrough_particles.cs by uid: blob/path, ctf/df1_A"
     with pytest.warns(UserWarning, match=rf"^{path}: {message}$"):
         particles = read_particles(path)
-    assert particles.warnings == (message,)
+    assert (particles.notes, particles.warnings) == ((message,), ())
     expected = read_particles(write(whole))
     np.testing.assert_array_equal(particles.images[:], expected.images[:])
     np.testing.assert_array_equal(particles.rotations, expected.rotations)
@@ -155,9 +155,11 @@ def test_a_passthrough_file_can_be_given_and_adds_to_what_is_there(write, tmp_pa
     elsewhere = save(tmp_path / "other.cs", make_rows(**{"ctf/df1_A": np.full(ROWS, 9e3, "f4")}))
     path = write(only(whole, "alignments3D", "blob"))
     assert read_particles(path).ctf is None
-    assert read_particles(path, passthrough=elsewhere).ctf.defocus_u.tolist() == [9000] * 3
+    with pytest.warns(UserWarning, match="joined with other.cs by uid$"):
+        assert read_particles(path, passthrough=elsewhere).ctf.defocus_u.tolist() == [9000] * 3
     path = write(whole)
-    assert read_particles(path, passthrough=elsewhere).ctf.defocus_u[0] == 15000
+    with pytest.warns(UserWarning, match="joined with other.cs by uid$"):
+        assert read_particles(path, passthrough=elsewhere).ctf.defocus_u[0] == 15000
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def read_said(path, name):
     with pytest.warns(UserWarning, match=rf"read from .*{path.name}: .*{name}$"):
         particles = read_particles(path)
     assert particles.images.shape == (3, 8, 8)
-    assert particles.warnings[0].endswith(name)
+    assert particles.notes[0].endswith(name)
+    assert particles.warnings == ()
     return particles
 
 
@@ -86,7 +87,8 @@ def test_the_last_iteration_of_cryosparc_is_read_with_what_it_passes_through(tmp
     (folder / "cryosparc_P1_J2_012_volume.mrc").touch()
     with pytest.warns(UserWarning, match=r"J2.cs: |particles.cs: "):
         particles = read_particles(folder)
-    assert particles.warnings == (
+    assert particles.warnings == ()
+    assert particles.notes == (
         f"read from the folder {folder}: cryosparc_P1_J2_012_particles.cs",
         "joined with cryosparc_P1_J2_passthrough_particles.cs by uid: blob/path, ctf/df1_A",
     )

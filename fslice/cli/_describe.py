@@ -99,6 +99,7 @@ def _describe_particles(path: Path, problems: list[str], options: Facts) -> Fact
     if bare.ctf is None and not any("no CTF" in problem for problem in problems):
         problems.append("no CTF: there is no defocus")
     return {
+        **({"read": "; ".join(best.notes)} if best.notes else {}),
         "particles": len(bare),
         **_describe_images(with_images),
         "pixel_size_angstrom": pixel_size,

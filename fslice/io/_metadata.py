@@ -50,6 +50,8 @@ class Metadata:
         Box in pixels, where the file says.
     warnings : list of str
         What is not modelled, or assumed.
+    notes : list of str, optional
+        What else was read to know it.
     fields : dict
         The other fields of `Particles`, in the conventions of this library.
     """
@@ -62,6 +64,7 @@ class Metadata:
     signs: np.ndarray | None = None
     size: int | None
     warnings: list[str]
+    notes: tuple[str, ...] = ()
     fields: dict[str, Any]
 
     def open_images(self, datadir: Path | None) -> ImageStack:

@@ -41,8 +41,8 @@ _NAMES = {
 
 def read_cs(path: Path, request: Request) -> Metadata:
     """Read the particles of a ``.cs`` file; see `fslice.io.read_particles`."""
-    warnings = list[str]()
-    table = _join(path, load_cs(path), request, warnings)
+    warnings, notes = list[str](), list[str]()
+    table = _join(path, load_cs(path), request, notes)
     table = _one_class(path, table, request, warnings)
     if request.optics_group is not None:
         table = _choose_group(path, table, request.optics_group)
@@ -75,15 +75,17 @@ def read_cs(path: Path, request: Request) -> Metadata:
         signs=_signs(path, table, warnings),
         size=None if shape is None else one_size(path, "blob/shape", shape),
         warnings=warnings,
+        notes=tuple(notes),
         fields=fields,
     )
 
 
-def _join(path: Path, table: CsTable, request: Request, warnings: list[str]) -> CsTable:
+def _join(path: Path, table: CsTable, request: Request, notes: list[str]) -> CsTable:
     """Return the table with what other files of the job say of its particles."""
     given = [] if request.passthrough is None else [request.passthrough]
     for other in given:
         table = join_by_uid(path, table, other, load_cs(other))
+        notes.append(f"joined with {other.name} by uid")
     if given or not lacking(table, request.poses):
         return table
     for other in passthrough_beside(path):
@@ -91,7 +93,7 @@ def _join(path: Path, table: CsTable, request: Request, warnings: list[str]) -> 
         with contextlib.suppress(ValueError):  # of another output of the job
             table = join_by_uid(path, table, other, load_cs(other))
             if found := sorted(set(before) - set(lacking(table, request.poses))):
-                warnings.append(f"joined with {other.name} by uid: {', '.join(found)}")
+                notes.append(f"joined with {other.name} by uid: {', '.join(found)}")
     return table
 
 

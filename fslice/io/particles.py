@@ -15,7 +15,7 @@ from fslice.io.stack import ImageStack
 from fslice.operators.aberrations import Aberrations
 from fslice.operators.ctf import CTF
 
-_OF_ALL = ("pixel_size", "phase_flipped", "premultiplied", "warnings")
+_OF_ALL = ("pixel_size", "phase_flipped", "premultiplied", "notes", "warnings")
 """The fields that do not have one value for each particle."""
 
 
@@ -48,6 +48,8 @@ class Particles:
         value of `ctf`.
     premultiplied : bool
         The images have been multiplied by their CTF.
+    notes : tuple of str
+        What was read for what: the file of a folder, files that were joined.
     warnings : tuple of str
         What the file they are from says and is not modelled, or leaves open and is assumed.
 
@@ -77,6 +79,7 @@ class Particles:
     aberrations: Aberrations | None = None
     phase_flipped: bool = False
     premultiplied: bool = False
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

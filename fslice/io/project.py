@@ -27,7 +27,7 @@ _CS_NAMES = (
 _OPTIMISER_COLUMNS = ("rlnExperimentalDataStarFile", "rlnTomoParticlesFile")
 
 
-def find_particles(path: Path) -> tuple[Path, list[str]]:
+def find_particles(path: Path) -> tuple[Path, tuple[str, ...]]:
     """Return the particle file that a path stands for, and a line about the choice, if any.
 
     Parameters
@@ -42,10 +42,10 @@ def find_particles(path: Path) -> tuple[Path, list[str]]:
     """
     if path.is_dir():
         file = _of_folder(path)
-        return file, [f"read from the folder {path}: {file.name}"]
+        return file, (f"read from the folder {path}: {file.name}",)
     if path.name.endswith(("_optimiser.star", "_optimisation_set.star")):
         return _of_optimiser(path)
-    return path, []
+    return path, ()
 
 
 def _of_folder(folder: Path) -> Path:
@@ -80,10 +80,10 @@ def _cs_iteration(name: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _of_optimiser(path: Path) -> tuple[Path, list[str]]:
+def _of_optimiser(path: Path) -> tuple[Path, tuple[str, ...]]:
     for table in read_star(path).values():
         for column in _OPTIMISER_COLUMNS:
             if table.get(column):
                 file = find_named_file([table[column][0]], path)
-                return file, [f"read from {path}: {file}"]
+                return file, (f"read from {path}: {file}",)
     raise ValueError(f"{path}: expected the column {_OPTIMISER_COLUMNS[0]}, which is missing")

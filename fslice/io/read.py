@@ -83,8 +83,9 @@ def read_particles(
     Warns
     -----
     UserWarning
-        Each of `Particles.warnings`: something that the file says is not modelled
-        (anisotropic magnification) or contradicted, or something is assumed.
+        Each of `Particles.notes`: which file was read for a folder, or joined. Each of
+        `Particles.warnings`: something that the file says is not modelled (anisotropic
+        magnification) or contradicted, or something is assumed.
 
     Notes
     -----
@@ -121,12 +122,13 @@ def read_particles(
         if stack is None
         else stack.identities()
     )
-    said = [*notes, *metadata.warnings]
+    notes = (*notes, *metadata.notes)
+    said = [*metadata.warnings]
     said += describe_duplicates(identity.reshape(-1), metadata.fields["half_set"])
     said += _far_shifts(metadata.fields["shifts"], None if stack is None else stack.shape[1])
-    for line in said:
+    for line in (*notes, *said):
         warnings.warn(f"{file}: {line}", stacklevel=2)
-    return Particles(images=stack, **metadata.fields, warnings=tuple(said))
+    return Particles(images=stack, **metadata.fields, notes=notes, warnings=tuple(said))
 
 
 def _far_shifts(shifts: np.ndarray | None, size: int | None) -> list[str]:
