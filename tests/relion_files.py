@@ -1,8 +1,11 @@
 """RELION's particle files, written in its layout but not by our writer."""
 
-import numpy as np
+import re
 
-from fslice.io import StackWriter
+import numpy as np
+import pytest
+
+from fslice.io import StackWriter, read_particles
 
 OPTICS = {
     "rlnOpticsGroup": [1, 2],
@@ -37,6 +40,21 @@ def changed(table, **changes):
     return {name: values for name, values in merged.items() if values is not None}
 
 
+VERSION_3_0 = changed(
+    PARTICLES,
+    rlnOpticsGroup=None,
+    rlnOriginXAngst=None,
+    rlnOriginYAngst=None,
+    rlnOriginX=[2, -1, 0],
+    rlnOriginY=[0.5, 4, 0],
+    rlnVoltage=[300] * 3,
+    rlnSphericalAberration=[2.7] * 3,
+    rlnAmplitudeContrast=[0.1] * 3,
+    rlnMagnification=[40000] * 3,
+    rlnDetectorPixelSize=[6] * 3,
+)
+
+
 def write_stacks(folder):
     """Write two stacks of four images, whose values are 0 to 3 and 10 to 13."""
     (folder / "other").mkdir()
@@ -55,3 +73,12 @@ def write_tables(path, **tables):
         text += "".join(" ".join(map(str, row)) + " \n" for row in rows) + " \n"
     path.write_text(text)
     return path
+
+
+def refusal(path, **what):
+    """Return why a file is refused, without its name."""
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: ") as caught:
+        read_particles(path, **what)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")

@@ -84,25 +84,26 @@ def _kind(path: Path) -> str:
 
 def _describe_particles(path: Path, problems: list[str], options: Facts) -> Facts:
     """Describe all that can be read: with and without images, poses and a pixel size."""
-    bare = _attempt(path, problems, options, poses=False, images=False)
+    found = _attempt(path, problems, options)
+    with_images = with_poses = bare = found
+    if isinstance(found, str):
+        bare = _attempt(path, problems, options, poses=False, images=False)
+        with_images = _attempt(path, problems, options, poses=False)
+        with_poses = _attempt(path, problems, options, images=False)
     if isinstance(bare, str):
         return _describe_tables(path, problems)
-    pixel_size = bare.pixel_size if _has_pixel_size(path, options) else math.nan
-    with_images = _attempt(path, problems, options, poses=False)
-    with_poses = _attempt(path, problems, options, images=False)
-    whole = _attempt(path, problems, options)
-    best = next(
-        found for found in (whole, with_poses, with_images, bare) if not isinstance(found, str)
-    )
+    attempts = (found, with_poses, with_images, bare)
+    best = next(particles for particles in attempts if not isinstance(particles, str))
     problems += best.warnings
-    groups, halves = bare.optics_group, bare.half_set
     if bare.ctf is None and not any("no CTF" in problem for problem in problems):
         problems.append("no CTF: there is no defocus")
+    unknown = any(_NO_PIXEL_SIZE in problem for problem in problems)
+    groups, halves = bare.optics_group, bare.half_set
     return {
         **({"read": "; ".join(best.notes)} if best.notes else {}),
         "particles": len(bare),
         **_describe_images(with_images),
-        "pixel_size_angstrom": pixel_size,
+        "pixel_size_angstrom": math.nan if unknown else bare.pixel_size,
         **_describe_poses(with_poses),
         **_describe_ctf(bare.ctf),
         **_describe_optics(bare),
@@ -110,14 +111,6 @@ def _describe_particles(path: Path, problems: list[str], options: Facts) -> Fact
         "half_1": 0 if halves is None else int((halves == 1).sum()),
         "half_2": 0 if halves is None else int((halves == 2).sum()),
     }
-
-
-def _has_pixel_size(path: Path, options: Facts) -> bool:
-    try:
-        read_particles(path, **options, poses=False, images=False)
-    except ValueError as error:
-        return _NO_PIXEL_SIZE not in str(error)
-    return True
 
 
 def _attempt(path: Path, problems: list[str], options: Facts, **what: Any) -> Particles | str:
