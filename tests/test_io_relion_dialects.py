@@ -195,6 +195,7 @@ def test_groups_of_different_pixel_size_and_box_are_read_one_by_one(write, tmp_p
         "expected one pixel size for all particles, got 1.5 to 2 Angstrom; choose particles of one "
         "size with optics_group (--optics-group)"
     )
+    assert refusal(path, pixel_size=1.5).startswith("expected one pixel size for all particles")
     second = read_particles(path, optics_group=2)
     assert (len(second), second.pixel_size, second.size) == (2, 2.0, 8)
     np.testing.assert_allclose(second.shifts, [[-1.5, -0.375], [0, 0]])

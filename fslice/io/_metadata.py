@@ -141,19 +141,18 @@ def common_pixel_size(
             f"{path}: expected a positive pixel size ({columns}), got {sizes[bad][0]:g}"
         )
     low, high = float(sizes.min()), float(sizes.max())
-    if given is not None:
-        if high > given * (1 + PIXEL_SIZE_TOLERANCE) or given > low * (1 + PIXEL_SIZE_TOLERANCE):
-            says = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-            warnings.append(f"pixel size {given:g} Angstrom as given, where the file says {says}")
-        return sizes, given
-    if high > low * (1 + PIXEL_SIZE_TOLERANCE):
+    if high > low * (1 + PIXEL_SIZE_TOLERANCE):  # also where one is given: it is that of one group
         raise ValueError(
             f"{path}: expected one pixel size for all particles, got {low:g} to {high:g} Angstrom; "
             f"choose particles of one size with optics_group (--optics-group)"
         )
-    if not 0.2 <= low <= 50:
-        warnings.append(f"unusual pixel size: {low:g} Angstrom")
-    return sizes, float(sizes[0])
+    if not 0.2 <= (given or low) <= 50:
+        warnings.append(f"unusual pixel size: {given or low:g} Angstrom")
+    if given is None:
+        return sizes, float(sizes[0])
+    if not 1 / (1 + PIXEL_SIZE_TOLERANCE) < given / low < 1 + PIXEL_SIZE_TOLERANCE:
+        warnings.append(f"pixel size {given:g} Angstrom as given, where the file says {low:g}")
+    return sizes, given
 
 
 def one_size(path: Path, name: str, sizes: Array) -> int:
