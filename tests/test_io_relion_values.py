@@ -16,7 +16,7 @@ from relion_files import (
 )
 
 from fslice.io import read_particles
-from fslice.operators.aberrations import beam_tilt_coefficients
+from fslice.operators.zernike import beam_tilt_coefficients
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import numpy as np
 
 from fslice.io._optics import make_ctf
 from fslice.io._relion_table import RelionTable, parse_numbers
-from fslice.operators.aberrations import Aberrations, beam_tilt_coefficients
+from fslice.operators.aberrations import Aberrations
 from fslice.operators.ctf import CTF
+from fslice.operators.zernike import beam_tilt_coefficients
 
 _TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 _ZERNIKE = ("rlnOddZernike", "rlnEvenZernike")
