@@ -16,6 +16,8 @@ from fslice.operators.aberrations import (
     aberrate_slices_vjp,
     aberrated_ctf,
     aberrated_ctf_vjp,
+)
+from fslice.operators.zernike import (
     beam_tilt_coefficients,
     zernike_phases,
     zernike_phases_vjp,

@@ -382,7 +382,7 @@ def test_optics_that_are_not_modelled_are_one_line_of_warning(run, tmp_path, cap
     star.write_text(re.sub(r"(opticsGroup1.*)", r"\1 0.5", text))
     assert main(["reconstruct", str(star), "-o", str(tmp_path), "--epochs", "1"]) == 0
     printed = capsys.readouterr().err
-    assert printed == f"warning: {star}: not modelled, and left out: rlnBeamTiltX\n"
+    assert printed == f"warning: {star}: not modelled, and left out: aberrations\n"
 
 
 @pytest.mark.usefixtures("no_picture")

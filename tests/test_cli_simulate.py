@@ -142,6 +142,19 @@ def test_atoms_are_projected_about_their_centroid(tmp_path, capsys):
     assert profile.argmax() in (SIZE // 2 - 2, SIZE // 2 - 1, SIZE // 2 + 1, SIZE // 2 + 2)
 
 
+def test_models_and_assemblies_of_atoms_are_projected_where_they_are_asked_for(tmp_path, capsys):
+    path = atoms(tmp_path / "two.pdb", (-6, 0, 0))
+    path.write_text(path.read_text() + "ENDMDL\n" + path.read_text().replace("-6.000", " 6.000"))
+    words = "-o", tmp_path / "run", *SMALL, "--noise-variance", "0"
+    for options, electrons in (((), 6), (("--models", "all"), 12)):
+        succeed(capsys, "simulate", path, *words, *options)
+        truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
+        assert truth.sum() == pytest.approx(electrons, rel=1e-3)
+    message = "assembly: expected one of none"
+    assert message in fail(capsys, "simulate", path, *words, "--assembly", "1")
+    assert "--models: expected atoms" in fail(capsys, "simulate", "phantom", *words, *options)
+
+
 def test_a_failure_leaves_earlier_files_as_they_were(tmp_path, capsys):
     words = "simulate", "phantom", "-o", tmp_path, *SMALL
     succeed(capsys, *words, "--snr", "1")

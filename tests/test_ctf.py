@@ -257,6 +257,7 @@ def test_wrong_kinds_are_refused():
         ordinary()[[]]
 
 
+@pytest.mark.filterwarnings("ignore:.*left out. rlnNormCorrection$")
 def test_projections_of_a_point_agree_with_relion(data):
     from fslice.io import read_particles
 

@@ -30,6 +30,7 @@ def particles(data):
     return data / "particles"
 
 
+@pytest.mark.filterwarnings("ignore:.*left out. rlnNormCorrection$")
 def test_relions_images_of_a_point_are_ours_to_seven_digits(particles):
     """Poses, shifts, astigmatic CTF and its sign, scale, and the trilinear kernel at padding 2."""
     folder = particles / "relion_pointmass_ctf"
@@ -40,6 +41,7 @@ def test_relions_images_of_a_point_are_ours_to_seven_digits(particles):
     assert relative_error(band_limited(relions.images[:], 31), ours) < 1e-7
 
 
+@pytest.mark.filterwarnings("ignore:.*left out. rlnNormCorrection$")
 def test_relions_images_of_a_point_are_ours_up_to_nyquist(particles):
     """RELION keeps the frequencies at radius 32, we all but the Nyquist row and column."""
     folder = particles / "relion_pointmass_ctf"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def read_inputs(arguments: argparse.Namespace) -> Inputs:
     """Read the particles, and the maps that must fit them."""
     start = time.perf_counter()
     particles = read_particles(arguments.particles, pixel_size=arguments.pixel_size)
+    _refuse_what_is_not_fitted(particles, arguments.particles)
     size = particles.images.shape[-1]  # type: ignore[union-attr]
     maps, _ = read_maps(
         {"--truth": arguments.truth, "--mask": arguments.mask}, particles.pixel_size, size
@@ -75,6 +77,16 @@ def dataset_of(particles: Particles, symmetry: str, half_sets: np.ndarray | None
     return Dataset(
         particles.images, poses, particles.ctf, None, symmetry, groups=groups, half_sets=half_sets
     )
+
+
+def _refuse_what_is_not_fitted(particles: Particles, path: Path) -> None:
+    """Refuse images whose model the solvers do not have, and name what they leave out."""
+    for name in ("phase_flipped", "premultiplied"):
+        if getattr(particles, name):
+            what = name.replace("_", "-")
+            raise ValueError(f"{path}: expected images that are not {what}, which cannot be fitted")
+    if particles.aberrations is not None:
+        warnings.warn(f"{path}: not modelled, and left out: aberrations", stacklevel=2)
 
 
 def _support(given: str | None, size: int, pixel_size: float) -> np.ndarray | None:

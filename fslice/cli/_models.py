@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from fslice.cli._reading import atom_options
 from fslice.io import read_atoms, read_volume
 from fslice.simulation.gaussians import GaussianModel
 from fslice.simulation.models import resample_map
 from fslice.simulation.phantoms import phantom
 
-_ATOMS = (".pdb", ".ent", ".cif", ".mmcif")
+_ATOMS = (".pdb", ".ent", ".cif", ".mmcif", ".pdb1")
 _MAPS = (".mrc", ".map", ".ccp4", ".rec")
 _COMPRESSED = (".gz", ".bz2")
 
@@ -24,13 +25,16 @@ def read_model(arguments: argparse.Namespace) -> tuple[int, float, GaussianModel
     """Return the box, the pixel size, and what to project."""
     size, pixel_size = arguments.size or SIZE, arguments.pixel_size or PIXEL_SIZE
     kind = _kind(arguments.model)
+    given = atom_options(arguments)
+    if given and kind != "atoms":
+        raise ValueError(f"--{next(iter(given))}: expected atoms, got {arguments.model}")
     if kind == "map":
         return _read_map(arguments)
     if arguments.map_pixel_size is not None:
         raise ValueError(f"--map-pixel-size: expected a map, got {arguments.model}")
     if kind == "phantom":
         return size, pixel_size, phantom(size, pixel_size)
-    return size, pixel_size, GaussianModel.from_atoms(read_atoms(arguments.model))
+    return size, pixel_size, GaussianModel.from_atoms(read_atoms(arguments.model, **given))
 
 
 def _kind(model: str) -> str:

@@ -21,6 +21,7 @@ from fslice.cli._environment import versions
 from fslice.cli._models import PIXEL_SIZE, SIZE, read_model
 from fslice.cli._outputs import check_space, output_folder, write_json
 from fslice.cli._progress import image_bar
+from fslice.cli._reading import add_atom_options
 from fslice.io import (
     Particles,
     StackWriter,
@@ -61,6 +62,7 @@ def add_command(commands: Any) -> None:
         help="'phantom' (seven-fold rings of Gaussian blobs), atoms (.pdb, .cif, also .gz) or a "
         "map (.mrc, .map, also .gz and .bz2)",
     )
+    add_atom_options(parser)
     add_output(parser, required=True, help="folder for the results, made if absent")
     parser.add_argument("-n", type=count(1), metavar="N", required=True, help="number of images")
     _add_sampling(parser)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import os
 import secrets
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -143,3 +145,49 @@ def check_pixel_size(name: str, value: Any) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(f"{name}: expected a positive number of Angstrom, got {float(value)}")
     return float(value)
+
+
+# What a compressed text may hold: no file of atoms or particles is larger, or compresses better.
+_MAX_TEXT, _TEXT_RATIO, _TEXT_FREE = 4 * 2**30, 200, 2**26
+_PIECE = 2**24
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file, decompressed if its first bytes are those of gzip.
+
+    Raises
+    ------
+    ValueError
+        The compressed data is damaged, or more than 64 MiB and than 200 times its own size,
+        or than 4 GiB.
+    OSError
+        The file cannot be read.
+    """
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start != b"\x1f\x8b":
+        return path.read_bytes()
+    limit = min(_MAX_TEXT, max(_TEXT_FREE, _TEXT_RATIO * os.path.getsize(path)))
+    pieces, total = [], 0
+    try:
+        with gzip.open(path, "rb") as file:
+            while piece := file.read(_PIECE):  # to the end, where a cut is found
+                pieces.append(piece)
+                total += len(piece)
+                if total > limit:
+                    raise ValueError(
+                        f"{path}: expected at most {limit} bytes of text in a compressed file of "
+                        f"this size; decompress it first"
+                    )
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path}: the compressed data is damaged: {error}") from error
+    return b"".join(pieces)
+
+
+def read_into(file: Any, values: np.ndarray) -> int:
+    """Fill a contiguous array with the bytes that follow in a file; return how many there were."""
+    content = memoryview(values.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+    filled = 0
+    while filled < len(content) and (count := file.readinto(content[filled : filled + _PIECE])):
+        filled += count
+    return filled

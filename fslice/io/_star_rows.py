@@ -7,8 +7,6 @@ import re
 # As RELION and CIF part a line into values: quoted ones may hold blanks; a comment ends the line.
 _VALUE = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|#.*|\S+""")
 
-_SPECIAL = frozenset("'\"#")
-
 
 def check_rows(text: str) -> None:
     r"""Raise if a loop has a row with more or fewer values than columns.
@@ -51,7 +49,7 @@ def _check_loop(lines: list[str], position: int, block: str) -> int:
     for end in range(position, len(lines)):
         line = lines[end]
         count = len(line.split())
-        if count != len(columns) or count == 1 or not _SPECIAL.isdisjoint(line):
+        if count != len(columns) or count == 1 or "#" in line or "'" in line or '"' in line:
             stripped = line.strip()
             if _ends_loop(stripped):
                 return end

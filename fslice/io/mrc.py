@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, check_finite, check_real, check_shape, to_numpy
-from fslice.io._files import atomic_write, check_pixel_size
+from fslice.io._files import atomic_write, check_pixel_size, read_into
 from fslice.io._mrc_header import Layout, make_header, read_layout
 
 _CHUNK = 2**24
@@ -72,9 +72,7 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[np.ndarray, float]:
         raise ValueError(f"{path}: expected a cubic volume, got {got} sections, rows, columns")
     pixel_size = _pixel_size(layout)
     stored = _values(layout).transpose([layout.axes.index(axis) for axis in (3, 2, 1)])
-    # What was decompressed is in memory already, and is not copied if it is as it should be.
-    load = np.asarray if layout.compressed else np.array
-    volume = load(stored, dtype=np.float32, order="C")
+    volume = np.asarray(stored, dtype=np.float32, order="C")
     check_finite(str(path), volume)
     return volume, pixel_size
 
@@ -140,24 +138,18 @@ def _pixel_size(layout: Layout) -> float:
 
 
 def _values(layout: Layout) -> np.ndarray:
-    if not layout.compressed:
-        return np.memmap(layout.path, layout.dtype, "r", layout.offset, layout.shape)
-    _check_claim(layout)
+    if layout.compressed:
+        _check_claim(layout)
     values = np.empty(layout.shape, layout.dtype)  # pages are taken only as they are filled
-    content = memoryview(values.view(np.uint8).reshape(-1)).cast("B")  # type: ignore[arg-type]
-    filled = 0
     try:
-        file: Any
         with layout.open(layout.path, "rb") as file:
             skipped = _skip(file, layout.offset)
-            while filled < len(content):
-                count = file.readinto(content[filled : filled + _CHUNK])
-                if not count:
-                    break
-                filled += count
+            filled = read_into(file, values)
     except (EOFError, OSError, zlib.error) as error:
+        if not layout.compressed:
+            raise
         raise ValueError(f"{layout.path}: the compressed data is damaged: {error}") from error
-    if filled < len(content):
+    if filled < values.nbytes:
         raise layout.too_short(skipped + filled)
     return values
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fslice.io._files import read_into
 from fslice.io._mrc_header import Layout, read_layout
 
 # Pixels that are looked at together: 16 MB of them.
@@ -166,17 +167,18 @@ def _read_into(images: np.ndarray, here: np.ndarray, layout: Layout, wanted: np.
     Read and not mapped: reading a mapped file that has shrunk since ends the process.
     """
     rows, columns = layout.shape[1:]
-    pixels = rows * columns
-    starts = np.flatnonzero(np.diff(wanted, prepend=wanted[0] - 2) != 1)
-    with open(layout.path, "rb") as file:
+    image_bytes = rows * columns * layout.dtype.itemsize
+    breaks = (np.diff(wanted) != 1) | (np.diff(here) != 1)
+    starts = [0, *(np.flatnonzero(breaks) + 1)]
+    with open(layout.path, "rb", buffering=0) as file:
         for start, stop in zip(starts, [*starts[1:], len(wanted)], strict=True):
-            count = (stop - start) * pixels
-            offset = layout.offset + int(wanted[start]) * pixels * layout.dtype.itemsize
-            file.seek(offset)
-            values = np.fromfile(file, layout.dtype, count)
-            if len(values) < count:  # checked when it was opened, so it has shrunk since
-                raise layout.too_short(os.path.getsize(layout.path))
-            images[here[start:stop]] = values.reshape(-1, rows, columns)
+            place = images[here[start] : here[stop - 1] + 1]
+            values = place if layout.dtype == place.dtype else np.empty(place.shape, layout.dtype)
+            file.seek(layout.offset + int(wanted[start]) * image_bytes)
+            if read_into(file, values) < values.nbytes:
+                raise layout.too_short(os.path.getsize(layout.path))  # it has shrunk since
+            if values is not place:
+                place[...] = values
 
 
 def open_stack(path: str | os.PathLike[str]) -> ImageStack:
