@@ -134,12 +134,22 @@ def test_a_map_without_pixel_size_needs_one(data, tmp_path, capsys):
 def test_atoms_are_projected_about_their_centroid(tmp_path, capsys):
     model = atoms(tmp_path / "two.pdb", (100, 0, 0), (100, 0, 12))
     words = "-o", tmp_path / "run", *SMALL, "--noise-variance", "0"
+    succeed(capsys, "simulate", model, *words, "--scattering", "atomic-number")
+    truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
+    assert truth.sum() == pytest.approx(12, rel=1e-3)  # electrons of two carbons
     succeed(capsys, "simulate", model, *words)
     truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
-    assert truth.sum() == pytest.approx(12, rel=1e-3)  # electrons
+    assert truth.sum() == pytest.approx(2 * 2.5088, rel=1e-3)  # Angstrom scattered forward
     profile = truth.sum((1, 2))
     np.testing.assert_allclose(profile[1:], profile[:0:-1], atol=1e-3)
     assert profile.argmax() in (SIZE // 2 - 2, SIZE // 2 - 1, SIZE // 2 + 1, SIZE // 2 + 2)
+
+
+def test_only_atoms_have_form_factors(tmp_path, capsys):
+    words = "-o", tmp_path / "run", *SMALL, "--snr", 1, "--scattering", "electron"
+    assert "--scattering: expected atoms, got phantom" in fail(
+        capsys, "simulate", "phantom", *words
+    )
 
 
 def test_a_failure_leaves_earlier_files_as_they_were(tmp_path, capsys):

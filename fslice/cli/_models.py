@@ -10,7 +10,7 @@ import numpy as np
 
 from fslice.io import read_atoms, read_volume
 from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.models import model_from_atoms, volume_from_map
+from fslice.simulation.models import SCATTERING, model_from_atoms, volume_from_map
 from fslice.simulation.phantom import phantom
 
 _ATOMS = (".pdb", ".ent", ".cif", ".mmcif")
@@ -24,13 +24,20 @@ def read_model(arguments: argparse.Namespace) -> tuple[int, float, GaussianModel
     """Return the box, the pixel size, and what to project."""
     size, pixel_size = arguments.size or SIZE, arguments.pixel_size or PIXEL_SIZE
     kind = _kind(arguments.model)
+    if kind != "atoms" and arguments.scattering is not None:
+        raise ValueError(f"--scattering: expected atoms, got {arguments.model}")
     if kind == "map":
         return _read_map(arguments)
     if arguments.map_pixel_size is not None:
         raise ValueError(f"--map-pixel-size: expected a map, got {arguments.model}")
     if kind == "phantom":
         return size, pixel_size, phantom(size, pixel_size)
-    return size, pixel_size, model_from_atoms(read_atoms(arguments.model))
+    atoms = read_atoms(arguments.model)
+    return (
+        size,
+        pixel_size,
+        model_from_atoms(atoms, scattering=arguments.scattering or SCATTERING[0]),
+    )
 
 
 def _kind(model: str) -> str:

@@ -29,6 +29,7 @@ from fslice.io import (
     write_volume,
 )
 from fslice.simulation.draws import DEFOCUS_RANGE
+from fslice.simulation.models import SCATTERING
 from fslice.simulation.simulate import Simulation
 from fslice.simulation.simulate import simulate as make_simulation
 
@@ -86,6 +87,12 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="A",
         help="Angstrom; for a map whose header does not say",
+    )
+    parser.add_argument(
+        "--scattering",
+        choices=SCATTERING,
+        help="of atoms: their form factors for electrons (Peng et al. 1996), or their atomic "
+        f"numbers (default: {SCATTERING[0]})",
     )
     add_symmetry(parser, help="average the model over this point group first")
 

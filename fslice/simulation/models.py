@@ -6,9 +6,13 @@ from typing import Protocol
 
 import numpy as np
 
-from fslice._arrays import Array, check_finite, check_real, check_shape
+from fslice._arrays import Array, check_choice, check_finite, check_real, check_shape
+from fslice.simulation.form_factors import electron_form_factors
 from fslice.simulation.gaussians import GaussianModel, check_box
 from fslice.symmetry.groups import symmetry_rotations
+
+SCATTERING = ("electron", "atomic-number")
+"""What atoms can be made to scatter like."""
 
 _SHARE = 0.99
 """The share of a map's energy that has to be inside the box."""
@@ -30,48 +34,65 @@ class Atoms(Protocol):
         """(J,) real array, Angstrom^2."""
 
 
-def model_from_atoms(atoms: Atoms, *, extra_variance: float = 0.0) -> GaussianModel:
-    """Make every atom a Gaussian of its atomic number and B-factor, about their centroid.
+def model_from_atoms(
+    atoms: Atoms, *, scattering: str = "electron", extra_variance: float = 0.0
+) -> GaussianModel:
+    """Make atoms a sum of Gaussians of their scattering and B-factors, about their centroid.
 
     Parameters
     ----------
     atoms : Atoms
         With `positions` (J, 3) [Angstrom], `atomic_numbers` (J,) and `b_factors` (J,)
         [Angstrom^2], as ``fslice.io.read_atoms`` returns.
+    scattering : {"electron", "atomic-number"}, optional
+        Five Gaussians per atom, which are its form factor for electrons in Angstrom; see
+        `fslice.simulation.form_factors`. Or one, whose weight is the atomic number.
     extra_variance : float, optional
         Added to every variance, in Angstrom^2.
 
     Returns
     -------
     GaussianModel
-        Weights are the atomic numbers, variances ``B / (8 pi^2)``, and the mean of the
-        centres (each atom counting once) is the origin.
+        Variances are ``B / (8 pi^2)``, plus ``b / (8 pi^2)`` of the term of a form factor, and the
+        mean of the atoms (each counting once) is the origin. Gaussians of one atom are neighbours.
 
     Raises
     ------
     ValueError
-        There is no atom, or a number is not finite or negative.
+        There is no atom, a number is not finite or negative, or an element has no form factor.
+    ImportError
+        The package gemmi, which holds the form factors, is missing.
 
     Examples
     --------
     >>> from types import SimpleNamespace
     >>> pair = np.array([[10.0, 0, 0], [12.0, 0, 0]])
     >>> atoms = SimpleNamespace(positions=pair, atomic_numbers=[6, 8], b_factors=[20, 30])
-    >>> model_from_atoms(atoms).positions
+    >>> model_from_atoms(atoms, scattering="atomic-number").positions
     array([[-1.,  0.,  0.],
            [ 1.,  0.,  0.]])
+    >>> len(model_from_atoms(atoms))
+    10
     """
+    check_choice("scattering", scattering, SCATTERING)
     positions = np.asarray(atoms.positions, np.float64)
     if not len(positions):
         raise ValueError("atoms: expected at least one, got none")
+    numbers = np.asarray(atoms.atomic_numbers)
     b_factors = np.asarray(atoms.b_factors, np.float64)
+    for name, values in (("atomic_numbers", numbers), ("b_factors", b_factors)):
+        check_shape(name, values, (len(positions),))
     check_finite("b_factors", b_factors)
     if b_factors.min() < 0:
         raise ValueError(f"b_factors: expected none below 0, got {b_factors.min():g}")
     if not extra_variance >= 0:
         raise ValueError(f"extra_variance: expected at least 0, got {extra_variance:g}")
-    variances = b_factors / (8 * np.pi**2) + extra_variance
-    return GaussianModel(positions - positions.mean(0), atoms.atomic_numbers, variances)
+    weights, widths = numbers[:, None], np.zeros((len(numbers), 1))
+    if scattering == "electron":
+        weights, widths = electron_form_factors(numbers)
+    variances = (b_factors[:, None] + widths) / (8 * np.pi**2) + extra_variance
+    centres = np.repeat(positions - positions.mean(0), weights.shape[1], axis=0)
+    return GaussianModel(centres, weights.ravel(), variances.ravel())
 
 
 def symmetrized_model(model: GaussianModel, symmetry: str) -> GaussianModel:
