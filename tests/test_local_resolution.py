@@ -117,6 +117,10 @@ def test_places_do_not_depend_on_where_else_a_resolution_is_asked_for():
     mask[7:15, 13:20, 20:] = 1
     part = local_resolution(*halves, mask, 1.0, window=12)
     np.testing.assert_allclose(part[mask == 1], everywhere[mask == 1])
+    corner = np.zeros_like(volume)
+    corner[:2, :3, :4] = 1
+    part = local_resolution(*halves, corner, 1.0, window=12)
+    np.testing.assert_allclose(part[corner == 1], everywhere[corner == 1])
     assert np.isnan(local_resolution(*halves, np.zeros_like(volume), 1.0)).all()
 
 

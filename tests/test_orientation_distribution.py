@@ -124,7 +124,8 @@ def test_symmetry_fills_what_single_views_leave():
 
 
 def test_the_empty_share_counts_opposite_bins_as_one():
-    up = orientation_distribution(rotations_in_cone(50_000, 90, np.random.default_rng(0)))
+    views = rotations_in_cone(50_000, 90, np.random.default_rng(0))
+    up = orientation_distribution(views, nside=8)
     assert up.empty == 0
     assert (up.counts == 0).mean() > 0.4
 
@@ -141,3 +142,8 @@ def test_the_empty_share_counts_opposite_bins_as_one():
 def test_wrong_input_is_named(rotations, options, message):
     with pytest.raises(ValueError, match=message):
         orientation_distribution(rotations, **options)
+
+
+@pytest.mark.parametrize(("number", "nside"), [(1, 2), (600, 2), (2400, 5), (40_000, 16)])
+def test_bins_hold_about_eight_images_by_default(number, nside):
+    assert orientation_distribution(grid_rotations(number)).nside == nside

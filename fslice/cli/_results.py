@@ -90,7 +90,8 @@ def _curves(inputs: Inputs, fits: Mapping[str, Reconstruction]) -> list[Curve]:
     if fit.sigma is not None:
         predicted = fsc_from_snr(spectral_snr(fit.mean_ft, fit.sigma))
         box = fit.mean_ft.shape[0]
-        curves.append(Curve(_PREDICTED, shell_frequencies(box, pixel_size), predicted))
+        grid = shell_frequencies(box, pixel_size)
+        curves.append(Curve(_PREDICTED, grid, predicted, reliable=False))
     if fit.fsc_samples is not None and inputs.mask is None:
         values = fit.fsc_samples.mean(0)
         reached = resolution(values, size, pixel_size)

@@ -154,7 +154,7 @@ def _windowed_resolution(
     reach = distance_from_centre(box, xp) / (diameter / 2)
     window = cosine_fall((reach - 0.5) / (_REACH - 0.5)).astype(half1.dtype)
     weights, frequencies = _soft_shells(box, box / diameter, xp, half1.dtype)
-    room = (box // 2, box // 2 + int(points.max()) + 1 - len(half1))
+    room = (box // 2, box // 2 + max(0, int(points.max()) + 1 - len(half1)))
     views = [
         xp.lib.stride_tricks.sliding_window_view(xp.pad(_flattened(half), room), (box,) * 3)
         for half in (half1, half2)

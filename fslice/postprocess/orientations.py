@@ -46,7 +46,7 @@ class OrientationDistribution:
 
 
 def orientation_distribution(
-    rotations: Array, *, nside: int = 8, shell: int = 16, views: Array | None = None
+    rotations: Array, *, nside: int | None = None, shell: int = 16, views: Array | None = None
 ) -> OrientationDistribution:
     """Count the directions of view, and measure how evenly they cover Fourier space.
 
@@ -55,7 +55,8 @@ def orientation_distribution(
     rotations : (n, 3, 3) real array
         Image to volume coordinates.
     nside : int, optional
-        Bins along a side of the HEALPix grid: there are ``12 nside^2``.
+        Bins along a side of the HEALPix grid: there are ``12 nside^2``. Default: so many that
+        evenly spread views have about eight to a bin, from 2 to 16.
     shell : int, optional
         The shell of frequencies, in pixels of Fourier space, whose coverage is measured. A slice
         is a pixel thick: the further out, the more images it takes.
@@ -96,6 +97,8 @@ def orientation_distribution(
     check_shape("rotations", rotations, ("n", 3, 3))
     xp = array_namespace(rotations, views)
     check_size("shell", shell)
+    if nside is None:
+        nside = min(16, max(2, round((len(rotations) / 96) ** 0.5)))
     directions = rotations[:, :, 2].astype(np.float64)
     counts = to_numpy(xp.bincount(bin_of(directions, nside), minlength=bin_count(nside)))
     if views is not None:
