@@ -154,15 +154,16 @@ def _windowed_resolution(
     reach = distance_from_centre(box, xp) / (diameter / 2)
     window = cosine_fall((reach - 0.5) / (_REACH - 0.5)).astype(half1.dtype)
     weights, frequencies = _soft_shells(box, box / diameter, xp, half1.dtype)
-    room = (box // 2, box // 2 + max(0, int(points.max()) + 1 - len(half1)))
-    views = [
-        xp.lib.stride_tricks.sliding_window_view(xp.pad(_flattened(half), room), (box,) * 3)
-        for half in (half1, half2)
-    ]
+    wide = box + max(len(half1), int(points.max()) + 1)
+    room = (box // 2, wide - len(half1) - box // 2)
+    padded = [xp.pad(_flattened(half), room).ravel() for half in (half1, half2)]
+    span = xp.arange(box)
+    places = (span[:, None, None] * wide + span[:, None]) * wide + span
     found = []
     for row in range(0, len(points), _BATCH):
         z, y, x = points[row : row + _BATCH].T
-        one, two = (transform(view[z, y, x] * window, 3) for view in views)
+        index = ((z * wide + y) * wide + x)[:, None, None, None] + places
+        one, two = (transform(volume.take(index) * window, 3) for volume in padded)
         found.append(_crossing(_correlation(one, two, weights), frequencies, threshold))
     return 1 / xp.clip(xp.concatenate(found), 1 / diameter, 0.5)
 
