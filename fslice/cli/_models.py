@@ -32,12 +32,8 @@ def read_model(arguments: argparse.Namespace) -> tuple[int, float, GaussianModel
         raise ValueError(f"--map-pixel-size: expected a map, got {arguments.model}")
     if kind == "phantom":
         return size, pixel_size, phantom(size, pixel_size)
-    atoms = read_atoms(arguments.model)
-    return (
-        size,
-        pixel_size,
-        model_from_atoms(atoms, scattering=arguments.scattering or SCATTERING[0]),
-    )
+    scattering = arguments.scattering or SCATTERING[0]
+    return size, pixel_size, model_from_atoms(read_atoms(arguments.model), scattering=scattering)
 
 
 def _kind(model: str) -> str:
