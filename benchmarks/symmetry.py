@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.masked import soft_sphere, solve_supported
+from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
 from timing import machine
 
 import fslice
 from fslice.fourier import radii
 from fslice.io import read_particles, read_volume
-from fslice.posterior.accumulate import accumulate
 from fslice.posterior.hyperparameters import learn
-from fslice.posterior.masked import soft_sphere, solve_supported
-from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Where the truth comes from: atoms as Gaussians, maps in another box."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from fslice import fourier
 from fslice.geometry import euler_to_matrix
+from fslice.simulation.form_factors import electron_form_factors
 from fslice.simulation.gaussians import GaussianModel
 from fslice.simulation.models import check_fits, resample_map
 
@@ -30,10 +32,65 @@ def smooth_model(rng, reach):
 
 
 def test_atoms_become_gaussians_of_their_number_and_b_factor():
-    model = GaussianModel.from_atoms(atoms(), extra_variance=0.5)
+    model = GaussianModel.from_atoms(atoms(), scattering="atomic-number", extra_variance=0.5)
     assert np.allclose(model.weights, [6, 8, 7])
     assert np.allclose(model.variances, [0.5, 1.5, 30 / (8 * np.pi**2) + 0.5])
     assert np.allclose(model.positions, [[-1, 0, 1], [3, 2, 1], [-2, -2, -2]])
+
+
+def test_atoms_scatter_electrons_by_their_form_factors():
+    """The model's spectrum is the sum of f(s) exp(-B s^2 / 4) over the atoms."""
+    pytest.importorskip("gemmi", reason="gemmi is not installed")
+    given, size, pixel_size = atoms(), 16, 1.5
+    model = GaussianModel.from_atoms(given)
+    amplitudes, widths = electron_form_factors(given.atomic_numbers)
+    assert amplitudes.shape == widths.shape == (3, 5)
+    kx, ky, kz = np.broadcast_arrays(*fourier.frequencies(size, 3))
+    s = np.stack([kx, ky, kz], -1) / (size * pixel_size)
+    square = (s**2).sum(-1)
+    expected = np.zeros(square.shape, complex)
+    for position, a, b, b_factor in zip(
+        given.positions - given.positions.mean(0), amplitudes, widths, given.b_factors, strict=True
+    ):
+        f = (a * np.exp(-b * square[..., None] / 4)).sum(-1)
+        expected += f * np.exp(-b_factor * square / 4 - 2j * np.pi * s @ position)
+    expected *= (fourier.radii(size, 3) <= (size - 1) // 2) / size**1.5
+    assert np.allclose(model.spectrum(size, pixel_size), expected, rtol=0, atol=1e-12)
+
+
+MOTT_BETHE = 0.023934  # m e^2 / (8 pi eps0 h^2) in 1/Angstrom
+
+
+@pytest.mark.parametrize("atomic_number", [1, 6, 7, 8, 12, 15, 16, 26, 30])
+@pytest.mark.parametrize("s", [0.6, 1.0, 2.0])
+def test_form_factors_are_those_of_the_charge_seen_by_x_rays(atomic_number, s):
+    """The formula of Mott and Bethe ties them to another table, and to the 1s orbital."""
+    gemmi = pytest.importorskip("gemmi", reason="gemmi is not installed")
+    (amplitudes,), (widths,) = electron_form_factors([atomic_number])
+    square = s**2 / 4  # (sin(theta) / wavelength)^2
+    electrons = gemmi.Element(atomic_number).it92.calculate_sf(square)
+    if atomic_number == 1:  # the table has that of a bond
+        electrons = (1 + (np.pi * 0.529177 * s) ** 2) ** -2
+    expected = MOTT_BETHE * (atomic_number - electrons) / square
+    assert (amplitudes * np.exp(-widths * square)).sum() == pytest.approx(expected, rel=0.02)
+
+
+def test_elements_without_a_form_factor_are_named():
+    pytest.importorskip("gemmi", reason="gemmi is not installed")
+    for number in (0, 99, 200):
+        with pytest.raises(ValueError, match=f"atomic_numbers: expected elements .* got {number}"):
+            GaussianModel.from_atoms(atoms(atomic_numbers=np.array([6, number, 7])))
+    with pytest.raises(ValueError, match=r"atomic_numbers: expected shape \(J,\), got \(\)"):
+        electron_form_factors(6)
+    with pytest.raises(ValueError, match="scattering: expected 'electron' or 'atomic-number', got"):
+        GaussianModel.from_atoms(atoms(), scattering="x-ray")
+
+
+def test_without_gemmi_the_command_that_installs_it_is_given(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gemmi", None)
+    with pytest.raises(ImportError, match="form factors of electrons need the package gemmi"):
+        GaussianModel.from_atoms(atoms())
+    assert len(GaussianModel.from_atoms(atoms(), scattering="atomic-number")) == 3
 
 
 @pytest.mark.parametrize(
@@ -42,7 +99,7 @@ def test_atoms_become_gaussians_of_their_number_and_b_factor():
         ({"positions": np.zeros((0, 3))}, "atoms: expected at least one, got none"),
         ({"b_factors": [1, -3, 0]}, "b_factors: expected none below 0, got -3"),
         ({"b_factors": [1, np.nan, 0]}, "b_factors: 1 of 3 values are NaN"),
-        ({"atomic_numbers": [1, 2]}, r"weights: expected shape \(3,\), got \(2,\)"),
+        ({"atomic_numbers": [1, 2]}, r"atomic_numbers: expected shape \(3,\), got \(2,\)"),
     ],
 )
 def test_atoms_are_refused(changes, message):
@@ -145,7 +202,8 @@ def test_maps_and_boxes_are_refused(arguments, message):
 def groel_groes(data):
     from fslice.io import read_atoms
 
-    return GaussianModel.from_atoms(read_atoms(data / "atomic" / "1aon.pdb.gz"))
+    atoms = read_atoms(data / "atomic" / "1aon.pdb.gz")
+    return GaussianModel.from_atoms(atoms, scattering="atomic-number")
 
 
 def test_1aon_has_its_electrons_and_fits_its_box(groel_groes):

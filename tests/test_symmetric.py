@@ -217,7 +217,8 @@ def test_evidence_prefers_the_group_that_the_volume_has(truth):
         no_images(projector),
         1.0,
         soft_spherical_mask(size, 5, 2),
-        9.0, truth,
+        9.0,
+        truth,
     )
     volume = precision.latent.volume(coloured(precision, rng.normal(size=(size,) * 3)))
     clean = projector.project(volume, rotations)

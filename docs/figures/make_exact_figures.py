@@ -10,19 +10,19 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from fslice.posterior.accumulate import accumulate
+from fslice.posterior.masked import soft_sphere
+from fslice.posterior.solve import solve_exact
+from fslice.solvers.closed_form import statistics_of
+from fslice.solvers.variational import signal_variance
 from matplotlib.figure import Figure
 
 import fslice
 from fslice.fourier import shell_sum
 from fslice.io import read_particles, read_volume
 from fslice.metrics import credible_band
-from fslice.posterior.accumulate import accumulate
 from fslice.posterior.hyperparameters import learn_supported
-from fslice.posterior.masked import soft_sphere
 from fslice.posterior.samples import posterior_deviations, predicted_fsc
-from fslice.posterior.solve import solve_exact
-from fslice.solvers.closed_form import statistics_of
-from fslice.solvers.variational import signal_variance
 
 HERE = Path(__file__).parent
 IMAGES, RADIUS, EDGE, SAMPLES = 10_000, 44.0, 6.0, 4

@@ -6,10 +6,10 @@ Run it as ``python docs/figures/make_figures.py``. Takes about a minute on two p
 from pathlib import Path
 
 import numpy as np
+from fslice.posterior.accumulate import accumulate
 from matplotlib.figure import Figure
 
 import fslice
-from fslice.posterior.accumulate import accumulate
 from fslice.posterior.hyperparameters import learn
 from fslice.posterior.samples import posterior_deviations, predicted_fsc
 

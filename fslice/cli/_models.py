@@ -10,6 +10,7 @@ import numpy as np
 
 from fslice.cli._reading import atom_options
 from fslice.io import read_atoms, read_volume
+from fslice.simulation.atoms import SCATTERING
 from fslice.simulation.gaussians import GaussianModel
 from fslice.simulation.models import resample_map
 from fslice.simulation.phantoms import phantom
@@ -28,13 +29,17 @@ def read_model(arguments: argparse.Namespace) -> tuple[int, float, GaussianModel
     given = atom_options(arguments)
     if given and kind != "atoms":
         raise ValueError(f"--{next(iter(given))}: expected atoms, got {arguments.model}")
+    if kind != "atoms" and arguments.scattering is not None:
+        raise ValueError(f"--scattering: expected atoms, got {arguments.model}")
     if kind == "map":
         return _read_map(arguments)
     if arguments.map_pixel_size is not None:
         raise ValueError(f"--map-pixel-size: expected a map, got {arguments.model}")
     if kind == "phantom":
         return size, pixel_size, phantom(size, pixel_size)
-    return size, pixel_size, GaussianModel.from_atoms(read_atoms(arguments.model, **given))
+    scattering = arguments.scattering or SCATTERING[0]
+    atoms = read_atoms(arguments.model, **given)
+    return size, pixel_size, GaussianModel.from_atoms(atoms, scattering=scattering)
 
 
 def _kind(model: str) -> str:

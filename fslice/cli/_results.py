@@ -88,7 +88,8 @@ def _curves(inputs: Inputs, fit: Posterior) -> list[Curve]:
     if fit.posterior_std is not None:
         predicted = fsc_from_snr(spectral_snr(fit.latent_mean, fit.posterior_std))
         box = fit.latent_mean.shape[0]
-        curves.append(Curve(_PREDICTED, shell_frequencies(box, pixel_size), predicted))
+        grid = shell_frequencies(box, pixel_size)
+        curves.append(Curve(_PREDICTED, grid, predicted, reliable=False))
     if fit.fsc_samples is not None and inputs.mask is None:
         values = fit.fsc_samples.mean(0)
         reached = resolution(values, size, pixel_size)

@@ -29,6 +29,7 @@ from fslice.io import (
     write_particles,
     write_volume,
 )
+from fslice.simulation.atoms import SCATTERING
 from fslice.simulation.draws import DEFOCUS_RANGE
 from fslice.simulation.particles import Simulation
 from fslice.simulation.particles import simulate as make_simulation
@@ -88,6 +89,12 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="A",
         help="Angstrom; for a map whose header does not say",
+    )
+    parser.add_argument(
+        "--scattering",
+        choices=SCATTERING,
+        help="of atoms: their form factors for electrons (Peng et al. 1996), or their atomic "
+        f"numbers (default: {SCATTERING[0]})",
     )
     add_symmetry(parser, help="average the model over this point group first")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,25 +19,10 @@ from fslice._arrays import (
 from fslice.geometry import as_matrices, check_rotations
 from fslice.simulation import _gaussian_sums
 from fslice.simulation._inputs import Poses, check_box
+from fslice.simulation.atoms import Atoms, atom_gaussians
 
 _MANY = 1000
 """From this number of Gaussians on, the spectrum is gridded instead of summed."""
-
-
-class Atoms(Protocol):
-    """What `GaussianModel.from_atoms` reads: what ``fslice.io.read_atoms`` returns."""
-
-    @property
-    def positions(self) -> Array:
-        """(J, 3) real array, (x, y, z) in Angstrom."""
-
-    @property
-    def atomic_numbers(self) -> Array:
-        """(J,) array."""
-
-    @property
-    def b_factors(self) -> Array:
-        """(J,) real array, Angstrom^2."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,48 +80,45 @@ class GaussianModel:
             raise ValueError(f"variances: expected none below 0, got {self.variances.min():g}")
 
     @classmethod
-    def from_atoms(cls, atoms: Atoms, *, extra_variance: float = 0.0) -> GaussianModel:
-        """Make every atom a Gaussian of its atomic number and B-factor, about their centroid.
+    def from_atoms(
+        cls, atoms: Atoms, *, scattering: str = "electron", extra_variance: float = 0.0
+    ) -> GaussianModel:
+        """Make atoms Gaussians of their scattering and B-factors, about their centroid.
 
         Parameters
         ----------
         atoms : Atoms
             With `positions` (J, 3) [Angstrom], `atomic_numbers` (J,) and `b_factors` (J,)
             [Angstrom^2], as ``fslice.io.read_atoms`` returns.
+        scattering : {"electron", "atomic-number"}, optional
+            Five Gaussians per atom, which are its form factor for electrons in Angstrom; see
+            `fslice.simulation.form_factors`. Or one, whose weight is the atomic number.
         extra_variance : float, optional
             Added to every variance, in Angstrom^2.
 
         Returns
         -------
         GaussianModel
-            Weights are the atomic numbers, variances ``B / (8 pi^2)``, and the mean of the
-            centres (each atom counting once) is the origin.
+            Variances are ``B / (8 pi^2)``, plus ``b / (8 pi^2)`` of the term of a form factor, and
+            the mean of the atoms (each counting once) is the origin. Gaussians of one atom are
+            neighbours.
 
         Raises
         ------
         ValueError
-            There is no atom, or a number is not finite or negative.
+            There is no atom, a number is not finite or negative, or an element has no form
+            factor.
 
         Examples
         --------
         >>> from types import SimpleNamespace
         >>> pair = np.array([[10.0, 0, 0], [12.0, 0, 0]])
         >>> atoms = SimpleNamespace(positions=pair, atomic_numbers=[6, 8], b_factors=[20, 30])
-        >>> GaussianModel.from_atoms(atoms).positions
+        >>> GaussianModel.from_atoms(atoms, scattering="atomic-number").positions
         array([[-1.,  0.,  0.],
                [ 1.,  0.,  0.]])
         """
-        positions = np.asarray(atoms.positions, np.float64)
-        if not len(positions):
-            raise ValueError("atoms: expected at least one, got none")
-        b_factors = np.asarray(atoms.b_factors, np.float64)
-        check_finite("b_factors", b_factors)
-        if b_factors.min() < 0:
-            raise ValueError(f"b_factors: expected none below 0, got {b_factors.min():g}")
-        if not extra_variance >= 0:
-            raise ValueError(f"extra_variance: expected at least 0, got {extra_variance:g}")
-        variances = b_factors / (8 * np.pi**2) + extra_variance
-        return cls(positions - positions.mean(0), atoms.atomic_numbers, variances)
+        return cls(*atom_gaussians(atoms, scattering, extra_variance))
 
     def __len__(self) -> int:
         """Return the number of Gaussians J."""

@@ -8,6 +8,9 @@ from fslice._arrays import check_finite, check_on_host, check_real, check_shape
 from fslice.simulation.gaussians import GaussianModel, check_box
 from fslice.symmetry.groups import symmetry_rotations
 
+SCATTERING = ("electron", "atomic-number")
+"""What atoms can be made to scatter like."""
+
 _SHARE = 0.99
 """The share of a map's energy that has to be inside the box."""
 
