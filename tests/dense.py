@@ -83,7 +83,7 @@ def accumulate(
     symmetry="C1",
     **how,
 ):
-    """Return the normal equations of images, each with its own noise variance per shell if given."""
+    """Return the normal equations of images, each with noise of its own where that is given."""
     noise = None
     if noise_variance is not None:
         table = np.broadcast_to(noise_variance, (len(noise_variance), projector.size // 2 + 1))

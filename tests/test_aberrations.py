@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, noise, precisions, seeds
 
-from fslice import CTF, inner_product, irfft2, rfft2
+from fslice import CTF, irfft2, rfft2
 from fslice._arrays import complex_dtype
-from fslice.fourier import frequencies, hermitian_part, hermitian_weights
+from fslice.fourier import frequencies, hermitian_part, hermitian_weights, inner_product
 from fslice.operators.aberrations import (
     aberrate_slices,
     aberrate_slices_vjp,

@@ -18,18 +18,17 @@ LAYERS = {
     "operators": "operators symmetry",
     "objects": "simulation",
     "files": "io",
-    "statistics": "metrics postprocess likelihoods data posterior",
-    "fits": "solvers reconstruct",
+    "statistics": "metrics postprocess plot likelihoods data posterior",
+    "fits": "solvers reconstruction",
     "names": "__init__",
-    "programs": "plot certify interop cli __main__",
+    "programs": "certify interop cli __main__",
 }
 ORDER = " ".join(LAYERS.values()).split()
 
-ALWAYS_INSTALLED = {"numpy", "scipy", "mrcfile", "tqdm"}
+ALWAYS_INSTALLED = {"numpy", "scipy", "mrcfile", "tqdm", "gemmi"}
 OPTIONAL = {
     "numba": "_kernels",
     "llvmlite": "_kernels",
-    "gemmi": "io simulation",
     "matplotlib": "plot",
     "torch": "interop",
     "jax": "interop",

@@ -150,27 +150,27 @@ def test_images_are_selected_with_their_groups():
     assert white[:3] is white
 
 
-Y = np.ones((2, 4, 3), complex)
+Y, Noise = np.ones((2, 4, 3), complex), GaussianNoise
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: GaussianNoise(0.0), ValueError, "variances: expected finite values above 0"),
-        (lambda: GaussianNoise([1.0, np.nan]), ValueError, "variances: expected finite values"),
-        (lambda: GaussianNoise(np.ones((2, 1))), ValueError, "groups: expected one for each image"),
-        (lambda: GaussianNoise(np.ones((1, 2, 3))), ValueError, r"variances: expected shape \(G, S\)"),
-        (lambda: GaussianNoise(1.0, np.zeros(2)), TypeError, "groups: expected integers, got float64"),
-        (lambda: GaussianNoise(1.0, np.array([0, 1])), ValueError, "groups: expected 0 to 0, got 1"),
-        (lambda: GaussianNoise(1.0, np.array([-1, 0])), ValueError, "groups: expected 0 to 0, got -1"),
-        (lambda: GaussianNoise([1.0, 1.0]).log_likelihood(Y, Y), ValueError,
+        (lambda: Noise(0.0), ValueError, "variances: expected finite values above 0"),
+        (lambda: Noise([1.0, np.nan]), ValueError, "variances: expected finite values"),
+        (lambda: Noise(np.ones((2, 1))), ValueError, "groups: expected one for each image"),
+        (lambda: Noise(np.ones((1, 2, 3))), ValueError, r"variances: expected shape \(G, S\)"),
+        (lambda: Noise(1.0, np.zeros(2)), TypeError, "groups: expected integers, got float64"),
+        (lambda: Noise(1.0, np.array([0, 1])), ValueError, "groups: expected 0 to 0, got 1"),
+        (lambda: Noise(1.0, np.array([-1, 0])), ValueError, "groups: expected 0 to 0, got -1"),
+        (lambda: Noise([1.0, 1.0]).log_likelihood(Y, Y), ValueError,
          "variances: expected 1 or 3 shells for box 4, got 2"),
-        (lambda: GaussianNoise(1.0, np.zeros(3, int)).log_likelihood(Y, Y), ValueError,
+        (lambda: Noise(1.0, np.zeros(3, int)).log_likelihood(Y, Y), ValueError,
          r"images_ft: expected shape \(3, 4, 3\), got \(2, 4, 3\)"),
-        (lambda: GaussianNoise(1.0).log_likelihood(Y, Y[:1]), ValueError, "expected_ft: expected"),
-        (lambda: GaussianNoise(1.0).log_likelihood(Y.real, Y), TypeError, "images_ft: expected"),
-        (lambda: GaussianNoise(1.0).log_likelihood(Y, Y.astype("c8")), TypeError, "precisions differ"),
-        (lambda: GaussianNoise(1.0).updated(Y, Y, np.ones((2, 4))), ValueError,
+        (lambda: Noise(1.0).log_likelihood(Y, Y[:1]), ValueError, "expected_ft: expected"),
+        (lambda: Noise(1.0).log_likelihood(Y.real, Y), TypeError, "images_ft: expected"),
+        (lambda: Noise(1.0).log_likelihood(Y, Y.astype("c8")), TypeError, "precisions differ"),
+        (lambda: Noise(1.0).updated(Y, Y, np.ones((2, 4))), ValueError,
          "uncertainty: expected shape"),
     ],
 )  # fmt: skip

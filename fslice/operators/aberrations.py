@@ -203,7 +203,8 @@ def aberrated_ctf_vjp(ctf: CTF, phases: Array, cotangent: Array) -> dict[str, Ar
     xp = array_namespace(phases, ctf.defocus_u, cotangent)
     size, turned = phases.shape[-2], _quarter_turned(ctf)
     along, across = xp.cos(phases), xp.sin(phases)
-    first, second = ctf.vjp(size, cotangent * along), turned.vjp(size, -cotangent * across)
+    first = ctf.vjp(size, cotangent=cotangent * along)._asdict()
+    second = turned.vjp(size, cotangent=-cotangent * across)._asdict()
     gradients = {name: first[name] + second[name] for name in first}
     rates = -across * ctf.evaluate(size) - along * turned.evaluate(size)
     gradients["phases"] = cotangent * rates.astype(cotangent.dtype)

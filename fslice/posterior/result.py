@@ -78,7 +78,7 @@ class Posterior:
 
     def plot(self, pixel_size: float = 1.0) -> Any:
         """Return a Matplotlib figure of the map, its uncertainty and its resolution."""
-        from fslice.plot import posterior_figure
+        from fslice.plot.posterior import posterior_figure
 
         return posterior_figure(self, pixel_size)
 

@@ -125,7 +125,7 @@ class Exact:
 
     def _sums(
         self, dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None
-    ) -> list[NormalEquations]:
+    ) -> list[Any]:
         """Return the normal equations of all images, or of each half set."""
         parts: list[Any] = [None]
         if dataset.half_sets is not None:
