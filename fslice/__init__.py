@@ -2,7 +2,7 @@
 
 Here are the names that most programs begin with. The rest is in namespaces, which load when they
 are named: `fslice.fourier`, `geometry`, `operators`, `symmetry`, `simulation`, `io`, `metrics`,
-`likelihoods`, `data`, `posterior`, `solvers`, `postprocess`, `plot`, `testing`, `interop`, and more.
+`postprocess`, `likelihoods`, `data`, `posterior`, `solvers`, `plot`, `testing`, `interop`, and more.
 """
 
 from typing import TYPE_CHECKING
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from fslice.solvers.exact import Exact
     from fslice.solvers.wiener import Wiener
 
-__all__ = [
-    "CTF",
+__all__ = [  # noqa: RUF022 (in plain alphabetical order)
     "Adam",
+    "CTF",
     "Dataset",
     "Exact",
     "Poses",

@@ -228,13 +228,16 @@ def test_oversampling_and_the_cubic_kernel_lower_the_residual_of_clean_images():
 
 
 @pytest.mark.filterwarnings("ignore:.*seen by no image:UserWarning")
-@pytest.mark.parametrize("oversampling", [1, 2])
-def test_a_map_of_clean_images_predicts_fresh_ones(oversampling):
+@pytest.mark.parametrize(
+    ("size", "oversampling"),
+    [(32, 1), (32, 2), *(pytest.param(64, o, marks=pytest.mark.long) for o in (1, 2))],
+)
+def test_a_map_of_clean_images_predicts_fresh_ones(size, oversampling):
     """With oversampling the unknown is the object in its box: the padding is no freedom."""
-    model = fslice.phantom(64, 4.0, radius=0.5)
-    seen, fresh = (fslice.simulate(model, 50, 64, 4.0, seed=seed) for seed in (1, 2))
+    model = fslice.phantom(size, 4.0, radius=0.5)
+    seen, fresh = (fslice.simulate(model, 50, size, 4.0, seed=seed) for seed in (1, 2))
     found = fslice.reconstruct(seen.images(), seen.rotations, oversampling=oversampling)
-    projector = Projector(64, oversampling)
+    projector = Projector(size, oversampling)
     predicted = projector.project(found.mean, fresh.rotations.astype(np.float32))
     assert np.corrcoef(predicted.ravel(), fresh.images().ravel())[0, 1] > 0.999
 
