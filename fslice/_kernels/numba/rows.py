@@ -2,7 +2,7 @@
 
 The functions at the end are called from compiled code with the volume as a pointer `flat`, the
 `rows` as a column of offsets, of the taps along y and then along z, and the position in the cell.
-All rows must be in the volume: `cells` sees to that.
+All rows must be in the volume: `footprint` sees to that.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from fslice._kernels.numba.lanes import (
     concatenated,
     load,
     polynomials,
-    prefetch,
+    prefetch as _prefetch,
     store,
     weighted_sum,
 )
-from fslice._kernels.numba.table import intrinsic
+from fslice._kernels.numba.buffer import intrinsic
 
 
 class Axis:
@@ -94,11 +94,11 @@ class Cell:
 
 
 @intrinsic
-def expect(typing_context, flat, item):
+def prefetch(typing_context, flat, item):
     """Ask for the cache line of an item that is needed soon; it may lie outside the array."""
 
     def generate(context, builder, signature, arguments):
-        prefetch(Vector(builder, arguments[0]), arguments[1])
+        _prefetch(Vector(builder, arguments[0]), arguments[1])
         return context.get_dummy_value()
 
     return types.none(flat, item), generate

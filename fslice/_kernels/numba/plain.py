@@ -1,0 +1,116 @@
+"""What `locate` and `rows` do, without instructions by hand: the fallback, and their definition.
+
+It is used, with a warning, where a newer compiler rejects those instructions.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fslice._kernels import splines
+from fslice._kernels.numba.buffer import LANES, inlined
+
+_LINEAR, _CUBIC = splines.WEIGHTS[2], splines.WEIGHTS[4]
+_LINEAR_SLOPES, _CUBIC_SLOPES = splines.SLOPES[2], splines.SLOPES[4]
+
+
+@inlined
+def locate_samples(taps, axes, buffer, first):
+    """Tabulate the samples from `first` on."""
+    n, length = len(taps), buffer.length
+    for i in range(first, first + LANES):
+        sign = 1.0 if axes[0][0] * i + axes[0][1] >= 0 else -1.0
+        buffer.sign[i] = sign
+        whole, first_x = True, 0
+        for axis in range(3):
+            step, start, size, stride, low, high = axes[axis]
+            point = (step * i + start) * sign
+            corner = math.floor(point)
+            whole = whole and low <= corner and corner <= high
+            buffer.corner[axis * length + i] = corner + taps[0]
+            buffer.position[axis * length + i] = point - corner
+            if axis == 0:
+                first_x = corner + taps[0]
+            else:
+                for place in range(n):
+                    tap = corner + taps[place]
+                    stored = (tap if tap >= 0 else tap + int(size)) * int(stride)
+                    row = (axis - 1) * n + place
+                    buffer.start[row * length + i] = stored + (first_x if axis == 1 else 0)
+        buffer.whole[i] = whole
+
+
+@inlined
+def interpolate(taps, flat, rows, position, value, i):
+    """Write the interpolated value in a cell to item `i` of `value`."""
+    total = 0 * flat[0]
+    for c in range(len(taps)):
+        for b in range(len(taps)):
+            plane = _weight(taps, c, position[2]) * _weight(taps, b, position[1])
+            start = _start(taps, rows, b, c)
+            for a in range(len(taps)):
+                total += flat[start + a] * (plane * _weight(taps, a, position[0]))
+    value[i] = total
+
+
+@inlined
+def interpolate_slopes(taps, flat, rows, position, local, i):
+    """Write the value in a cell and its derivatives along x, y and z to items `i` of `local`."""
+    total = x = y = z = 0 * flat[0]
+    for c in range(len(taps)):
+        for b in range(len(taps)):
+            start = _start(taps, rows, b, c)
+            wz, wy = _weight(taps, c, position[2]), _weight(taps, b, position[1])
+            sz, sy = _slope(taps, c, position[2]), _slope(taps, b, position[1])
+            for a in range(len(taps)):
+                item, wx = flat[start + a], _weight(taps, a, position[0])
+                total += item * (wz * wy * wx)
+                x += item * (wz * wy * _slope(taps, a, position[0]))
+                y += item * (wz * sy * wx)
+                z += item * (sz * wy * wx)
+    local[0][i], local[1][i], local[2][i], local[3][i] = total, x, y, z
+
+
+@inlined
+def add(taps, flat, rows, position, value, i):
+    """Add item `i` of `value` into a cell, with the weights it is read by."""
+    _add(taps, flat, rows, position, value[i], 1)
+
+
+@inlined
+def add_squared(taps, flat, rows, position, value, i):
+    """Add item `i` of `value` into a cell, with the squares of those weights."""
+    _add(taps, flat, rows, position, value[i], 2)
+
+
+@inlined
+def _add(taps, flat, rows, position, item, power):
+    for c in range(len(taps)):
+        for b in range(len(taps)):
+            plane = _weight(taps, c, position[2]) * _weight(taps, b, position[1])
+            start = _start(taps, rows, b, c)
+            for a in range(len(taps)):
+                flat[start + a] += item * (plane * _weight(taps, a, position[0])) ** power
+
+
+@inlined
+def _start(taps, rows, b, c):
+    """Return where the row of taps at tap `b` along y and tap `c` along z starts."""
+    column, length, i = rows
+    return column[b * length + i] + column[(len(taps) + c) * length + i]
+
+
+@inlined
+def _weight(taps, tap, f):
+    if len(taps) == 2:
+        return _LINEAR[tap][0] + f * _LINEAR[tap][1]
+    c0, c1, c2, c3 = _CUBIC[tap]
+    return c0 + f * (c1 + f * (c2 + f * c3))
+
+
+@inlined
+def _slope(taps, tap, f):
+    if len(taps) == 2:
+        return _LINEAR_SLOPES[tap][0]
+    c0, c1, c2 = _CUBIC_SLOPES[tap]
+    return c0 + f * (c1 + f * c2)
