@@ -50,5 +50,5 @@ def backend(request, monkeypatch) -> Iterator[ModuleType]:
         return
     if request.param == "numba":
         pytest.importorskip("numba", reason="Numba is not installed")
-    with _kernels.use_kernels(_kernels.kernels_named(request.param)):
+    with _kernels.use_kernels(_kernels.host_kernels()[request.param]):
         yield np

@@ -17,8 +17,8 @@ from strategies import Case, noise, poses, precisions, seeds
 
 from fslice import _kernels
 from fslice._arrays import complex_dtype
-from fslice._kernels import CUBIC, LINEAR, Lattice
-from fslice._kernels import numpy as with_numpy
+from fslice._kernels import CUBIC, LINEAR, Filters, SliceGeometry, Views
+from fslice._kernels.numpy import KERNELS as with_numpy
 from fslice.geometry import euler_to_matrix
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
@@ -29,7 +29,7 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 class KernelCase(Case):
     """What the kernels take."""
 
-    lattice: Lattice
+    geometry: SliceGeometry
     volume: Any
     slices: Any
     rotations: Any
@@ -40,12 +40,12 @@ class KernelCase(Case):
 
     @property
     def pose(self):
-        """Return rotations, shifts, amplitude and lattice: the last arguments of most kernels."""
-        return self.rotations, self.shifts, self.amplitude, self.lattice
+        """Return views, amplitude and geometry: the last arguments of most kernels."""
+        return Views(self.rotations, self.shifts), self.amplitude, self.geometry
 
 
 @st.composite
-def lattices(draw, largest):
+def geometrys(draw, largest):
     """Draw cubes, the two-dimensional case, and boxes and slices of any sides."""
     taps = draw(st.sampled_from([LINEAR, CUBIC]))
     kind = draw(st.sampled_from(["cube", "image", "any"]))
@@ -60,10 +60,10 @@ def lattices(draw, largest):
         scale = nx / columns
     default = (columns - 1) // 2
     radius = draw(st.sampled_from([0.0, default / 2, float(default), default + 0.6, 2.0 * columns]))
-    return Lattice(nz, ny, nx, rows, columns, scale, radius, taps)
+    return SliceGeometry(nz, ny, nx, rows, columns, scale, radius, taps)
 
 
-def rotations_of(rng, lattice, kind):
+def rotations_of(rng, geometry, kind):
     """Return three rotations: at random, or by right angles, which hit grid points.
 
     Where the sine of a right angle is off by rounding, a sample may lie on either side of its
@@ -71,7 +71,7 @@ def rotations_of(rng, lattice, kind):
     """
     turns = 90.0 * rng.integers(-4, 5, (3, 3))
     angles = rng.uniform(-180, 180, (3, 3)) if kind == "random" else turns
-    if lattice.nz == lattice.rows == 1:
+    if geometry.nz == geometry.rows == 1:
         angles[:, :2] = 0  # in the plane
     rotations = euler_to_matrix(angles)
     return np.rint(rotations) if kind == "exact" else rotations
@@ -81,26 +81,27 @@ def rotations_of(rng, lattice, kind):
 def kernel_cases(draw, largest=9, kinds=("random", "exact")):
     """Draw a `KernelCase`; half spectra of slices are unrestricted."""
     rng = np.random.default_rng(draw(seeds))
-    lattice, dtype = draw(lattices(largest)), draw(precisions)
-    rotations = rotations_of(rng, lattice, draw(st.sampled_from(kinds)))
-    box = (lattice.nz, lattice.ny, lattice.nx)
-    half = (3, *lattice.slice_shape)
+    geometry, dtype = draw(geometrys(largest)), draw(precisions)
+    rotations = rotations_of(rng, geometry, draw(st.sampled_from(kinds)))
+    box = (geometry.nz, geometry.ny, geometry.nx)
+    half = (3, *geometry.slice_shape)
     return KernelCase(
-        lattice=lattice,
+        geometry=geometry,
         volume=np.fft.rfftn(noise(rng, box), norm="ortho").astype(complex_dtype(dtype)),
         slices=noise(rng, half, complex_dtype(dtype)),
         rotations=rotations.astype(dtype),
         shifts=noise(rng, (3, 2), dtype),
         ctf=noise(rng, half, dtype),
-        precision=abs(noise(rng, lattice.slice_shape, dtype)),
+        precision=abs(noise(rng, geometry.slice_shape, dtype)),
         amplitude=float(rng.uniform(0.5, 2)),
     )
 
 
 def misfit_arguments(case, ctf):
     """Return the arguments of `misfit`."""
-    pose = case.rotations, case.shifts
-    return case.volume, case.slices, *pose, ctf, case.precision, case.amplitude, case.lattice
+    views, amplitude, geometry = case.pose
+    filters = Filters(ctf, case.precision[None])
+    return case.volume, case.slices, views, filters, amplitude, geometry
 
 
 def run_all(kernels, case):
@@ -115,7 +116,7 @@ def run_all(kernels, case):
     return {
         "gather": kernels.gather(case.volume, *case.pose),
         "scatter": kernels.scatter(case.slices, *case.pose),
-        "scatter_squares": kernels.scatter_squares(weights, case.rotations, case.lattice),
+        "scatter_squares": kernels.scatter_squares(weights, case.pose[0], case.geometry),
         **dict(zip(names, derivatives, strict=True)),
         "losses": losses,
         "losses without a CTF": kernels.misfit(*misfit_arguments(case, None))[0],
@@ -171,53 +172,53 @@ def signed(size):
     return np.rint(np.fft.fftfreq(size) * size)
 
 
-def box_of(lattice):
-    return lattice.nz, lattice.ny, lattice.nx
+def box_of(geometry):
+    return geometry.nz, geometry.ny, geometry.nx
 
 
-def spectra_of_unit_volumes(lattice):
+def spectra_of_unit_volumes(geometry):
     """Return the full spectra of all volumes of one voxel, (voxels, nz, ny, nx)."""
-    box = box_of(lattice)
+    box = box_of(geometry)
     voxels = int(np.prod(box))
     return np.fft.fftn(np.eye(voxels).reshape(voxels, *box), axes=(1, 2, 3), norm="ortho")
 
 
 def slices_of_unit_volumes(case):
     """Return the slices of all volumes of one voxel, (n, rows, columns//2 + 1, voxels)."""
-    lattice = case.lattice
-    kx, ky = np.arange(lattice.columns // 2 + 1), signed(lattice.rows)[:, None]
+    geometry = case.geometry
+    kx, ky = np.arange(geometry.columns // 2 + 1), signed(geometry.rows)[:, None]
     k = np.stack(np.broadcast_arrays(kx, ky, 0.0), -1)
-    positions = lattice.scale * np.einsum("nij,rcj->nrci", case.rotations.astype(float), k)
+    positions = geometry.scale * np.einsum("nij,rcj->nrci", case.rotations.astype(float), k)
     weights = []
-    for axis, size in enumerate((lattice.nx, lattice.ny, lattice.nz)):
+    for axis, size in enumerate((geometry.nx, geometry.ny, geometry.nz)):
         q = signed(size)
-        spline = b_spline(positions[..., axis, None] - q, len(lattice.taps) - 1)
+        spline = b_spline(positions[..., axis, None] - q, len(geometry.taps) - 1)
         inside = np.where(abs(q) <= (size - 1) // 2, spline, 0)
         weights.append(inside if size > 1 else np.ones_like(spline))  # a plane: constant across
-    spectra = spectra_of_unit_volumes(lattice)
+    spectra = spectra_of_unit_volumes(geometry)
     values = np.einsum("nrcx,nrcy,nrcz,vzyx->nrcv", *weights, spectra, optimize=True)
-    turns = kx * case.shifts[:, 0, None, None].astype(float) / lattice.columns
-    turns = turns + ky * case.shifts[:, 1, None, None].astype(float) / lattice.rows
-    used = (abs(ky) <= (lattice.rows - 1) // 2) & (kx <= (lattice.columns - 1) // 2)
-    used = used & (kx**2 + ky**2 <= lattice.max_radius**2)
+    turns = kx * case.shifts[:, 0, None, None].astype(float) / geometry.columns
+    turns = turns + ky * case.shifts[:, 1, None, None].astype(float) / geometry.rows
+    used = (abs(ky) <= (geometry.rows - 1) // 2) & (kx <= (geometry.columns - 1) // 2)
+    used = used & (kx**2 + ky**2 <= geometry.max_radius**2)
     return values * (used * case.amplitude * np.exp(-2j * np.pi * turns))[..., None]
 
 
-def pairs(lattice):
+def pairs(geometry):
     """Return how many frequencies of the full plane each column of a slice stands for."""
-    kx = np.arange(lattice.columns // 2 + 1)
-    return np.where((kx == 0) | (2 * kx == lattice.columns), 1, 2)
+    kx = np.arange(geometry.columns // 2 + 1)
+    return np.where((kx == 0) | (2 * kx == geometry.columns), 1, 2)
 
 
-def to_real(half_ft, lattice):
+def to_real(half_ft, geometry):
     """Return the real volume of a half spectrum, flat; its origin is voxel 0."""
-    return np.fft.irfftn(half_ft, s=box_of(lattice), axes=(0, 1, 2), norm="ortho").ravel()
+    return np.fft.irfftn(half_ft, s=box_of(geometry), axes=(0, 1, 2), norm="ortho").ravel()
 
 
-def transposed(matrix, slices, lattice):
+def transposed(matrix, slices, geometry):
     """Apply the transposed matrix, in the inner product of half spectra."""
     products = (slices[..., None].conj() * matrix).real.sum((0, 1))
-    return np.tensordot(pairs(lattice), products, 1)
+    return np.tensordot(pairs(geometry), products, 1)
 
 
 def assert_is(found, expected, case):
@@ -233,7 +234,7 @@ small = kernel_cases(largest=4)
 def test_gather_is_the_b_spline_sum_over_the_full_spectrum(backend, case):
     case = case.on(backend)
     found = _kernels.kernels_for(case.volume).gather(case.volume, *case.pose)
-    expected = slices_of_unit_volumes(case) @ to_real(case.volume, case.lattice)
+    expected = slices_of_unit_volumes(case) @ to_real(case.volume, case.geometry)
     assert_is(found, expected, case)
 
 
@@ -241,24 +242,24 @@ def test_gather_is_the_b_spline_sum_over_the_full_spectrum(backend, case):
 def test_scatter_is_the_transposed_matrix(backend, case):
     case = case.on(backend)
     kernels = _kernels.kernels_for(case.volume)
-    expected = transposed(slices_of_unit_volumes(case), case.slices, case.lattice)
+    expected = transposed(slices_of_unit_volumes(case), case.slices, case.geometry)
     grad_volume, _, _ = kernels.gather_vjp(case.volume, case.slices, *case.pose)
     for found in (kernels.scatter(case.slices, *case.pose), grad_volume):
-        assert_is(to_real(found, case.lattice), expected, case)
+        assert_is(to_real(found, case.geometry), expected, case)
 
 
 @given(case=small)
 def test_scatter_squares_is_the_diagonal_of_the_gram_matrix(backend, case):
     """At each frequency the mean over the two phases of a wave."""
     case = case.on(backend)
-    weights, lattice = abs(case.ctf), case.lattice
-    found = _kernels.kernels_for(weights).scatter_squares(weights, case.rotations, lattice)
+    weights, geometry = abs(case.ctf), case.geometry
+    found = _kernels.kernels_for(weights).scatter_squares(weights, case.pose[0], geometry)
     still = dataclasses.replace(case, shifts=0 * case.shifts, amplitude=1.0)
     matrix = slices_of_unit_volumes(still)
-    weighted = (weights * pairs(lattice))[..., None] * matrix
+    weighted = (weights * pairs(geometry))[..., None] * matrix
     axes = ((0, 1, 2), (0, 1, 2))
     gram = np.tensordot(weighted.conj(), matrix, axes).real  # between voxels
-    waves = spectra_of_unit_volumes(lattice)[..., : lattice.nx // 2 + 1].reshape(len(gram), -1)
+    waves = spectra_of_unit_volumes(geometry)[..., : geometry.nx // 2 + 1].reshape(len(gram), -1)
     expected = np.einsum("vk,vw,wk->k", waves.conj(), gram, waves, optimize=True).real
     assert_is(found.ravel(), expected, case)
 
@@ -270,21 +271,21 @@ def test_misfit_is_the_weighted_squared_residual_and_its_gradient(backend, case,
     kernels = _kernels.kernels_for(case.volume)
     losses, grad_volume = kernels.misfit(*misfit_arguments(case, ctf if with_ctf else None))
     matrix = slices_of_unit_volumes(case) * ctf[..., None]
-    residual = matrix @ to_real(case.volume, case.lattice) - case.slices
-    residual *= _kernels.band(case.lattice)
+    residual = matrix @ to_real(case.volume, case.geometry) - case.slices
+    residual *= _kernels.band(case.geometry)
     weighted = residual * case.precision
-    powers = (residual.conj() * weighted).real.sum(1) @ pairs(case.lattice)
+    powers = (residual.conj() * weighted).real.sum(1) @ pairs(case.geometry)
     assert_is(losses, powers, case)
-    expected = transposed(matrix, weighted, case.lattice)
-    assert_is(to_real(grad_volume, case.lattice), expected, case)
+    expected = transposed(matrix, weighted, case.geometry)
+    assert_is(to_real(grad_volume, case.geometry), expected, case)
 
 
 def test_band_is_where_slices_are_not_zero(backend):
-    lattice = Lattice(9, 9, 9, 8, 8, 9 / 8, 2.9, LINEAR)
-    volume = np.ones(lattice.volume_shape, complex)
-    pose = np.eye(3)[None], np.zeros((1, 2)), 1.0, lattice
+    geometry = SliceGeometry(9, 9, 9, 8, 8, 9 / 8, 2.9, LINEAR)
+    volume = np.ones(geometry.volume_shape, complex)
+    pose = Views(np.eye(3)[None], np.zeros((1, 2))), 1.0, geometry
     slices = _kernels.kernels_for(volume).gather(volume, *pose)
-    band = _kernels.band(lattice)
+    band = _kernels.band(geometry)
     assert np.array_equal(slices[0] != 0, band)
     assert band.sum() == 3 * 5  # kx to 2, |ky| to 2: the next, at 3, is beyond 2.9
 
@@ -293,9 +294,9 @@ def test_band_is_where_slices_are_not_zero(backend):
 def test_the_number_of_threads_changes_no_more_than_rounding(threads, rng):
     numba = pytest.importorskip("numba", reason="Numba is not installed")
     with_numba = importlib.import_module("fslice._kernels.numba.slices")
-    lattice = Lattice(8, 8, 8, 8, 8, 1.0, 3.0, LINEAR)
+    geometry = SliceGeometry(8, 8, 8, 8, 8, 1.0, 3.0, LINEAR)
     slices = noise(rng, (5, 8, 5), complex)
-    pose = poses(rng, (5,)), noise(rng, (5, 2)), 1.0, lattice
+    pose = Views(poses(rng, (5,)), noise(rng, (5, 2))), 1.0, geometry
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
     try:
@@ -312,8 +313,9 @@ def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_on
     problems = []
     for size in (8, 8, 6):  # one kind of private volumes after another
         slices = noise(rng, (5, size, size // 2 + 1), complex)
-        lattice = Lattice(size, size, size, size, size, 1.0, (size - 1) // 2, LINEAR)
-        problems.append((slices, poses(rng, (5,)), noise(rng, (5, 2)), 1.0, lattice))
+        geometry = SliceGeometry(size, size, size, size, size, 1.0, (size - 1) // 2, LINEAR)
+        views = Views(poses(rng, (5,)), noise(rng, (5, 2)))
+        problems.append((slices, views, 1.0, geometry))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda problem: with_numba.scatter(*problem), problems * 20))
     for problem, volume in zip(problems * 20, found, strict=True):

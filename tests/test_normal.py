@@ -9,16 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fslice
-from fslice._kernels import numpy as gram_numpy
+from fslice._kernels import Filters, Views
+from fslice._kernels.numpy import KERNELS as gram_numpy
 from fslice.fourier import inner_product, rfft2, rfft3, shell_sum, transform
 from fslice.posterior.accumulate import accumulate
 from fslice.posterior.normal import NormalEquations, no_images, normal_lattice
 
 MODULES = [gram_numpy]
 if importlib.util.find_spec("numba") is not None:
-    from fslice._kernels import numba as gram_numba
+    from fslice._kernels.numba import KERNELS as gram_numba
+    from fslice._kernels.numba import stencil as gram_stencil
 
     MODULES.append(gram_numba)
+
+
+def add_gram(kernels, total, weights, rotations, geometry):
+    """Add slices with an image of weights each, or with one for all."""
+    groups = np.arange(len(weights)) if len(weights) > 1 else None
+    views = Views(rotations, np.zeros((len(rotations), 2), rotations.dtype))
+    kernels.add_gram(total, views, Filters(weights=weights, group_of=groups), geometry)
 
 
 @pytest.mark.parametrize("size", [4, 5])
@@ -56,7 +65,7 @@ def test_both_implementations_give_the_gram_matrix_of_the_slices(
 ):
     rng = np.random.default_rng(seed)
     projector = fslice.Projector(size, oversampling, max_radius=max_radius)
-    lattice = normal_lattice(projector, dimension)
+    geometry = normal_lattice(projector, dimension)
     rotations = fslice.random_rotations(5, rng).astype(dtype)
     if dimension == 2:
         rotations[:] = 0
@@ -65,20 +74,20 @@ def test_both_implementations_give_the_gram_matrix_of_the_slices(
         rotations[:, 1, 0] = np.sin(angles)
         rotations[:, 0, 1] = -np.sin(angles)
         rotations[:, 2, 2] = 1
-    weights = rng.random((5, *lattice.slice_shape)).astype(dtype)
+    weights = rng.random((5, *geometry.slice_shape)).astype(dtype)
     box = projector.box
     volume = transform(rng.normal(size=[box] * dimension).astype(dtype), dimension)
-    volume = volume.reshape(lattice.volume_shape)
-    still = np.zeros((5, 2), dtype)
+    volume = volume.reshape(geometry.volume_shape)
+    views = Views(rotations, np.zeros((5, 2), dtype))
     kernels = fslice._kernels.kernels_for(volume)
-    slices = kernels.gather(volume, rotations, still, 1.0, lattice)
-    expected = kernels.scatter(weights * slices, rotations, still, 1.0, lattice)
+    slices = kernels.gather(volume, views, 1.0, geometry)
+    expected = kernels.scatter(weights * slices, views, 1.0, geometry)
     eps = np.finfo(dtype).eps
     for module in MODULES:
-        total = module.new_gram(lattice, dtype)
-        module.add_gram(total, weights[:2], rotations[:2], lattice)
-        module.add_gram(total, weights[2:], rotations[2:], lattice)
-        stencil = module.stencil_of(total, lattice)
+        total = module.new_gram(geometry, dtype)
+        for part in (slice(2), slice(2, 5)):
+            add_gram(module, total, weights[part], rotations[part], geometry)
+        stencil = module.stencil_of(total, geometry)
         assert stencil.dtype == dtype
         for other in MODULES:
             got = other.apply_stencil(stencil, volume)
@@ -87,15 +96,15 @@ def test_both_implementations_give_the_gram_matrix_of_the_slices(
 
 
 def test_one_image_of_weights_serves_all_slices(rng):
-    lattice = normal_lattice(fslice.Projector(8), 3)
+    geometry = normal_lattice(fslice.Projector(8), 3)
     rotations = fslice.random_rotations(5, rng)
-    weights = rng.random((1, *lattice.slice_shape))
+    weights = rng.random((1, *geometry.slice_shape))
     stencils = []
     for module in MODULES:
         for given_weights in (weights, np.repeat(weights, 5, 0)):
-            total = module.new_gram(lattice, "float64")
-            module.add_gram(total, given_weights, rotations, lattice)
-            stencils.append(module.stencil_of(total, lattice))
+            total = module.new_gram(geometry, "float64")
+            add_gram(module, total, given_weights, rotations, geometry)
+            stencils.append(module.stencil_of(total, geometry))
     for stencil in stencils[1:]:
         assert np.allclose(stencil, stencils[0], rtol=0, atol=1e-13)
 
@@ -103,14 +112,14 @@ def test_one_image_of_weights_serves_all_slices(rng):
 def test_threads_do_not_change_a_bit(rng):
     numba = pytest.importorskip("numba")
     rotations = fslice.random_rotations(40, rng).astype("f4")
-    lattice = normal_lattice(fslice.Projector(16), 3)
-    weights = rng.random((40, *lattice.slice_shape)).astype("f4")
+    geometry = normal_lattice(fslice.Projector(16), 3)
+    weights = rng.random((40, *geometry.slice_shape)).astype("f4")
     totals = []
     for threads in (1, 2):
         before = numba.get_num_threads()
         numba.set_num_threads(min(threads, before))
-        totals.append(gram_numba.new_gram(lattice, "f4"))
-        gram_numba.add_gram(totals[-1], weights, rotations, lattice)
+        totals.append(gram_numba.new_gram(geometry, "f4"))
+        add_gram(gram_numba, totals[-1], weights, rotations, geometry)
         numba.set_num_threads(before)
     assert np.array_equal(*totals)
 
@@ -118,13 +127,13 @@ def test_threads_do_not_change_a_bit(rng):
 def test_many_slabs_hold_every_sample_once(rng, monkeypatch):
     pytest.importorskip("numba")
     rotations = fslice.rotations_in_cone(40, 10, rng)
-    lattice = normal_lattice(fslice.Projector(9), 3)
-    weights = rng.random((40, *lattice.slice_shape))
-    one, many = (gram_numba.new_gram(lattice, "f8") for _ in range(2))
-    monkeypatch.setattr(gram_numba.stencil.numba, "get_num_threads", lambda: 1)
-    gram_numba.add_gram(one, weights, rotations, lattice)
-    monkeypatch.setattr(gram_numba.stencil.numba, "get_num_threads", lambda: 7)
-    gram_numba.add_gram(many, weights, rotations, lattice)
+    geometry = normal_lattice(fslice.Projector(9), 3)
+    weights = rng.random((40, *geometry.slice_shape))
+    one, many = (gram_numba.new_gram(geometry, "f8") for _ in range(2))
+    monkeypatch.setattr(gram_stencil.numba, "get_num_threads", lambda: 1)
+    add_gram(gram_numba, one, weights, rotations, geometry)
+    monkeypatch.setattr(gram_stencil.numba, "get_num_threads", lambda: 7)
+    add_gram(gram_numba, many, weights, rotations, geometry)
     assert np.array_equal(one, many)
 
 

@@ -103,7 +103,7 @@ def test_the_implementations_agree(case):
 
     found = []
     for name in ("numba", "numpy"):
-        with _kernels.use_kernels(_kernels.kernels_named(name)):
+        with _kernels.use_kernels(_kernels.host_kernels()[name]):
             found.append(pose_curvature(*arguments(case)))
     tolerance = 200 * np.finfo(case.volume.dtype).eps
     for a, b in zip(*found, strict=True):

@@ -21,9 +21,7 @@ def present_backends() -> tuple[str, ...]:
     >>> present_backends()[0]
     'numpy'
     """
-    found = ["numpy"]
-    if importlib.util.find_spec("numba") is not None:
-        found.append("numba")
+    found = list(_kernels.host_kernels())
     if importlib.util.find_spec("cupy") is not None:
         try:
             _kernels.kernels_for(importlib.import_module("cupy").zeros(1))
@@ -43,5 +41,5 @@ def computed_by(backend: str) -> Iterator[ModuleType]:
     if backend == "cupy":
         yield importlib.import_module("cupy")
         return
-    with _kernels.use_kernels(_kernels.kernels_named(backend)):
+    with _kernels.use_kernels(_kernels.host_kernels()[backend]):
         yield np

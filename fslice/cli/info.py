@@ -75,10 +75,9 @@ def _text(value: Any) -> str:
 
 
 def _environment() -> Facts:
-    module = kernels_for(np.zeros(1)).__name__
     return {
         **versions(),
-        "kernels": module.rpartition(".")[2],
+        "kernels": kernels_for(np.zeros(1)).name,
         "processors": processors(),
         "device": "cpu",
     }

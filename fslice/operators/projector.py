@@ -25,7 +25,13 @@ from fslice._arrays import (
 from fslice.fourier import crop, inverse_transform, pad, transform
 from fslice.geometry import check_rotations
 from fslice.operators.ctf import CTF
-from fslice.operators.slices import INTERPOLATIONS, check_volume_ft, flat_poses, make_lattice
+from fslice.operators.slices import (
+    INTERPOLATIONS,
+    check_volume_ft,
+    flat_images,
+    make_geometry,
+    views_of,
+)
 
 
 class Gradients(NamedTuple):
@@ -98,7 +104,7 @@ class Projector:
                 "oversampling: expected a number from 1 to 64 that makes size * oversampling "
                 f"whole, got {self.oversampling} for size {self.size}"
             )
-        self._lattice(3)
+        self._geometry(3)
 
     @property
     def box(self) -> int:
@@ -239,14 +245,13 @@ class Projector:
         -------
         (..., D, D//2 + 1) complex array
         """
-        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
+        geometry = self._check("volume_ft", volume_ft, rotations, shifts)
         check_volume_ft("volume_ft", volume_ft, rotations.shape[-1])
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
-        matrices, moves = flat_poses(rotations, shifts)
         kernels = _kernels.kernels_for(volume_ft, rotations, shifts)
         slices = kernels.gather(
-            volume_ft.reshape(lattice.volume_shape), matrices, moves, self._amplitude(rotations),
-            lattice,
+            self._flat_volume(volume_ft, geometry), views_of(rotations, shifts),
+            self._amplitude(rotations), geometry,
         )  # fmt: skip
         slices = slices.reshape(self._slice_shape(rotations))
         values = self._ctf_values(ctf, rotations)
@@ -262,16 +267,15 @@ class Projector:
         ctf: CTF | Array | None = None,
     ) -> Array:
         """Apply the adjoint of `project_ft`: half spectra of images to that of a volume."""
-        lattice = self._check("images_ft", images_ft, rotations, shifts)
+        geometry = self._check("images_ft", images_ft, rotations, shifts)
         check_shape("images_ft", images_ft, self._slice_shape(rotations))
         values = self._ctf_values(ctf, rotations)
         if values is not None:
             images_ft = images_ft * values
-        matrices, moves = flat_poses(rotations, shifts)
         kernels = _kernels.kernels_for(images_ft, rotations, shifts)
         volume_ft = kernels.scatter(
-            images_ft.reshape((-1, *lattice.slice_shape)), matrices, moves,
-            self._amplitude(rotations), lattice,
+            flat_images(images_ft, geometry), views_of(rotations, shifts),
+            self._amplitude(rotations), geometry,
         )  # fmt: skip
         return volume_ft.reshape(self._volume_shape(rotations))
 
@@ -298,7 +302,7 @@ class Projector:
             ``volume`` (M, M, M//2 + 1) complex, ``rotations`` (..., 3, 3) in the matrix
             entries, ``shifts`` (..., 2) or None, ``ctf`` (..., D, D//2 + 1) or None.
         """
-        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
+        geometry = self._check("volume_ft", volume_ft, rotations, shifts)
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
         shape = self._slice_shape(rotations)
         check_cotangent(check_complex, cotangent, shape, volume_ft=volume_ft)
@@ -308,12 +312,10 @@ class Projector:
             slices = self.project_ft(volume_ft, rotations, shifts)
             grad_ctf = (cotangent.conj() * slices).real
             cotangent = cotangent * values
-        matrices, moves = flat_poses(rotations, shifts)
         kernels = _kernels.kernels_for(volume_ft, rotations, shifts, cotangent)
         grad_volume, grad_rotation, grad_shift = kernels.gather_vjp(
-            volume_ft.reshape(lattice.volume_shape),
-            cotangent.reshape((-1, *lattice.slice_shape)),
-            matrices, moves, self._amplitude(rotations), lattice,
+            self._flat_volume(volume_ft, geometry), flat_images(cotangent, geometry),
+            views_of(rotations, shifts), self._amplitude(rotations), geometry,
         )  # fmt: skip
         return _shaped(
             grad_volume, grad_rotation, grad_shift, grad_ctf, volume_ft, rotations, shifts
@@ -419,9 +421,9 @@ class Projector:
         -------
         (M, M, M//2 + 1) real array
         """
-        lattice, weights = self._squared_ctf(rotations, ctf)
-        matrices, _ = flat_poses(rotations)
-        diagonal = _kernels.kernels_for(rotations).scatter_squares(weights, matrices, lattice)
+        geometry, weights = self._squared_ctf(rotations, ctf)
+        kernels = _kernels.kernels_for(rotations)
+        diagonal = kernels.scatter_squares(weights, views_of(rotations), geometry)
         return diagonal.reshape(self._volume_shape(rotations)) * self._amplitude(rotations) ** 2
 
     def sampling_density(self, rotations: Array, ctf: CTF | Array | None = None) -> Array:
@@ -440,24 +442,23 @@ class Projector:
         -------
         (M, M, M//2 + 1) real array
         """
-        lattice, weights = self._squared_ctf(rotations, ctf)
-        matrices, still = flat_poses(rotations)
+        geometry, weights = self._squared_ctf(rotations, ctf)
         density = _kernels.kernels_for(rotations).scatter(
-            weights.astype(complex_dtype(rotations.dtype)), matrices, still, 1.0, lattice
+            weights.astype(complex_dtype(rotations.dtype)), views_of(rotations), 1.0, geometry
         )
         return density.reshape(self._volume_shape(rotations)).real * (
             self._amplitude(rotations) ** 2
         )
 
     def _squared_ctf(self, rotations: Array, ctf: CTF | Array | None) -> tuple[Any, Array]:
-        """Return the lattice and one weight per sample: the square of the CTF, or 1."""
+        """Return the geometry and one weight per sample: the square of the CTF, or 1."""
         check_rotations("rotations", rotations)
-        lattice = self._lattice(rotations.shape[-1])
+        geometry = self._geometry(rotations.shape[-1])
         xp = array_namespace(rotations)
         values = self._ctf_values(ctf, rotations)
         weights = xp.ones((1,), rotations.dtype) if values is None else values**2
         weights = xp.broadcast_to(weights, self._slice_shape(rotations))
-        return lattice, weights.reshape((-1, *lattice.slice_shape))
+        return geometry, flat_images(weights, geometry)
 
     def _misfit_arguments(
         self,
@@ -469,7 +470,7 @@ class Projector:
         precision: Array | float,
     ) -> tuple[Any, ...]:
         """Check what is compared and return it as the kernels take it."""
-        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
+        geometry = self._check("volume_ft", volume_ft, rotations, shifts)
         check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
         check_complex("images_ft", images_ft)
         check_alike(volume_ft=volume_ft, images_ft=images_ft)
@@ -481,16 +482,20 @@ class Projector:
             array_namespace(images_ft, precision)
         values = self._ctf_values(ctf, rotations)
         if values is not None:
-            values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))
-        weight = xp.broadcast_to(xp.asarray(precision, dtype=rotations.dtype), lattice.slice_shape)
+            values = flat_images(xp.broadcast_to(values, images_ft.shape), geometry)
+        weight = xp.broadcast_to(xp.asarray(precision, dtype=rotations.dtype), geometry.slice_shape)
         return (
-            volume_ft.reshape(lattice.volume_shape),
-            images_ft.reshape((-1, *lattice.slice_shape)),
-            *flat_poses(rotations, shifts), values, weight, self._amplitude(rotations), lattice,
+            self._flat_volume(volume_ft, geometry), flat_images(images_ft, geometry),
+            views_of(rotations, shifts), _kernels.Filters(values, flat_images(weight, geometry)),
+            self._amplitude(rotations), geometry,
         )  # fmt: skip
 
-    def _lattice(self, dimension: int) -> _kernels.Lattice:
-        return make_lattice(dimension, self.box, self.size, self.interpolation, self.max_radius)
+    def _flat_volume(self, volume_ft: Array, geometry: _kernels.SliceGeometry) -> Array:
+        flat = volume_ft.reshape(geometry.volume_shape)
+        return array_namespace(volume_ft).ascontiguousarray(flat)
+
+    def _geometry(self, dimension: int) -> _kernels.SliceGeometry:
+        return make_geometry(dimension, self.box, self.size, self.interpolation, self.max_radius)
 
     def _amplitude(self, rotations: Array) -> float:
         """Return the ratio of the unitary transforms' norms: sqrt(D) without oversampling."""
@@ -513,7 +518,7 @@ class Projector:
             check_shape("shifts", shifts, (*rotations.shape[:-2], dimension - 1))
             check_finite("shifts", shifts)
         check_alike(**{name: array_ft, "rotations": rotations, "shifts": shifts})
-        return self._lattice(dimension)
+        return self._geometry(dimension)
 
     def _check_volume(self, volume: Array, dimension: int | None = None) -> int:
         check_real("volume", volume)

@@ -80,11 +80,11 @@ def extract_slices(
     """
     box = check_volume_ft("volume_ft", volume_ft)
     check_poses("volume_ft", volume_ft, rotations)
-    lattice = make_lattice(3, box, box if size is None else size, interpolation, max_radius)
-    matrices, shifts = flat_poses(rotations)
+    geometry = make_geometry(3, box, box if size is None else size, interpolation, max_radius)
     kernels = _kernels.kernels_for(volume_ft, rotations)
-    slices = kernels.gather(volume_ft, matrices, shifts, 1.0, lattice)
-    return slices.reshape(rotations.shape[:-2] + lattice.slice_shape)
+    volume_ft = array_namespace(volume_ft).ascontiguousarray(volume_ft)
+    slices = kernels.gather(volume_ft, views_of(rotations), 1.0, geometry)
+    return slices.reshape(rotations.shape[:-2] + geometry.slice_shape)
 
 
 def insert_slices(
@@ -140,12 +140,9 @@ def insert_slices(
     """
     check_poses("slices", slices, rotations)
     own = check_slices("slices", slices, rotations)
-    lattice = make_lattice(3, own if size is None else size, own, interpolation, max_radius)
-    matrices, shifts = flat_poses(rotations)
+    geometry = make_geometry(3, own if size is None else size, own, interpolation, max_radius)
     kernels = _kernels.kernels_for(slices, rotations)
-    return kernels.scatter(
-        slices.reshape((-1, *lattice.slice_shape)), matrices, shifts, 1.0, lattice
-    )
+    return kernels.scatter(flat_images(slices, geometry), views_of(rotations), 1.0, geometry)
 
 
 def extract_slices_vjp(
@@ -201,19 +198,18 @@ def extract_slices_vjp(
     check_complex("cotangent", cotangent)
     check_alike(volume_ft=volume_ft, cotangent=cotangent)
     own = check_slices("cotangent", cotangent, rotations)
-    lattice = make_lattice(3, box, own, interpolation, max_radius)
-    matrices, shifts = flat_poses(rotations)
+    geometry = make_geometry(3, box, own, interpolation, max_radius)
     kernels = _kernels.kernels_for(volume_ft, rotations, cotangent)
-    flat = cotangent.reshape((-1, *lattice.slice_shape))
+    volume_ft = array_namespace(volume_ft).ascontiguousarray(volume_ft)
     grad_volume, grad_rotations, _ = kernels.gather_vjp(
-        volume_ft, flat, matrices, shifts, 1.0, lattice
+        volume_ft, flat_images(cotangent, geometry), views_of(rotations), 1.0, geometry
     )
     return grad_volume, grad_rotations.reshape(rotations.shape).astype(rotations.dtype)
 
 
-def make_lattice(
+def make_geometry(
     dimension: int, box: int, size: int, interpolation: str, max_radius: float | None
-) -> _kernels.Lattice:
+) -> _kernels.SliceGeometry:
     """Describe how slices of box `size` read a volume (or, dimension 2, an image) of box `box`."""
     size, box = check_size("size", size), check_size("volume size", box)
     if box < size:
@@ -224,7 +220,7 @@ def make_lattice(
         raise TypeError(f"max_radius: expected a number, got {max_radius!r}")
     if not 0 <= radius < math.inf:
         raise ValueError(f"max_radius: expected a finite number of at least 0, got {max_radius}")
-    return _kernels.Lattice(
+    return _kernels.SliceGeometry(
         nz=box if dimension == 3 else 1,
         ny=box,
         nx=box,
@@ -263,11 +259,19 @@ def check_poses(name: str, array_ft: Array, rotations: Array) -> None:
     check_alike(**{name: array_ft, "rotations": rotations})
 
 
-def flat_poses(rotations: Array, shifts: Array | None = None) -> tuple[Array, Array]:
-    """Return (n, 3, 3) rotations and (n, 2) shifts: one batch axis, two dimensions embedded.
+def flat_images(images: Array, geometry: _kernels.SliceGeometry) -> Array:
+    """Return images, or their weights, as kernels take them: one batch axis, contiguous."""
+    flat = images.reshape((-1, *geometry.slice_shape))
+    return array_namespace(images).ascontiguousarray(flat)
 
-    Contiguous, since kernels are compiled anew for every layout that they meet.
-    """
+
+def views_of(
+    rotations: Array,
+    shifts: Array | None = None,
+    image_of: Array | None = None,
+    weights: Array | None = None,
+) -> _kernels.Views:
+    """Return poses as kernels take them: one batch axis, two dimensions embedded, contiguous."""
     xp = array_namespace(rotations, shifts)
     dimension = rotations.shape[-1]
     matrices = xp.ascontiguousarray(rotations.reshape((-1, dimension, dimension)))
@@ -279,4 +283,4 @@ def flat_poses(rotations: Array, shifts: Array | None = None) -> tuple[Array, Ar
     moved = xp.zeros((len(matrices), 2), rotations.dtype)
     if shifts is not None:
         moved[:, : dimension - 1] = shifts.reshape((-1, dimension - 1))
-    return matrices, moved
+    return _kernels.Views(matrices, moved, image_of, weights)

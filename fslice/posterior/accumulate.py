@@ -22,7 +22,7 @@ from fslice.fourier import hermitian_weights, shells, transform
 from fslice.geometry import check_rotations
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
-from fslice.operators.slices import flat_poses
+from fslice.operators.slices import views_of
 from fslice.posterior.normal import NormalEquations, no_images, normal_lattice
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
@@ -187,9 +187,10 @@ class _Sums:
         if ctf is not None:
             factors = factors * ctf**2
         factors = factors.reshape((-1, *self.lattice.slice_shape))
+        group_of = np.arange(len(factors)) if len(factors) > 1 else None
         for g in self.group:
-            matrices, _ = flat_poses(g @ rotations)
-            self.kernels.add_gram(self.gram, factors, matrices, self.lattice)
+            filters = _kernels.Filters(weights=factors, group_of=group_of)
+            self.kernels.add_gram(self.gram, views_of(g @ rotations), filters, self.lattice)
 
     def result(self) -> NormalEquations:
         stencil = self.kernels.stencil_of(self.gram, self.lattice)

@@ -24,7 +24,7 @@ from fslice._kernels.interface import add_friedel_mates
 from fslice._kernels.stencil import OFFSETS
 from fslice.fourier import radii
 from fslice.operators.projector import Projector
-from fslice.operators.slices import make_lattice
+from fslice.operators.slices import make_geometry
 from fslice.symmetry.groups import symmetry_rotations
 
 _FORMAT = 2
@@ -114,7 +114,7 @@ class NormalEquations:
         return len(symmetry_rotations(self.symmetry))
 
     @property
-    def _lattice(self) -> _kernels.Lattice:
+    def _lattice(self) -> _kernels.SliceGeometry:
         return normal_lattice(self.projector, self.b.ndim)
 
     def astype(self, dtype: Any) -> NormalEquations:
@@ -229,9 +229,9 @@ class NormalEquations:
         return cls(projector, **sums, symmetry=symmetry)
 
 
-def normal_lattice(projector: Projector, dimension: int) -> _kernels.Lattice:
+def normal_lattice(projector: Projector, dimension: int) -> _kernels.SliceGeometry:
     """Return the geometry of the slices of volumes (or, dimension 2, of images)."""
-    return make_lattice(
+    return make_geometry(
         dimension, projector.box, projector.size, projector.interpolation, projector.max_radius
     )
 
