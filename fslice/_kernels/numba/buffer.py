@@ -27,25 +27,25 @@ intrinsic: Any = extending.intrinsic  # typed as the compiler calls it, not as c
 kernel = numba.njit(**OPTIONS, cache=True)
 inlined = numba.njit(**OPTIONS)
 
-LANES = 8  # samples are located so many at a time
+LANES = 8  # samples are located, and mostly read, so many at a time
+_SHIFT = 3  # to the number of a group
 AHEAD = 8  # samples before one is needed, the stencil's kernel prefetches its record
 
 
 class RowBuffer(NamedTuple):
     """The samples of one row, rounded up to `LANES`, and `AHEAD` more to look at.
 
-    A field of several rows has them one after the other, each `length` long.
+    In `cell` and `position` the samples come in groups of `LANES`: a group has all its first
+    items, then all its second ones. So compiled code reaches a group by a single pointer.
     """
 
     plain: Any  # None: instructions of `rows` and `locate`; else those of `plain`
-    length: int
     sign: Any  # -1 where the sample is read at its Friedel mate, else 1
-    corner: Any  # (3,): the cell's first tap along x, y and z, as signed frequencies
-    position: Any  # (3,): where in the cell, along x, y and z
-    whole: Any  # whether all taps lie in the grid, as neighbours along x
-    start: Any  # (2, taps): offsets in the volume of the taps along y, from the first x, and z
+    cell: Any  # offsets of the taps along y, from the first x, and along z; the first tap's x, y, z
+    position: Any  # where in the cell, along x, y and z
+    whole: Any  # a bit for each sample of a group: all taps lie in the grid, as neighbours along x
     edge: Any  # taps**3 items: a copy of a cell that is not whole
-    edge_start: Any  # (2, taps): offsets of its taps
+    edge_cell: Any  # offsets of its taps, along y and along z
     value: Any  # what is read, or is to be added
     slope_x: Any  # its derivatives
     slope_y: Any
@@ -70,14 +70,12 @@ def row_buffer(geometry: SliceGeometry, dtype: Any, plain: bool = False) -> RowB
     offsets = np.int32 if np.prod(geometry.volume_shape) < 2**30 else np.int64
     return RowBuffer(
         plain or None,
-        length,
         sign=np.zeros(length, real),
-        corner=np.zeros(3 * length, np.int32),
+        cell=np.zeros((2 * taps + 3) * length, offsets),
         position=np.zeros(3 * length, real),
-        whole=np.zeros(length, np.int8),
-        start=np.zeros(2 * taps * length, offsets),
+        whole=np.zeros(length // LANES, np.uint8),
         edge=np.zeros(taps**3, dtype),
-        edge_start=np.outer([taps, taps**2], np.arange(taps)).ravel().astype(offsets),
+        edge_cell=np.outer([taps, taps**2], np.arange(taps)).ravel().astype(offsets),
         value=np.zeros(length, dtype),
         slope_x=np.zeros(length, dtype),
         slope_y=np.zeros(length, dtype),
@@ -118,12 +116,34 @@ def data(typing_context, array):
 def pointers(buffer):
     """Return the buffer with pointers for its arrays: reading an array there counts references."""
     return RowBuffer(
-        buffer.plain, buffer.length, data(buffer.sign), data(buffer.corner), data(buffer.position),
-        data(buffer.whole), data(buffer.start), data(buffer.edge),
-        data(buffer.edge_start), data(buffer.value),
+        buffer.plain, data(buffer.sign), data(buffer.cell), data(buffer.position),
+        data(buffer.whole), data(buffer.edge), data(buffer.edge_cell), data(buffer.value),
         data(buffer.slope_x), data(buffer.slope_y), data(buffer.slope_z),
-        data(buffer.phase_x), data(buffer.phase_y),
-        data(buffer.column), data(buffer.kx), data(buffer.ctf),
-        data(buffer.envelope_x), data(buffer.envelope_y), data(buffer.sine), data(buffer.pairs),
-        buffer.zero,
+        data(buffer.phase_x), data(buffer.phase_y), data(buffer.column), data(buffer.kx),
+        data(buffer.ctf), data(buffer.envelope_x), data(buffer.envelope_y), data(buffer.sine),
+        data(buffer.pairs), buffer.zero,
     )  # fmt: skip
+
+
+@inlined
+def cell_place(taps, item, i):
+    """Return where an item of sample `i` is in `RowBuffer.cell`."""
+    return ((i >> _SHIFT) * (2 * len(taps) + 3) + item) * LANES + (i & (LANES - 1))
+
+
+@inlined
+def position_place(axis, i):
+    """Return where the position of sample `i` along an axis is in `RowBuffer.position`."""
+    return ((i >> _SHIFT) * 3 + axis) * LANES + (i & (LANES - 1))
+
+
+@inlined
+def is_whole(buffer, i):
+    """Tell whether all taps of sample `i` lie in the grid, as neighbours along x."""
+    return (buffer.whole[i >> _SHIFT] >> (i & (LANES - 1))) & 1 != 0
+
+
+@inlined
+def corner(taps, axis, buffer, i):
+    """Return the signed frequency of sample `i`'s first tap along an axis."""
+    return buffer.cell[cell_place(taps, 2 * len(taps) + axis, i)]

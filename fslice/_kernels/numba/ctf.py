@@ -13,15 +13,15 @@ import numpy as np
 from fslice._kernels.numba.buffer import inlined, kernel, pointers
 from fslice._kernels.numba.traversal import row_frequency
 
+
 def ctf_values(kernels, coefficients, geometry, dtype):
     """Return what `Kernels.ctf_values` says."""
     values = np.empty((len(coefficients), *geometry.slice_shape), dtype)
 
-    def run(start: int, stop: int) -> None:
-        _ctf_values(coefficients, geometry, kernels.row_buffer(geometry, values.dtype), values,
-                    start, stop)  # fmt: skip
+    def run(buffer, start: int, stop: int) -> None:
+        _ctf_values(coefficients, geometry, buffer, values, start, stop)
 
-    kernels.for_each(run, len(values))
+    kernels.for_each(run, len(values), geometry, values.dtype)
     return values
 
 
@@ -40,13 +40,12 @@ def _ctf_values(coefficients, geometry, buffer, values, start, stop):
 @inlined
 def tabulate_envelope(ctf, n, geometry, buffer):
     """Split ``-c6 exp(-c5 |k|^2)`` into a factor per column and per row, if `ctf` holds those."""
-    if ctf is not None:
-        if ctf.ndim == 2:
-            for kx in range(geometry.columns // 2 + 1):
-                buffer.envelope_x[kx] = _decay(ctf[n, 5], kx)
-            for row in range(geometry.rows):
-                ky = row_frequency(row, geometry)
-                buffer.envelope_y[row] = -ctf[n, 6] * _decay(ctf[n, 5], ky)
+    if ctf is not None and ctf.ndim == 2:
+        for kx in range(geometry.columns // 2 + 1):
+            buffer.envelope_x[kx] = _decay(ctf[n, 5], kx)
+        for row in range(geometry.rows):
+            ky = row_frequency(row, geometry)
+            buffer.envelope_y[row] = -ctf[n, 6] * _decay(ctf[n, 5], ky)
 
 
 @inlined

@@ -7,77 +7,86 @@ where a tap falls on ``x = -1``, a cell is copied to or from a small array of th
 from __future__ import annotations
 
 from fslice._kernels.numba import instructions
-from fslice._kernels.numba.buffer import inlined
-
-STRIDE = 4
-"""Samples further apart than this share no taps. The cells of neighbours do, and adding to one
-has to wait until the other is stored; in strides it measured 1.2 times faster."""
+from fslice._kernels.numba.buffer import (
+    LANES,
+    cell_place,
+    corner,
+    inlined,
+    is_whole,
+    position_place,
+)
 
 
 @inlined
 def read(taps, flat, grad_flat, count, geometry, buffer):
     """Write the interpolated values of a row's samples to the buffer.
 
-    Where `grad_flat` is the volume that the row is added to next, its cells are asked for in the
+    Where `grad_flat` is the volume that the row is added to next, its cells are prefetched in the
     meantime, which measured 1.15 times faster; else it is None.
     """
-    for i in range(count):
+    for first in range(0, count, LANES):
         if grad_flat is not None:
-            _prefetch(taps, grad_flat, i, buffer)
-        if buffer.whole[i]:
-            instructions.interpolate(
- buffer.plain, taps, flat, _rows(buffer, i), _position(buffer, i), buffer.value, i)
+            instructions.prefetch_group(buffer.plain, taps, grad_flat, buffer, first)
+        if instructions.in_one(buffer.plain, buffer, first):
+            instructions.interpolate_group(buffer.plain, taps, flat, buffer, first)
         else:
-            _collect(taps, flat, i, geometry, buffer)
-            instructions.interpolate(
- buffer.plain, taps, buffer.edge, _edge_rows(buffer), _position(buffer, i), buffer.value, i
-            )
+            for i in range(first, min(first + LANES, count)):
+                own = flat
+                if not is_whole(buffer, i):
+                    own = _collect(taps, flat, i, geometry, buffer)
+                rows, position = _rows(taps, buffer, i), _position(buffer, i)
+                instructions.interpolate(buffer.plain, taps, own, rows, position, buffer, i)
 
 
 @inlined
 def read_slopes(taps, flat, grad_flat, count, geometry, buffer):
     """Write the values and their derivatives along x, y and z; `grad_flat` is as in `read`."""
-    local = buffer.value, buffer.slope_x, buffer.slope_y, buffer.slope_z
-    for i in range(count):
+    for first in range(0, count, LANES):
         if grad_flat is not None:
-            _prefetch(taps, grad_flat, i, buffer)
-        if buffer.whole[i]:
-            instructions.interpolate_slopes(
- buffer.plain, taps, flat, _rows(buffer, i), _position(buffer, i), local, i)
+            instructions.prefetch_group(buffer.plain, taps, grad_flat, buffer, first)
+        if instructions.in_one(buffer.plain, buffer, first):
+            instructions.interpolate_slopes_group(buffer.plain, taps, flat, buffer, first)
         else:
-            _collect(taps, flat, i, geometry, buffer)
-            instructions.interpolate_slopes(
- buffer.plain, taps, buffer.edge, _edge_rows(buffer), _position(buffer, i), local, i
-            )
+            for i in range(first, min(first + LANES, count)):
+                own = flat
+                if not is_whole(buffer, i):
+                    own = _collect(taps, flat, i, geometry, buffer)
+                rows, position = _rows(taps, buffer, i), _position(buffer, i)
+                instructions.interpolate_slopes(buffer.plain, taps, own, rows, position, buffer, i)
 
 
 @inlined
 def add(taps, flat, count, geometry, buffer):
-    """Add the values in the buffer into the samples' cells, with the weights they are read by."""
-    for begin in range(STRIDE):
-        for i in range(begin, count, STRIDE):
-            if buffer.whole[i]:
-                instructions.add(
- buffer.plain, taps, flat, _rows(buffer, i), _position(buffer, i), buffer.value, i)
+    """Add the values in the buffer into the samples' cells, with the weights they are read by.
+
+    The cells of neighbours share taps, and adding to one has to wait until the other is stored.
+    So every fourth sample is added first, then those after them: it measured 1.2 times faster.
+    """
+    for begin in range(LANES // 2):
+        for first in range(begin, count, LANES):
+            if first - begin + LANES <= count and instructions.in_one(buffer.plain, buffer, first):
+                instructions.add_two(buffer.plain, taps, flat, buffer, first)
             else:
-                _clear(taps, buffer.edge)
-                instructions.add(
- buffer.plain, taps, buffer.edge, _edge_rows(buffer), _position(buffer, i), buffer.value, i)
-                _distribute(taps, flat, i, geometry, buffer)
+                for i in range(first, min(first + LANES - begin, count), LANES // 2):
+                    own = flat
+                    if not is_whole(buffer, i):
+                        own = _cleared(taps, buffer)
+                    rows, position = _rows(taps, buffer, i), _position(buffer, i)
+                    instructions.add(buffer.plain, taps, own, rows, position, buffer, i)
+                    if not is_whole(buffer, i):
+                        _distribute(taps, flat, i, geometry, buffer)
 
 
 @inlined
 def add_squared(taps, flat, count, geometry, buffer):
     """Add real values into the samples' cells, with the squares of those weights."""
     for i in range(count):
-        if buffer.whole[i]:
-            instructions.add_squared(
- buffer.plain, taps, flat, _rows(buffer, i), _position(buffer, i), buffer.value, i)
-        else:
-            _clear(taps, buffer.edge)
-            instructions.add_squared(
- buffer.plain, taps, buffer.edge, _edge_rows(buffer), _position(buffer, i), buffer.value, i
-            )
+        own = flat
+        if not is_whole(buffer, i):
+            own = _cleared(taps, buffer)
+        rows, position = _rows(taps, buffer, i), _position(buffer, i)
+        instructions.add_squared(buffer.plain, taps, own, rows, position, buffer, i)
+        if not is_whole(buffer, i):
             _distribute(taps, flat, i, geometry, buffer)
 
 
@@ -88,29 +97,40 @@ def apply_friedel(buffer, i, value):
 
 
 @inlined
-def _prefetch(taps, flat, i, buffer):
-    """Ask for the cell of a sample; one that is not whole does no harm."""
-    for c in range(len(taps)):
-        for b in range(len(taps)):
-            along_y = buffer.start[b * buffer.length + i]
-            instructions.prefetch(buffer.plain, flat, along_y + buffer.start[(len(taps) + c) * buffer.length + i])
+def _rows(taps, buffer, i):
+    """Return where the taps of sample `i` are in the volume, or in the copy of its cell.
+
+    The offsets' array, from one of them to the next, and the first.
+    """
+    if is_whole(buffer, i):
+        return buffer.cell, LANES, cell_place(taps, 0, i)
+    return buffer.edge_cell, 1, 0
 
 
 @inlined
-def _clear(taps, edge):
+def _position(buffer, i):
+    """Return where sample `i` lies in its cell."""
+    place, p = position_place(0, i), buffer.position
+    return p[place], p[place + LANES], p[place + 2 * LANES]
+
+
+@inlined
+def _cleared(taps, buffer):
+    """Return the copy of a cell, emptied."""
     for i in range(len(taps) ** 3):
-        edge[i] = 0
+        buffer.edge[i] = 0
+    return buffer.edge
 
 
 @inlined
 def _collect(taps, flat, i, geometry, buffer):
-    """Copy a cell out of the volume, with zeros outside the grid."""
+    """Return a copy of a cell, with zeros outside the grid."""
     item, limit = 0, (geometry.nx - 1) // 2
     for c in range(len(taps)):
         for b in range(len(taps)):
-            row, mate_row = _stored_rows(b, c, i, geometry, buffer)
+            row, mate_row = _stored_rows(taps, b, c, i, geometry, buffer)
             for a in range(len(taps)):
-                x = buffer.corner[i] + a if geometry.nx > 1 else 0
+                x = corner(taps, 0, buffer, i) + a if geometry.nx > 1 else 0
                 if row < 0 or abs(x) > limit:
                     buffer.edge[item] = 0
                 elif x < 0:
@@ -118,6 +138,7 @@ def _collect(taps, flat, i, geometry, buffer):
                 else:
                     buffer.edge[item] = flat[row + x]
                 item += 1
+    return buffer.edge
 
 
 @inlined
@@ -126,9 +147,9 @@ def _distribute(taps, flat, i, geometry, buffer):
     item, limit = 0, (geometry.nx - 1) // 2
     for c in range(len(taps)):
         for b in range(len(taps)):
-            row, mate_row = _stored_rows(b, c, i, geometry, buffer)
+            row, mate_row = _stored_rows(taps, b, c, i, geometry, buffer)
             for a in range(len(taps)):
-                x = buffer.corner[i] + a if geometry.nx > 1 else 0
+                x = corner(taps, 0, buffer, i) + a if geometry.nx > 1 else 0
                 if row < 0 or abs(x) > limit:
                     pass
                 elif x < 0:
@@ -139,11 +160,11 @@ def _distribute(taps, flat, i, geometry, buffer):
 
 
 @inlined
-def _stored_rows(b, c, i, geometry, buffer):
+def _stored_rows(taps, b, c, i, geometry, buffer):
     """Return where the row at taps b and c and its mirror image start, -1 outside the grid."""
-    n, columns = buffer.length, geometry.nx // 2 + 1
-    y, mate_y = _stored(buffer.corner[n + i] + b, geometry.ny)
-    z, mate_z = _stored(buffer.corner[2 * n + i] + c, geometry.nz)
+    columns = geometry.nx // 2 + 1
+    y, mate_y = _stored(corner(taps, 1, buffer, i) + b, geometry.ny)
+    z, mate_z = _stored(corner(taps, 2, buffer, i) + c, geometry.nz)
     if y < 0 or z < 0:
         return -1, -1
     return (z * geometry.ny + y) * columns, (mate_z * geometry.ny + mate_y) * columns
@@ -157,22 +178,3 @@ def _stored(k, size):
     if abs(k) > (size - 1) // 2:
         return -1, -1
     return (k, size - k if k > 0 else 0) if k >= 0 else (k + size, -k)
-
-
-@inlined
-def _position(buffer, i):
-    """Return where sample `i` lies in its cell."""
-    n = buffer.length
-    return buffer.position[i], buffer.position[n + i], buffer.position[2 * n + i]
-
-
-@inlined
-def _rows(buffer, i):
-    """Return where the taps of sample `i`'s cell are in the volume: a column of the buffer."""
-    return buffer.start, buffer.length, i
-
-
-@inlined
-def _edge_rows(buffer):
-    """Return where they are in the copy of a cell."""
-    return buffer.edge_start, 1, 0

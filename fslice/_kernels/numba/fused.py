@@ -32,11 +32,10 @@ def gather_vjp(kernels, volume, cotangent, views, amplitude, geometry):
     n = len(views.rotations)
     grad_rotations, grad_shifts = np.zeros((n, 3, 3)), np.zeros((n, 2))
 
-    def run(grad_volume: np.ndarray, start: int, stop: int) -> None:
+    def run(grad_volume: np.ndarray, buffer, start: int, stop: int) -> None:
         _gather_vjp(
             volume, cotangent, views.rotations, views.shifts, amplitude, geometry,
-            kernels.row_buffer(geometry, volume.dtype),
-            grad_volume, grad_rotations, grad_shifts, start, stop,
+            buffer, grad_volume, grad_rotations, grad_shifts, start, stop,
         )  # fmt: skip
 
     grad_volume = kernels.accumulated(run, n, geometry, volume.dtype)
@@ -74,8 +73,7 @@ def _fused(kernels, per_view, volume, images, views, filters, amplitude, geometr
     views = complete(views, volume.dtype)
     filters = complete_filters(filters, int(views.image_of.max()) + 1, geometry, volume.dtype)
 
-    def run(grad_volume: np.ndarray, start: int, stop: int) -> None:
-        buffer = kernels.row_buffer(geometry, volume.dtype)
+    def run(grad_volume: np.ndarray, buffer, start: int, stop: int) -> None:
         _misfit(
             volume, images, *views, *filters, amplitude, geometry, buffer,
             grad_volume, *per_view, start, stop,

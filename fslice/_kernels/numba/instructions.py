@@ -7,47 +7,84 @@ from __future__ import annotations
 
 from fslice._kernels.numba import plain as loops
 from fslice._kernels.numba import rows as vectors
-from fslice._kernels.numba.buffer import inlined
+from fslice._kernels.numba.buffer import LANES, inlined
 
 
 @inlined
-def interpolate(plain, taps, flat, rows, position, value, i):
-    """Write the interpolated value in a cell to item `i` of `value`."""
+def in_one(plain, buffer, first):
+    """Tell whether the group of sample `first` may be read or added to in one piece."""
     if plain is None:
-        vectors.interpolate(taps, flat, rows, position, value, i)
+        return buffer.whole[first // LANES] == (1 << LANES) - 1
     else:
-        loops.interpolate(taps, flat, rows, position, value, i)
+        return False
 
 
 @inlined
-def interpolate_slopes(plain, taps, flat, rows, position, local, i):
-    """Write the value in a cell and its derivatives along x, y and z to items `i` of `local`."""
+def interpolate(plain, taps, flat, rows, position, buffer, i):
+    """Write the interpolated value in the cell of sample `i` to the buffer."""
     if plain is None:
-        vectors.interpolate_slopes(taps, flat, rows, position, local, i)
+        vectors.interpolate(taps, flat, rows, position, buffer, i)
     else:
-        loops.interpolate_slopes(taps, flat, rows, position, local, i)
+        loops.interpolate(taps, flat, rows, position, buffer, i)
 
 
 @inlined
-def add(plain, taps, flat, rows, position, value, i):
-    """Add item `i` of `value` into a cell, with the weights it is read by."""
+def interpolate_slopes(plain, taps, flat, rows, position, buffer, i):
+    """Write the value in the cell of sample `i` and its derivatives along x, y and z."""
     if plain is None:
-        vectors.add(taps, flat, rows, position, value, i)
+        vectors.interpolate_slopes(taps, flat, rows, position, buffer, i)
     else:
-        loops.add(taps, flat, rows, position, value, i)
+        loops.interpolate_slopes(taps, flat, rows, position, buffer, i)
 
 
 @inlined
-def add_squared(plain, taps, flat, rows, position, value, i):
-    """Add item `i` of `value` into a cell, with the squares of those weights."""
+def add(plain, taps, flat, rows, position, buffer, i):
+    """Add the buffer's item `i` into a cell, with the weights it is read by."""
     if plain is None:
-        vectors.add_squared(taps, flat, rows, position, value, i)
+        vectors.add(taps, flat, rows, position, buffer, i)
     else:
-        loops.add_squared(taps, flat, rows, position, value, i)
+        loops.add(taps, flat, rows, position, buffer, i)
+
+
+@inlined
+def add_squared(plain, taps, flat, rows, position, buffer, i):
+    """Add the buffer's item `i` into a cell, with the squares of those weights."""
+    if plain is None:
+        vectors.add_squared(taps, flat, rows, position, buffer, i)
+    else:
+        loops.add_squared(taps, flat, rows, position, buffer, i)
+
+
+@inlined
+def interpolate_group(plain, taps, flat, buffer, i):
+    """Write the values of the `LANES` samples from `i` on, whose cells are whole."""
+    if plain is None:
+        vectors.interpolate_group(taps, flat, buffer, i)
+
+
+@inlined
+def interpolate_slopes_group(plain, taps, flat, buffer, i):
+    """Write the values and derivatives of the `LANES` samples from `i` on."""
+    if plain is None:
+        vectors.interpolate_slopes_group(taps, flat, buffer, i)
+
+
+@inlined
+def add_two(plain, taps, flat, buffer, i):
+    """Add the samples `i` and ``i + LANES // 2`` of a group, whose cells are whole."""
+    if plain is None:
+        vectors.add_two(taps, flat, buffer, i)
+
+
+@inlined
+def prefetch_group(plain, taps, flat, buffer, i):
+    """Prefetch the cells of the `LANES` samples from `i` on, which may lie outside the array."""
+    if plain is None:
+        vectors.prefetch_group(taps, flat, buffer, i)
 
 
 @inlined
 def prefetch(plain, flat, item):
-    """Ask for the cache line of an item that is needed soon; it may lie outside the array."""
+    """Prefetch an item that is needed soon; it may lie outside the array."""
     if plain is None:
         vectors.prefetch(flat, item)

@@ -9,6 +9,7 @@ positions within a cell are rounded to the precision of the volume.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -19,7 +20,7 @@ from fslice._kernels.numba.buffer import LANES, RowBuffer, inlined, intrinsic
 from fslice._kernels.numba.lanes import DOUBLE, INT64, Vector, constants, store
 from fslice._kernels.numba.plain import locate_samples as plain_locate_samples
 
-_UNBOUNDED = 1e300
+_UNBOUNDED = 1 << 29
 
 
 @inlined
@@ -33,20 +34,21 @@ def locate(rotation, ky, count, geometry, buffer):
         _axis(rotation[2, 0], rotation[2, 1] * ky, geometry.nz, row * geometry.ny, geometry),
     )
     axes = (
-        (*x, float(-first), float((geometry.nx - 1) // 2 - last)),  # a row starts at x >= 0
+        (*x, -first, (geometry.nx - 1) // 2 - last),  # a row starts at x >= 0
         (*y, *_bounds(geometry.ny, first, last)),
         (*z, *_bounds(geometry.nz, first, last)),
     )
+    side = geometry.scale * rotation[0, 0], geometry.scale * rotation[0, 1] * ky
     for i in range(0, count, LANES):
-        _locate_samples(buffer.plain, taps, axes, buffer, i)
+        _locate_samples(buffer.plain, taps, axes, side, buffer, i)
 
 
 @inlined
 def _axis(step, start, size, stride, geometry):
     """Return how a row runs along an axis; one of a single frequency is met by all taps."""
     if size == 1:
-        return 0.0, 0.0, 1.0, 0.0
-    return geometry.scale * step, geometry.scale * start, float(size), float(stride)
+        return 0.0, 0.0, 1, 0
+    return geometry.scale * step, geometry.scale * start, size, stride
 
 
 @inlined
@@ -55,23 +57,23 @@ def _bounds(size, first, last):
     if size == 1:
         return -_UNBOUNDED, _UNBOUNDED
     limit = (size - 1) // 2
-    return float(-limit - first), float(limit - last)
+    return -limit - first, limit - last
 
 
 @inlined
-def _locate_samples(plain, taps, axes, buffer, i):
+def _locate_samples(plain, taps, axes, side, buffer, i):
     if plain is None:
-        _locate_lanes(taps, axes, buffer, i)
+        _locate_lanes(taps, axes, side, buffer, i)
     else:
-        plain_locate_samples(taps, axes, buffer, i)
+        plain_locate_samples(taps, axes, side, buffer, i)
 
 
 class Grid(NamedTuple):
     """An axis of the volume and how the row runs along it, as numbers of compiled code."""
 
-    step: Vector
+    step: Vector  # real, as is `start`
     start: Vector
-    size: Vector
+    size: Vector  # integers of the type of the buffer's offsets, as are the others
     stride: Vector  # between neighbours in memory
     low: Vector  # the cells that lie in the grid
     high: Vector
@@ -86,11 +88,11 @@ class Grid(NamedTuple):
 
     def stored(self, tap: Vector) -> Vector:
         """Return where a tap is stored, frequencies below zero after the others."""
-        return tap.where(tap >= 0.0, tap + self.size) * self.stride
+        return tap.where(tap >= 0, tap + self.size) * self.stride
 
 
 class Columns:
-    """The buffer, where compiled code writes columns from `i` on."""
+    """The buffer, where compiled code writes the group of samples from `i` on."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, kind: Any, buffer: Any, i: Any):
         self._context, self._builder, self._i = context, builder, i
@@ -100,46 +102,62 @@ class Columns:
             for place, name in enumerate(RowBuffer._fields)
         }
 
-    def write(self, name: str, numbers: Vector, row: int = 0) -> None:
-        """Write numbers to a row of a field."""
-        element = self._context.get_data_type(self._kinds[name].dtype)
-        before = self._builder.mul(self._values["length"], ir.Constant(INT64, row))
+    def element(self, name: str) -> Any:
+        """Return the LLVM type of a field's items."""
+        return self._context.get_data_type(self._kinds[name].dtype)
+
+    def write(self, name: str, numbers: Vector, item: int = 0, items: int = 1) -> None:
+        """Write numbers to an item, of so many that the group has."""
         pointer = Vector(self._builder, self._values[name])
-        store(numbers.to(element), pointer, self._builder.add(before, self._i))
+        start = self._builder.mul(self._i, ir.Constant(INT64, items))
+        start = self._builder.add(start, ir.Constant(INT64, item * LANES))
+        store(numbers.to(self.element(name)), pointer, start)
+
+    def write_mask(self, name: str, truth: Vector) -> None:
+        """Write a bit for each sample."""
+        mask = Vector(self._builder, self._builder.bitcast(truth.value, ir.IntType(LANES)))
+        group = self._builder.udiv(self._i, ir.Constant(INT64, LANES))
+        store(mask, Vector(self._builder, self._values[name]), group)
 
 
 @intrinsic
-def _locate_lanes(typing_context, taps, axes, buffer, i):
+def _locate_lanes(typing_context, taps, axes, side, buffer, i):
     """Tabulate the samples from `i` on."""
     offsets = {len(kind): kind for kind in (LINEAR, CUBIC)}[taps.count]
 
     def generate(context, builder, signature, arguments):
-        def number(axis, place):
-            return Vector(builder, builder.extract_value(arguments[1], (axis, place)))
+        columns = Columns(context, builder, buffer, arguments[3], arguments[4])
+        integer = columns.element("cell")
 
-        x, y, z = (Grid(*(number(axis, place) for place in range(6))) for axis in range(3))
-        first = Vector(builder, builder.sitofp(arguments[3], DOUBLE))
-        columns = Columns(context, builder, buffer, arguments[2], arguments[3])
-        _tabulate(x, y, z, constants(first, range(LANES)) + first, offsets, columns)
+        def number(axis, place):
+            value = builder.extract_value(arguments[1], (axis, place))
+            return Vector(builder, value if place < 2 else builder.trunc(value, integer))
+
+        grids = [Grid(*(number(axis, place) for place in range(6))) for axis in range(3)]
+        step, start = (Vector(builder, builder.extract_value(arguments[2], i)) for i in range(2))
+        first = Vector(builder, builder.sitofp(arguments[4], DOUBLE))
+        kx = constants(first, range(LANES)) + first
+        _tabulate(grids, kx, step * kx + start, offsets, columns)
         return context.get_dummy_value()
 
-    return types.none(taps, axes, buffer, i), generate
+    return types.none(taps, axes, side, buffer, i), generate
 
 
-def _tabulate(x: Grid, y: Grid, z: Grid, kx: Vector, offsets: Any, columns: Columns) -> None:
-    along = x.points(kx)
-    sign = constants(kx, [1.0] * LANES).where(along >= 0.0, -1.0)
+def _tabulate(
+    grids: list[Grid], kx: Vector, side: Vector, offsets: Sequence[int], columns: Columns
+) -> None:
+    sign = constants(kx, [1.0] * LANES).where(side >= 0.0, -1.0)
     columns.write("sign", sign)
-    corners = []
-    for axis, grid in enumerate((x, y, z)):
-        point = (along if axis == 0 else grid.points(kx)) * sign
-        corners.append(point.floor())
-        columns.write("corner", corners[axis] + float(offsets[0]), axis)
-        columns.write("position", point - corners[axis], axis)
-    whole = [grid.contains(corner) for grid, corner in zip((x, y, z), corners, strict=True)]
-    columns.write("whole", whole[0] & whole[1] & whole[2])
-    first = corners[0] + float(offsets[0])
-    for place, offset in enumerate(offsets):
-        columns.write("start", y.stored(corners[1] + float(offset)) + first, place)
-    for place, offset in enumerate(offsets):
-        columns.write("start", z.stored(corners[2] + float(offset)), len(offsets) + place)
+    taps, corners = len(offsets), []
+    for axis, grid in enumerate(grids):
+        point = grid.points(kx) * sign
+        lower = point.floor()
+        corners.append(lower.to(columns.element("cell")))
+        columns.write("position", point - lower, axis, 3)
+        columns.write("cell", corners[axis] + offsets[0], 2 * taps + axis, 2 * taps + 3)
+    in_x, in_y, in_z = (grid.contains(corners[axis]) for axis, grid in enumerate(grids))
+    columns.write_mask("whole", in_x & in_y & in_z)
+    for tap, offset in enumerate(offsets):
+        row = grids[1].stored(corners[1] + offset) + (corners[0] + offsets[0])
+        columns.write("cell", row, tap, 2 * taps + 3)
+        columns.write("cell", grids[2].stored(corners[2] + offset), taps + tap, 2 * taps + 3)

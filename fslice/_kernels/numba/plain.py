@@ -8,41 +8,42 @@ from __future__ import annotations
 import math
 
 from fslice._kernels import splines
-from fslice._kernels.numba.buffer import LANES, inlined
+from fslice._kernels.numba.buffer import LANES, cell_place, inlined, position_place
 
 _LINEAR, _CUBIC = splines.WEIGHTS[2], splines.WEIGHTS[4]
 _LINEAR_SLOPES, _CUBIC_SLOPES = splines.SLOPES[2], splines.SLOPES[4]
 
 
 @inlined
-def locate_samples(taps, axes, buffer, first):
+def locate_samples(taps, axes, side, buffer, first):
     """Tabulate the samples from `first` on."""
-    n, length = len(taps), buffer.length
+    n, mask = len(taps), 0
     for i in range(first, first + LANES):
-        sign = 1.0 if axes[0][0] * i + axes[0][1] >= 0 else -1.0
+        sign = 1.0 if side[0] * i + side[1] >= 0 else -1.0
         buffer.sign[i] = sign
         whole, first_x = True, 0
         for axis in range(3):
             step, start, size, stride, low, high = axes[axis]
             point = (step * i + start) * sign
-            corner = math.floor(point)
-            whole = whole and low <= corner and corner <= high
-            buffer.corner[axis * length + i] = corner + taps[0]
-            buffer.position[axis * length + i] = point - corner
+            lower = math.floor(point)
+            whole = whole and low <= lower and lower <= high
+            buffer.cell[cell_place(taps, 2 * n + axis, i)] = lower + taps[0]
+            buffer.position[position_place(axis, i)] = point - lower
             if axis == 0:
-                first_x = corner + taps[0]
+                first_x = lower + taps[0]
             else:
                 for place in range(n):
-                    tap = corner + taps[place]
-                    stored = (tap if tap >= 0 else tap + int(size)) * int(stride)
-                    row = (axis - 1) * n + place
-                    buffer.start[row * length + i] = stored + (first_x if axis == 1 else 0)
-        buffer.whole[i] = whole
+                    tap = lower + taps[place]
+                    stored = (tap if tap >= 0 else tap + size) * stride
+                    item = cell_place(taps, (axis - 1) * n + place, i)
+                    buffer.cell[item] = stored + (first_x if axis == 1 else 0)
+        mask |= whole << (i - first)
+    buffer.whole[first // LANES] = mask
 
 
 @inlined
-def interpolate(taps, flat, rows, position, value, i):
-    """Write the interpolated value in a cell to item `i` of `value`."""
+def interpolate(taps, flat, rows, position, buffer, i):
+    """Write the interpolated value in a cell to the buffer."""
     total = 0 * flat[0]
     for c in range(len(taps)):
         for b in range(len(taps)):
@@ -50,12 +51,12 @@ def interpolate(taps, flat, rows, position, value, i):
             start = _start(taps, rows, b, c)
             for a in range(len(taps)):
                 total += flat[start + a] * (plane * _weight(taps, a, position[0]))
-    value[i] = total
+    buffer.value[i] = total
 
 
 @inlined
-def interpolate_slopes(taps, flat, rows, position, local, i):
-    """Write the value in a cell and its derivatives along x, y and z to items `i` of `local`."""
+def interpolate_slopes(taps, flat, rows, position, buffer, i):
+    """Write the value in a cell and its derivatives along x, y and z to the buffer."""
     total = x = y = z = 0 * flat[0]
     for c in range(len(taps)):
         for b in range(len(taps)):
@@ -68,19 +69,20 @@ def interpolate_slopes(taps, flat, rows, position, local, i):
                 x += item * (wz * wy * _slope(taps, a, position[0]))
                 y += item * (wz * sy * wx)
                 z += item * (sz * wy * wx)
-    local[0][i], local[1][i], local[2][i], local[3][i] = total, x, y, z
+    buffer.value[i] = total
+    buffer.slope_x[i], buffer.slope_y[i], buffer.slope_z[i] = x, y, z
 
 
 @inlined
-def add(taps, flat, rows, position, value, i):
-    """Add item `i` of `value` into a cell, with the weights it is read by."""
-    _add(taps, flat, rows, position, value[i], 1)
+def add(taps, flat, rows, position, buffer, i):
+    """Add the buffer's item `i` into a cell, with the weights it is read by."""
+    _add(taps, flat, rows, position, buffer.value[i], 1)
 
 
 @inlined
-def add_squared(taps, flat, rows, position, value, i):
-    """Add item `i` of `value` into a cell, with the squares of those weights."""
-    _add(taps, flat, rows, position, value[i], 2)
+def add_squared(taps, flat, rows, position, buffer, i):
+    """Add the buffer's item `i` into a cell, with the squares of those weights."""
+    _add(taps, flat, rows, position, buffer.value[i], 2)
 
 
 @inlined
@@ -96,8 +98,8 @@ def _add(taps, flat, rows, position, item, power):
 @inlined
 def _start(taps, rows, b, c):
     """Return where the row of taps at tap `b` along y and tap `c` along z starts."""
-    column, length, i = rows
-    return column[b * length + i] + column[(len(taps) + c) * length + i]
+    cell, step, first = rows
+    return cell[first + b * step] + cell[first + (len(taps) + c) * step]
 
 
 @inlined

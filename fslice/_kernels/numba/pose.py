@@ -22,14 +22,14 @@ def pose_gram(kernels, volume, images, views, filters, amplitude, geometry):
     rotations, shifts, image_of, _ = complete(views, volume.dtype)
     gram = np.zeros((len(rotations), 6, 6))
 
-    def run(start: int, stop: int) -> None:
-        buffer, column = kernels.row_buffer(geometry, volume.dtype), np.zeros((2, 6))
+    def run(buffer, start: int, stop: int) -> None:
+        column = np.zeros((2, 6))
         _pose_gram(
             volume, images, rotations, shifts, image_of, *filters, amplitude, geometry, buffer,
             column, gram, start, stop,
         )  # fmt: skip
 
-    kernels.for_each(run, len(gram))
+    kernels.for_each(run, len(gram), geometry, volume.dtype)
     return gram + np.triu(gram, 1).swapaxes(1, 2)
 
 

@@ -32,12 +32,11 @@ def gather(kernels, volume, views, amplitude, geometry, out=None):
     n, volume = len(views.rotations), np.ascontiguousarray(volume)
     slices = np.empty((n, *geometry.slice_shape), volume.dtype) if out is None else out
 
-    def run(start: int, stop: int) -> None:
-        buffer = kernels.row_buffer(geometry, volume.dtype)
+    def run(buffer, start: int, stop: int) -> None:
         pose = views.rotations, views.shifts, amplitude
         _gather(volume, *pose, geometry, buffer, slices, start, stop)
 
-    kernels.for_each(run, n)
+    kernels.for_each(run, n, geometry, volume.dtype)
     return slices
 
 
@@ -47,12 +46,11 @@ def gather_slopes(kernels, volume, views, amplitude, geometry):
     slices = np.empty((n, *geometry.slice_shape), volume.dtype)
     slopes = np.empty((3, *slices.shape), volume.dtype)
 
-    def run(start: int, stop: int) -> None:
-        buffer = kernels.row_buffer(geometry, volume.dtype)
+    def run(buffer, start: int, stop: int) -> None:
         pose = views.rotations, views.shifts, amplitude
         _gather_slopes(volume, *pose, geometry, buffer, slices, slopes, start, stop)
 
-    kernels.for_each(run, n)
+    kernels.for_each(run, n, geometry, volume.dtype)
     return slices, slopes
 
 
@@ -60,8 +58,7 @@ def scatter(kernels, slices, views, amplitude, geometry):
     """Return what `Kernels.scatter` says."""
     slices, views = np.ascontiguousarray(slices), complete(views, slices.dtype)
 
-    def run(volume: np.ndarray, start: int, stop: int) -> None:
-        buffer = kernels.row_buffer(geometry, slices.dtype)
+    def run(volume: np.ndarray, buffer, start: int, stop: int) -> None:
         _scatter(slices, *views, amplitude, geometry, buffer, volume, start, stop)
 
     return kernels.accumulated(run, len(views.rotations), geometry, slices.dtype)
@@ -74,8 +71,7 @@ def scatter_squares(kernels, values, views, geometry):
     squares = sum(polynomial[0] ** 2 for polynomial in splines.WEIGHTS[len(geometry.taps)])
     unit = squares ** -sum(size == 1 for size in (geometry.nz, geometry.ny, geometry.nx))
 
-    def run(volume: np.ndarray, start: int, stop: int) -> None:
-        buffer = kernels.row_buffer(geometry, values.dtype)
+    def run(volume: np.ndarray, buffer, start: int, stop: int) -> None:
         own = views.rotations, views.image_of, views.weights
         _scatter_squares(values, *own, unit, geometry, buffer, volume, start, stop)
 

@@ -19,7 +19,18 @@ import numpy as np
 from numba import uintp
 
 from fslice._kernels.interface import SliceGeometry, add_friedel_mates
-from fslice._kernels.numba.buffer import AHEAD, data, inlined, kernel, pointers
+from fslice._kernels.numba.buffer import (
+    AHEAD,
+    LANES,
+    cell_place,
+    corner,
+    data,
+    inlined,
+    is_whole,
+    kernel,
+    pointers,
+    position_place,
+)
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
 from fslice._kernels.numba.fused import complete_filters
 from fslice._kernels.numba.instructions import prefetch
@@ -111,7 +122,7 @@ def _slabs(rotations, geometry, count) -> np.ndarray:
 def _add_moments(
     rotations, image_of, view_weights, ctf, weights, group_of, geometry, buffer, moments, low, high
 ):
-    buffer, flat = pointers(buffer), data(moments)
+    buffer, flat, taps = pointers(buffer), data(moments), geometry.taps
     for v in range(len(rotations)):
         image, share = image_of[v], view_weights[v]
         group = group_of[image]
@@ -123,16 +134,16 @@ def _add_moments(
             locate(rotations[v], ky, count, geometry, buffer)
             tabulate_ctf(ctf, image, j, ky, count, geometry, buffer)
             for i in range(count):
-                later = _cell(buffer, i + AHEAD) * _RECORD
+                later = _cell(taps, buffer, i + AHEAD) * _RECORD
                 prefetch(buffer.plain, flat, later)
                 prefetch(buffer.plain, flat, later + _RECORD // 2)  # two lines in single precision
-                plane = _plane(buffer.corner[2 * buffer.length + i], geometry.nz)
-                if low <= plane and plane < high and _is_near(geometry, buffer, i):
+                plane = _plane(corner(taps, 2, buffer, i), geometry.nz)
+                if low <= plane and plane < high and _is_near(taps, geometry, buffer, i):
                     value = share * buffer.pairs[i] * weights[group, j, i]
                     if ctf is not None:
                         value = value * buffer.ctf[i] * buffer.ctf[i]
-                    start = _cell(buffer, i) * _RECORD
-                    _add_record(moments, start, value, _ends(geometry, buffer, i))
+                    start = _cell(taps, buffer, i) * _RECORD
+                    _add_record(moments, start, value, _ends(taps, geometry, buffer, i))
 
 
 @inlined
@@ -145,19 +156,18 @@ def _meets(rotation, ky, count, geometry, low, high):
 
 
 @inlined
-def _cell(buffer, i):
+def _cell(taps, buffer, i):
     """Return the number of a cell: that of its lower corner in the volume."""
-    return buffer.start[i] + buffer.start[2 * buffer.length + i]
+    return buffer.cell[cell_place(taps, 0, i)] + buffer.cell[cell_place(taps, len(taps), i)]
 
 
 @inlined
-def _is_near(geometry, buffer, i):
+def _is_near(taps, geometry, buffer, i):
     """Tell whether any corner of a cell is in the grid; others have no record."""
-    n = buffer.length
-    return buffer.whole[i] or (
-        _is_near_along(buffer.corner[i], geometry.nx)
-        and _is_near_along(buffer.corner[n + i], geometry.ny)
-        and _is_near_along(buffer.corner[2 * n + i], geometry.nz)
+    return is_whole(buffer, i) or (
+        _is_near_along(corner(taps, 0, buffer, i), geometry.nx)
+        and _is_near_along(corner(taps, 1, buffer, i), geometry.ny)
+        and _is_near_along(corner(taps, 2, buffer, i), geometry.nz)
     )
 
 
@@ -174,15 +184,17 @@ def _plane(lower, size):
 
 
 @inlined
-def _ends(geometry, buffer, i):
+def _ends(taps, geometry, buffer, i):
     """Return the weights of the lower and the upper corner along x, y and z; zero outside."""
-    n, one = buffer.length, abs(buffer.sign[i])  # in the precision of the buffer
-    x, y, z = buffer.position[i], buffer.position[n + i], buffer.position[2 * n + i]
-    if buffer.whole[i]:
+    one, place = abs(buffer.sign[i]), position_place(0, i)  # in the precision of the buffer
+    x, y, z = (
+        buffer.position[place], buffer.position[place + LANES], buffer.position[place + 2 * LANES]
+    )  # fmt: skip
+    if is_whole(buffer, i):
         return one - x, x, one - y, y, one - z, z
-    x0, x1 = _ends_along(one, buffer.corner[i], x, geometry.nx)
-    y0, y1 = _ends_along(one, buffer.corner[n + i], y, geometry.ny)
-    z0, z1 = _ends_along(one, buffer.corner[2 * n + i], z, geometry.nz)
+    x0, x1 = _ends_along(one, corner(taps, 0, buffer, i), x, geometry.nx)
+    y0, y1 = _ends_along(one, corner(taps, 1, buffer, i), y, geometry.ny)
+    z0, z1 = _ends_along(one, corner(taps, 2, buffer, i), z, geometry.nz)
     return x0, x1, y0, y1, z0, z1
 
 

@@ -44,7 +44,7 @@ def tabulate_phases(shift, amplitude, geometry, buffer):
         phase = complex(amplitude * power.real, amplitude * power.imag)
         if ky < geometry.rows:
             buffer.phase_y[ky] = phase
-        if 0 < ky and 2 * ky != geometry.rows:
+        if ky > 0 and 2 * ky != geometry.rows:
             buffer.phase_y[geometry.rows - ky] = phase.conjugate()
 
 

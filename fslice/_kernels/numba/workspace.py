@@ -15,7 +15,7 @@ from fslice._kernels.numba.buffer import RowBuffer, row_buffer
 from fslice._kernels.numba.threads import divided, in_threads
 from fslice._threads import available_cpus
 
-_PIECE = 32  # views that a thread takes at a time: short enough to end with the others
+_PIECES = 4  # for each thread, so that all end at about the same time
 
 
 class PrivateVolumes:
@@ -62,15 +62,26 @@ class Workspace:
         """Allocate the buffer of one thread, for volumes of that type."""
         return row_buffer(geometry, dtype, self.plain)
 
-    def for_each(self, run: Callable[[int, int], None], length: int) -> None:
-        """Call ``run(start, stop)`` in threads for consecutive parts of a length."""
+    def for_each(
+        self, run: Callable[..., None], length: int, geometry: SliceGeometry, dtype: Any
+    ) -> None:
+        """Call ``run(buffer, start, stop)`` in threads for consecutive parts of a length."""
+        own = threading.local()
+
+        def run_part(start: int, stop: int) -> None:
+            if not hasattr(own, "buffer"):
+                own.buffer = self.row_buffer(geometry, dtype)
+            run(own.buffer, start, stop)
+
         threads = self.thread_count()
-        in_threads(run, divided(length, max(threads, -(-length // _PIECE))), threads)
+        in_threads(
+            run_part, divided(length, threads if threads == 1 else _PIECES * threads), threads
+        )
 
     def accumulated(
         self, run: Callable, n_views: int, geometry: SliceGeometry, dtype: Any
     ) -> np.ndarray:
-        """Call ``run(volume, start, stop)`` in threads and return the sum, mates added.
+        """Call ``run(volume, buffer, start, stop)`` in threads and return the sum, mates added.
 
         Every range of views has its own volume and they are summed in order, so that equal
         numbers of threads give equal bits.
@@ -83,7 +94,7 @@ class Workspace:
         def run_range(start: int, stop: int) -> None:
             if start in private:
                 private[start].fill(0)
-            run(private.get(start, total), start, stop)
+            run(private.get(start, total), self.row_buffer(geometry, dtype), start, stop)
 
         def add_planes(low: int, high: int) -> None:
             for volume in private.values():
