@@ -14,6 +14,7 @@ import numpy as np
 
 import fslice
 from fslice.fourier import pad, transform
+from fslice.operators.slices import extract_slices_vjp
 
 
 class Setting(NamedTuple):
@@ -72,7 +73,7 @@ class Fslice:
         options = {"interpolation": setting.kernel, "max_radius": setting.radius}
         slices = self.project(setting, volume_ft, rotations, 0 * shifts)
         grad_slices, grad_shifts = fslice.shift_slices_vjp(slices, shifts, cotangent)
-        found = fslice.extract_slices_vjp(volume_ft, rotations, grad_slices, **options)
+        found = extract_slices_vjp(volume_ft, rotations, cotangent=grad_slices, **options)
         return *found, grad_shifts
 
     def images(self, setting, volume, rotations, shifts=None):

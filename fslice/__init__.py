@@ -28,7 +28,7 @@ from fslice.metrics import (
 )
 from fslice.operators.ctf import CTF
 from fslice.operators.direct import backproject_direct, fourier_sum, project_direct
-from fslice.operators.projector import Gradients, Projector
+from fslice.operators.projector import Projector
 from fslice.operators.shifts import shift_slices, shift_slices_vjp
 from fslice.operators.slices import extract_slices, extract_slices_vjp, insert_slices
 from fslice.posterior.accumulate import accumulate
@@ -47,7 +47,6 @@ __all__ = [
     "CTF",
     "ExactSolution",
     "GaussianModel",
-    "Gradients",
     "NormalEquations",
     "Progress",
     "Projector",

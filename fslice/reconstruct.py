@@ -186,4 +186,4 @@ def _batch_size(given: int | None, projector: Projector) -> int:
     """Return a batch that hits a frequency at the rim, of 2 pi r neighbours, about four times."""
     if given is not None:
         return check_size("batch_size", given)
-    return max(64, round(8 * projector.box / 2))
+    return max(64, round(8 * projector.padded_size / 2))

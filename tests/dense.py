@@ -41,7 +41,7 @@ def dense_problem(size=4, oversampling=1, n=6, seed=0, *, full=True, dimension=3
     shell = np.minimum(shells(size, dimension - 1), size // 2)
     root = np.sqrt(1 / noise[:, shell])
     poses = {key: given_inputs.get(key) for key in ("shifts", "ctf")}
-    box = projector.box
+    box = projector.padded_size
     basis = np.eye(box**dimension).reshape(-1, *[box] * dimension)
     columns = [
         coordinates(root * projector.project_ft(transform(e, dimension), rotations, **poses), size)

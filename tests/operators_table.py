@@ -113,13 +113,19 @@ OPERATORS = {
     ),
     "Projector.misfit": Operator(
         P.misfit,
-        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
-        ("precision",),
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
     ),
     "Projector.misfit_gradients": Operator(
         P.misfit_gradients,
-        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
-        ("precision",),
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
+    ),
+    "Projector.gram": Operator(
+        P.gram,
+        {"volume_ft": VOLUME_FT, "rotations": ROTATIONS, "ctf": CTF_VALUES}
+        | {"weights": abs(CTF_VALUES[0])},
+        ("weights",),
     ),
     "Projector.gram_diagonal": Operator(
         P.gram_diagonal, {"rotations": ROTATIONS, "ctf": CTF_VALUES}
@@ -135,8 +141,8 @@ OPERATORS = {
     "symmetrize": Operator(lambda volume: fslice.symmetrize(volume, "C3"), {"volume": VOLUME}),
     "pose_curvature": Operator(
         lambda **given: pose_curvature(P, **given),
-        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
-        ("precision",),
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
     ),
     "fourier_sum": Operator(direct.fourier_sum, {"volume": VOLUME, "frequencies": POINTS}),
     "fourier_sum_adjoint": Operator(

@@ -191,10 +191,10 @@ def projector_cases(draw, smooth=False, dimension=None):
     batch, layout = draw(batches), draw(layouts)
     size, flat = projector.size, dimension - 1
     make = poses_inside_cells if smooth else lambda rng, batch, a, b, d: poses(rng, batch, d)
-    rotations = make(rng, batch, size, projector.box / size, dimension).astype(dtype)
+    rotations = make(rng, batch, size, projector.padded_size / size, dimension).astype(dtype)
     volume = noise(rng, (size,) * dimension, dtype)
     half = (*batch, *[size] * (flat - 1), size // 2 + 1)
-    wide = noise(rng, (projector.box,) * dimension, dtype)
+    wide = noise(rng, (projector.padded_size,) * dimension, dtype)
     with_shifts, with_ctf = draw(st.booleans()), draw(st.booleans())
     return ProjectorCase(
         projector=projector,

@@ -38,7 +38,7 @@ def posed(size=4, oversampling=1, n=6, *, prior="shells"):
     """Return normal equations, a prior, and the dense posterior in the basis of real voxels."""
     inputs, design, data = dense_problem(size, oversampling, n)
     normal = accumulate(**inputs)
-    box = normal.projector.box
+    box = normal.projector.padded_size
     if prior == "shells":
         prior = np.linspace(3, 0.5, box // 2 + 1)
     precision = Precision(normal, prior, NOISE)
@@ -262,7 +262,7 @@ def test_marginal_variances_and_voxel_deviations_approach_the_dense_ones(rng):
     covariance = np.linalg.inv(dense)
     deviations = list(posterior_deviations(precision, 400, rng))
     marginals = marginal_variance(precision, deviations)
-    box = precision.normal.projector.box
+    box = precision.normal.projector.padded_size
     units = np.stack([rfft3(e).ravel() for e in np.eye(64).reshape(64, 4, 4, 4)], 1)
     exact = (units @ covariance @ units.conj().T).diagonal().real.reshape(box, box, -1)
     score = (marginals.variance - exact) / np.maximum(marginals.standard_error, 1e-12)

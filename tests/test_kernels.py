@@ -6,6 +6,8 @@ of B-splines over every frequency of the full spectrum, without half spaces, tap
 
 import dataclasses
 import importlib
+import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,12 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import Case, noise, poses, precisions, seeds
+from strategies import Case, noise, poses, precisions, random_ctf, seeds
 
 from fslice import _kernels
 from fslice._arrays import complex_dtype
 from fslice._kernels import CUBIC, LINEAR, Filters, SliceGeometry, Views
+from fslice._kernels.composed import ComposedKernels
 from fslice._kernels.numpy import KERNELS as with_numpy
+from fslice._kernels.select import DEFAULTS
 from fslice.geometry import euler_to_matrix
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
@@ -107,6 +111,7 @@ def misfit_arguments(case, ctf):
 def run_all(kernels, case):
     """Return the results of all kernels by name."""
     names = ("by volume", "by rotation", "by shift")
+    slices, slopes = kernels.gather_slopes(case.volume, *case.pose)
     derivatives = kernels.gather_vjp(case.volume, case.slices, *case.pose)
     losses, grad_volume = kernels.misfit(*misfit_arguments(case, case.ctf))
     all_at_once = kernels.misfit_gradients(*misfit_arguments(case, case.ctf))
@@ -115,6 +120,8 @@ def run_all(kernels, case):
     weights = abs(case.ctf)
     return {
         "gather": kernels.gather(case.volume, *case.pose),
+        "gather beside its slopes": slices,
+        "slopes: by rotation": slopes,
         "scatter": kernels.scatter(case.slices, *case.pose),
         "scatter_squares": kernels.scatter_squares(weights, case.pose[0], case.geometry),
         **dict(zip(names, derivatives, strict=True)),
@@ -126,6 +133,8 @@ def run_all(kernels, case):
         "losses beside their gradients": all_at_once[0],
         "losses alone beside their gradients": without[0],
         "by CTF": all_at_once[-1],
+        "gram": kernels.gram(case.volume, *misfit_arguments(case, case.ctf)[2:]),
+        "pose_gram: by rotation": kernels.pose_gram(*misfit_arguments(case, case.ctf)),
     }
 
 
@@ -154,6 +163,164 @@ def test_implementations_agree_where_rounding_decides_the_cell(backend, case):
         if "rotation" in name:  # either side's derivative is right on the face of a cell
             continue
         assert_close(name, found[name], value, TOLERANCE[case.rotations.dtype.name])
+
+
+# views, filters, and the composition --------------------------------------------------------------
+
+IMAGES, VIEWS, GROUPS = 3, 5, 2
+
+
+@st.composite
+def cases_of_views(draw):
+    """Draw a `KernelCase` with views and filters of all kinds that the interface has."""
+    case, rng = draw(kernel_cases(6)), np.random.default_rng(draw(seeds))
+    dtype, many = case.rotations.dtype, draw(st.booleans())
+    count = VIEWS if many else IMAGES
+    kind = draw(st.sampled_from(["random", "exact"]))
+    rotations = np.concatenate([rotations_of(rng, case.geometry, kind) for _ in range(2)])
+    views = Views(
+        rotations[:count].astype(dtype),
+        noise(rng, (count, 2), dtype),
+        rng.integers(0, IMAGES, count) if many else None,
+        draw(st.sampled_from([None, abs(noise(rng, count, dtype))])),
+    )
+    coefficients = 0.3 * noise(rng, (IMAGES, 7))
+    table = abs(noise(rng, (GROUPS, *case.geometry.slice_shape), dtype))
+    weights, group_of = draw(
+        st.sampled_from([(None, None), (table, None), (table, rng.integers(0, GROUPS, IMAGES))])
+    )
+    ctf = draw(st.sampled_from([None, case.ctf, coefficients]))
+    return case, views, Filters(ctf, weights, group_of)
+
+
+def moved(backend, *tuples):
+    """Return named tuples with their arrays in the library of a backend."""
+    return [
+        type(one)(*(None if array is None else backend.asarray(array) for array in one))
+        for one in tuples
+    ]
+
+
+def of_view(v, views, filters):
+    """Return one view, unweighted, as of the only image, and that image's filters."""
+    n = v if views.image_of is None else int(views.image_of[v])
+    alone = Views(views.rotations[v : v + 1], views.shifts[v : v + 1])
+    row = 0 if filters.group_of is None else int(filters.group_of[n])
+    return n, alone, Filters(
+        None if filters.ctf is None else filters.ctf[n : n + 1],
+        None if filters.weights is None else filters.weights[row : row + 1],
+    )  # fmt: skip
+
+
+def sums_over(kernels, case, views, filters):
+    """Return what every kernel gives for views, by name."""
+    pose = case.amplitude, case.geometry
+    losses, grad_volume = kernels.misfit(case.volume, case.slices, views, filters, *pose)
+    found = kernels.misfit_gradients(case.volume, case.slices, views, filters, *pose)
+    assert (found[-1] is None) == (filters.ctf is None)
+    linear = case.geometry._replace(taps=LINEAR)
+    gram = kernels.new_gram(linear, case.ctf.dtype)
+    kernels.add_gram(gram, views, filters, linear)
+    return {
+        "scatter": kernels.scatter(case.slices, views, *pose),
+        "scatter_squares": kernels.scatter_squares(abs(case.ctf), views, case.geometry),
+        "stencil": kernels.stencil_of(gram, linear),
+        "losses": losses,
+        "by volume": grad_volume,
+        "losses beside gradients": found[0],
+        "by volume beside the others": found[1],
+        "by rotation": found[2],
+        "by shift": found[3],
+        "by CTF": found[4] if found[4] is not None else case.ctf[:0],
+        "gram": kernels.gram(case.volume, views, filters, *pose),
+        "pose_gram": kernels.pose_gram(case.volume, case.slices, views, filters, *pose),
+    }
+
+
+PER_VIEW = {"by rotation", "by shift", "by CTF"}
+UNWEIGHTED = {"losses", "losses beside gradients", "pose_gram"}
+
+
+@settings(max_examples=100)
+@given(drawn=cases_of_views())
+def test_a_sum_over_views_is_the_weighted_sum_of_images_seen_once(backend, drawn):
+    case, views, filters = drawn[0].on(backend), *moved(backend, *drawn[1:])
+    kernels = _kernels.kernels_for(case.volume)
+    expected = {}
+    for v in range(len(views.rotations)):
+        n, alone, own = of_view(v, views, filters)
+        image = dataclasses.replace(case, slices=case.slices[n : n + 1], ctf=case.ctf[n : n + 1])
+        weight = 1.0 if views.weights is None else float(views.weights[v])
+        for name, value in sums_over(kernels, image, alone, own).items():
+            weighted = value if name in UNWEIGHTED else value * case.ctf.dtype.type(weight)
+            if name in PER_VIEW | UNWEIGHTED:
+                expected[name] = [*expected.get(name, []), weighted]
+            else:
+                expected[name] = expected.get(name, 0) + weighted
+    for name, value in sums_over(kernels, case, views, filters).items():
+        wanted = backend.concatenate(expected[name]) if type(expected[name]) is list else None
+        wanted = expected[name] if wanted is None else wanted
+        if wanted.size:
+            assert_close(name, value, wanted, 10 * TOLERANCE[case.rotations.dtype.name])
+
+
+OVERRIDABLE = ("gather_vjp", "misfit", "misfit_gradients", "gram", "pose_gram")
+
+
+@settings(max_examples=100)
+@given(drawn=cases_of_views())
+def test_what_a_backend_overrides_is_the_composition_of_its_primitives(backend, drawn):
+    case, views, filters = drawn[0].on(backend), *moved(backend, *drawn[1:])
+    kernels = _kernels.kernels_for(case.volume)
+    compared = views, filters, case.amplitude, case.geometry
+    cotangent = kernels.gather(case.volume, views, case.amplitude, case.geometry) * 1j
+    arguments = dict.fromkeys(OVERRIDABLE, (case.volume, case.slices, *compared))
+    arguments["gram"] = (case.volume, *compared)
+    arguments["gather_vjp"] = (case.volume, cotangent, views, case.amplitude, case.geometry)
+    for name, given_arguments in arguments.items():
+        found = getattr(kernels, name)(*given_arguments)
+        expected = getattr(ComposedKernels, name)(kernels, *given_arguments)
+        pairs = zip(found, expected, strict=True) if type(found) is tuple else [(found, expected)]
+        for number, (one, other) in enumerate(pairs):
+            assert (one is None) == (other is None), name
+            if one is not None:
+                tolerance = 10 * TOLERANCE[case.rotations.dtype.name]
+                assert_close(f"{name}, {number}", one, other, tolerance)
+
+
+@given(case=kernel_cases(6), seed=seeds)
+def test_the_seven_coefficients_are_those_of_the_formula(backend, case, seed):
+    c = noise(np.random.default_rng(seed), (4, 7))
+    geometry, dtype = case.geometry, case.rotations.dtype
+    values = _kernels.kernels_for(case.volume).ctf_values(c, geometry, dtype)
+    assert (values.dtype, values.shape) == (dtype, (4, *geometry.slice_shape))
+    ky, kx = signed(geometry.rows)[:, None], np.arange(geometry.columns // 2 + 1)
+    for own, found in zip(c, values, strict=True):
+        gamma = own[0] * kx**2 + own[1] * kx * ky + own[2] * ky**2
+        gamma = gamma + own[3] * (kx**2 + ky**2) ** 2 + own[4]
+        expected = -own[6] * np.sin(gamma) * np.exp(-own[5] * (kx**2 + ky**2))
+        scale = abs(own[6]) * max(1, np.exp(-own[5] * (kx**2 + ky**2)).max())
+        assert abs(found - expected).max() <= 100 * np.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_the_coefficients_of_a_ctf_give_its_values(backend, size, rng):
+    ctf = random_ctf(rng, 300)
+    geometry = SliceGeometry(size, size, size, size, size, 1.0, size, LINEAR)
+    for dtype in ("float32", "float64"):
+        kernels = _kernels.kernels_for(np.zeros(1))
+        found = kernels.ctf_values(ctf.coefficients(size), geometry, dtype)
+        assert abs(found - ctf.evaluate(size, dtype)).max() < 200 * np.finfo(dtype).eps
+
+
+def test_a_result_can_be_written_where_the_caller_wants(backend, rng):
+    geometry = SliceGeometry(8, 8, 8, 8, 8, 1.0, 3.0, LINEAR)
+    volume, views = noise(rng, (8, 8, 5), complex), Views(poses(rng, (3,)), noise(rng, (3, 2)))
+    out = np.full((3, 8, 5), np.nan + 0j)
+    kernels = _kernels.kernels_for(volume)
+    found = kernels.gather(volume, views, 2.0, geometry, out=out)
+    assert found is out
+    assert np.array_equal(out, kernels.gather(volume, views, 2.0, geometry))
 
 
 # against a dense matrix --------------------------------------------------------------------------
@@ -325,3 +492,28 @@ def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_on
 def test_what_is_no_array_of_a_known_library_has_no_kernels():
     with pytest.raises(TypeError, match="expected a NumPy or CuPy array, got list"):
         _kernels.kernels_for([1.0])
+
+
+def test_kernels_are_chosen_by_the_library_of_the_arrays(monkeypatch):
+    library = types.ModuleType("cupy")
+    array = type("ndarray", (), {"__module__": "cupy"})()
+    monkeypatch.setitem(sys.modules, "cupy", library)
+    with pytest.raises(TypeError, match="the kernels take NumPy arrays, got arrays of cupy"):
+        _kernels.kernels_for(array)
+    before = _kernels.kernels_for(np.zeros(1))
+    ours = dataclasses.replace(with_numpy, name="ours")
+    with _kernels.use_kernels(ours, "cupy"):
+        assert _kernels.kernels_for(array) is ours
+        assert _kernels.kernels_for(np.zeros(1)) is before
+        with _kernels.use_kernels(with_numpy):
+            assert _kernels.kernels_for(array) is ours
+            assert _kernels.kernels_for(np.zeros(1)) is with_numpy
+    monkeypatch.setitem(DEFAULTS, "cupy", lambda: ours)
+    with ThreadPoolExecutor(1) as pool:  # registered for every thread
+        assert pool.submit(_kernels.kernels_for, array).result() is ours
+
+
+def test_every_backend_has_a_name_of_its_own():
+    found = _kernels.host_kernels()
+    assert [kernels.name for kernels in found.values()] == list(found)
+    assert next(iter(found.values())) is with_numpy

@@ -127,7 +127,7 @@ def test_its_inverse_weights_the_fits(rng):
     )
     images_ft = rfft2(rng.normal(size=(2, size, size)))
     power, grad_volume = projector.misfit(
-        volume_ft, images_ft, rotations, precision=1 / model.evaluate(size)[0]
+        volume_ft, images_ft, rotations, weights=1 / model.evaluate(size)[0]
     )
     expected_ft = projector.project_ft(volume_ft, rotations)
     grad_expected, _ = model.log_likelihood_gradients(images_ft, expected_ft)

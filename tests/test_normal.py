@@ -38,8 +38,11 @@ def test_sums_equal_the_dense_gram_matrix_and_back_projection(size, oversampling
     inputs, design, data = dense_problem(size, oversampling)
     normal = accumulate(**inputs)
     gram = design.T @ design
-    assert abs(real_matrix(normal.apply, normal.projector.box) - gram).max() < 1e-12 * gram.max()
-    box = normal.projector.box
+    assert (
+        abs(real_matrix(normal.apply, normal.projector.padded_size) - gram).max()
+        < 1e-12 * gram.max()
+    )
+    box = normal.projector.padded_size
     expected = rfft3((design.T @ data).reshape(box, box, box))
     assert np.allclose(normal.b, expected, rtol=0, atol=1e-12 * abs(expected).max())
     assert np.isclose(normal.power.sum(), data @ data, rtol=1e-12)
@@ -75,7 +78,7 @@ def test_both_implementations_give_the_gram_matrix_of_the_slices(
         rotations[:, 0, 1] = -np.sin(angles)
         rotations[:, 2, 2] = 1
     weights = rng.random((5, *geometry.slice_shape)).astype(dtype)
-    box = projector.box
+    box = projector.padded_size
     volume = transform(rng.normal(size=[box] * dimension).astype(dtype), dimension)
     volume = volume.reshape(geometry.volume_shape)
     views = Views(rotations, np.zeros((5, 2), dtype))

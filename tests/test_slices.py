@@ -82,7 +82,7 @@ def loss(case, rotations):
 
 
 def gradients(case):
-    return extract_slices_vjp(case.volume_ft, case.rotations, case.slices, **case.options)
+    return extract_slices_vjp(case.volume_ft, case.rotations, **case.options, cotangent=case.slices)
 
 
 @given(case=slice_cases(smooth=True))
@@ -109,7 +109,9 @@ def test_gradients_in_quaternions_of_any_length_are_exact(seed):
         if inside_cells(quaternion_to_matrix(quaternions), 5, 1):
             break
     volume_ft, slices = rfft3(noise(rng, (5, 5, 5))), rfft2(noise(rng, (2, 5, 5)))
-    _, grad_rotations = extract_slices_vjp(volume_ft, quaternion_to_matrix(quaternions), slices)
+    _, grad_rotations = extract_slices_vjp(
+        volume_ft, quaternion_to_matrix(quaternions), cotangent=slices
+    )
     check_gradient(
         lambda q: inner_product(extract_slices(volume_ft, quaternion_to_matrix(q)), slices),
         quaternion_to_matrix_vjp(quaternions, grad_rotations),
@@ -125,7 +127,9 @@ def test_cubic_slices_have_gradients_on_the_faces_of_cells_too(backend, seed):
     rotations = cube_rotations()  # every sample is a grid point
     volume_ft = rfft3(noise(rng, (7, 7, 7)))
     slices = rfft2(noise(rng, (24, 7, 7)))
-    _, grad_rotations = extract_slices_vjp(volume_ft, rotations, slices, interpolation="cubic")
+    _, grad_rotations = extract_slices_vjp(
+        volume_ft, rotations, interpolation="cubic", cotangent=slices
+    )
     check_gradient(
         lambda r: inner_product(extract_slices(volume_ft, r, interpolation="cubic"), slices),
         grad_rotations,
@@ -234,7 +238,7 @@ def call_all(volume_ft, rotations, slices, **options):
     for function in (
         lambda: extract_slices(volume_ft, rotations, **options),
         lambda: insert_slices(slices, rotations, **options),
-        lambda: extract_slices_vjp(volume_ft, rotations, slices, **options),
+        lambda: extract_slices_vjp(volume_ft, rotations, **options, cotangent=slices),
     ):
         with pytest.raises((ValueError, TypeError)) as caught:
             function()
@@ -295,7 +299,9 @@ def test_mixed_precisions_are_refused_with_their_names(given_inputs):
     given_inputs["rotations"] = given_inputs["rotations"].astype("float64")
     given_inputs["slices"] = given_inputs["slices"].astype("complex64")
     with pytest.raises(TypeError, match="volume_ft is complex128, cotangent is complex64"):
-        extract_slices_vjp(*given_inputs.values())
+        extract_slices_vjp(
+            given_inputs["volume_ft"], given_inputs["rotations"], cotangent=given_inputs["slices"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -335,7 +341,7 @@ def test_half_spectra_of_a_wrong_shape_or_dtype_are_refused(given_inputs):
         with pytest.raises((ValueError, TypeError), match=message):
             insert_slices(wrong, rotations)
         with pytest.raises((ValueError, TypeError), match=message.replace("slices", "cotangent")):
-            extract_slices_vjp(volume_ft, rotations, wrong)
+            extract_slices_vjp(volume_ft, rotations, cotangent=wrong)
 
 
 def test_slices_cannot_be_larger_than_the_volume(given_inputs):
@@ -353,6 +359,8 @@ def test_slices_cannot_be_larger_than_the_volume(given_inputs):
 def test_gradients_do_not_depend_on_the_beam(rng):
     rotations = poses_inside_cells(rng, (4,), 6, 1)
     volume_ft = rfft3(noise(rng, (6, 6, 6)))
-    _, grad_rotations = extract_slices_vjp(volume_ft, rotations, noise(rng, (4, 6, 4), complex))
+    _, grad_rotations = extract_slices_vjp(
+        volume_ft, rotations, cotangent=noise(rng, (4, 6, 4), complex)
+    )
     assert np.all(grad_rotations[..., 2] == 0)
     assert np.all(grad_rotations[..., :2] != 0)

@@ -31,7 +31,7 @@ def posed(size=4, oversampling=1, n=8):
 def dense_problem_of(precision, design):
     """Return the matrices from white noise to the whitened images and to the real volume."""
     projector = precision.normal.projector
-    size, box = projector.size, projector.box
+    size, box = projector.size, projector.padded_size
     units = np.eye(size**3).reshape(-1, size, size, size)
     width = np.sqrt(precision.prior_variance)
     make = np.stack([precision.volume(width * rfft3(e)).ravel() for e in units], 1)

@@ -42,7 +42,7 @@ def paper(normal, truth, noise):
     alpha = fslice.spectral_snr(solution.mean_ft, solution.sigma)
     curve = fslice.fsc_from_snr(alpha)[: len(truth) // 2 + 1]
     error = abs(solution.mean_ft - normal.projector.transform(truth)) ** 2
-    box = normal.projector.box
+    box = normal.projector.padded_size
     ratio = shell_sum(error, box, 3) / shell_sum(solution.sigma.astype(float) ** 2, box, 3)
     return curve, fslice.fsc(solution.volume(), truth), ratio
 

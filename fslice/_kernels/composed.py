@@ -147,7 +147,7 @@ class ComposedKernels(Kernels):
         """Return what `Kernels.pose_gram` says."""
         xp = array_namespace(volume)
         gram = xp.zeros((len(views.rotations), 6, 6))
-        pairs = _pair_weights(geometry, xp)
+        pairs = xp.broadcast_to(_pair_weights(geometry, xp), geometry.slice_shape)
         for part in _parts(views, geometry, _PIXELS // 8):
             poses = Views(views.rotations[part], views.shifts[part])
             slices, slopes = self.gather_slopes(volume, poses, amplitude, geometry)

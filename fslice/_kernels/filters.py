@@ -9,6 +9,8 @@ import numpy as np
 from fslice._arrays import Array, array_namespace
 from fslice._kernels.interface import Filters, SliceGeometry, Views, signed_frequencies
 
+_PIXELS = 1 << 16  # whose CTF is evaluated together
+
 
 def part_of(views: Views, part: slice) -> Views:
     """Return some of the views, each with its own pose and weight, but not which image it is of."""
@@ -57,8 +59,14 @@ def ctf_values(coefficients: Array, geometry: SliceGeometry, dtype: Any) -> Arra
     kx, ky = signed_frequencies(geometry, xp)
     squares = kx**2 + ky**2
     basis = xp.stack([kx**2 + 0 * ky, kx * ky, 0 * kx + ky**2, squares**2, xp.ones_like(squares)])
-    turns = coefficients[:, :5] / (2 * np.pi) @ basis.reshape(5, -1)
-    turns -= xp.rint(turns)  # whole turns are dropped before anything is rounded
-    decay = xp.exp(-coefficients[:, 5, None] * squares.ravel())
-    values = -coefficients[:, 6, None] * xp.sin(2 * np.pi * turns) * decay
-    return values.astype(dtype).reshape((-1, *geometry.slice_shape))
+    basis, squares = basis.reshape(5, -1), squares.ravel()
+    values = xp.empty((len(coefficients), squares.size), dtype)
+    step = max(1, _PIXELS // squares.size)
+    for start in range(0, len(coefficients), step):
+        part = coefficients[start : start + step]
+        turns = part[:, :5] / (2 * np.pi) @ basis
+        turns -= xp.rint(turns)  # whole turns are dropped before anything is rounded
+        waves = xp.sin((2 * np.pi * turns).astype(dtype))
+        decay = xp.exp(-part[:, 5, None] * squares)
+        values[start : start + step] = -part[:, 6, None] * waves * decay
+    return values.reshape((-1, *geometry.slice_shape))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fslice._arrays import (
@@ -12,6 +14,7 @@ from fslice._arrays import (
     check_finite,
     check_real,
     check_shape,
+    real_dtype,
     to_numpy,
 )
 
@@ -170,3 +173,31 @@ def angle_between(a: Array, b: Array) -> Array:
     sine = xp.sqrt((axis**2).sum(-1)) / 2
     cosine = (xp.trace(relative, axis1=-2, axis2=-1) - 1) / 2
     return xp.arctan2(sine, cosine) * (180 / np.pi)
+
+
+def as_matrices(rotations: Any, like: Array | None = None) -> Array:
+    """Return the matrices of SciPy `Rotation` objects, and anything else as it is.
+
+    Parameters
+    ----------
+    rotations : scipy.spatial.transform.Rotation, or any other value
+    like : array, optional
+        Where the matrices are to lie: they get its library, its device and its precision.
+        Default NumPy, in double precision.
+
+    Returns
+    -------
+    (..., 3, 3) real array, or `rotations`
+
+    Examples
+    --------
+    >>> from scipy.spatial.transform import Rotation
+    >>> as_matrices(Rotation.identity(5), np.zeros(1, "complex64")).dtype
+    dtype('float32')
+    """
+    if not hasattr(rotations, "as_matrix"):
+        return rotations
+    matrices = rotations.as_matrix()
+    if like is None or getattr(like, "dtype", matrices.dtype).kind not in "fc":
+        return matrices
+    return array_namespace(like).asarray(matrices, dtype=real_dtype(like.dtype))

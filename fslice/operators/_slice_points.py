@@ -15,7 +15,7 @@ from fslice._arrays import (
 )
 from fslice.fourier import hermitian_weights, transform
 from fslice.geometry import check_rotations
-from fslice.operators.slices import make_geometry
+from fslice.operators.sampling import slice_geometry
 
 
 class SlicePoints:
@@ -47,7 +47,7 @@ class SlicePoints:
         self.image_shape = (*batch, *(size,) * flat)
         self.half_shape = (*(size,) * (flat - 1), size // 2 + 1)
         self.scale = size ** (-flat / 2)
-        geometry = make_geometry(self.dimension, size, size, "linear", max_radius)
+        geometry = slice_geometry(self.dimension, size, size, "linear", max_radius)
         self.band = xp.asarray(_kernels.band(geometry)).reshape(self.half_shape)
         index = xp.nonzero(self.band)
         rows = [xp.where(i <= (size - 1) // 2, i, i - size) for i in index[:-1]]

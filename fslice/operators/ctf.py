@@ -187,6 +187,35 @@ class CTF:
             self._multiply_envelope(values[part], part, basis)
         return values.reshape(len(self), size, -1)
 
+    def coefficients(self, size: int) -> Array:
+        """Return what the functions are computed from at integer frequencies of a box.
+
+        Parameters
+        ----------
+        size : int
+            Box D.
+
+        Returns
+        -------
+        (n, 7) float64 array
+            With k the signed frequencies, ``gamma = c0 kx^2 + c1 kx ky + c2 ky^2 + c3 |k|^4 + c4``
+            and the function ``-c6 sin(gamma) exp(-c5 |k|^2)``.
+
+        Examples
+        --------
+        >>> ctf = CTF(defocus_u=15000, defocus_v=14000, astigmatism_angle=30, voltage=300,
+        ...           spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5)
+        >>> *_, constant, decay, scale = ctf.coefficients(64)[0]
+        >>> -scale * np.sin(constant)  # the amplitude contrast
+        np.float64(0.1)
+        """
+        size = check_size("size", size)
+        xp = array_namespace(self.defocus_u)
+        per_frequency = xp.asarray([1 / size**2] * 3 + [1 / size**4, 1.0])
+        decay = self.b_factor / (4 * (size * self.pixel_size) ** 2)
+        columns = [self._coefficients() * per_frequency, decay[:, None], self.scale[:, None]]
+        return xp.concatenate(columns, axis=1)
+
     def vjp(self, size: int, cotangent: Array) -> dict[str, Array]:
         """Return the gradients in the parameters, given the one in the values.
 

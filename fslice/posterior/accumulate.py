@@ -22,7 +22,7 @@ from fslice.fourier import hermitian_weights, shells, transform
 from fslice.geometry import check_rotations
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
-from fslice.operators.slices import views_of
+from fslice.operators.sampling import flat_poses
 from fslice.posterior.normal import NormalEquations, no_images, normal_lattice
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
@@ -180,7 +180,7 @@ class _Sums:
 
     def add_slices(self, rotations, ctf, weights) -> None:
         """Add the samples of slices to the stencil."""
-        size, box, dimension = self.projector.size, self.projector.box, self.dimension
+        size, box, dimension = self.projector.size, self.projector.padded_size, self.dimension
         # the square of the projector's ratio of norms
         amplitude = box**dimension / size ** (dimension - 1)
         factors = (amplitude * weights).astype(self.dtype)[:, self.shells]
@@ -190,7 +190,8 @@ class _Sums:
         group_of = np.arange(len(factors)) if len(factors) > 1 else None
         for g in self.group:
             filters = _kernels.Filters(weights=factors, group_of=group_of)
-            self.kernels.add_gram(self.gram, views_of(g @ rotations), filters, self.lattice)
+            views = _kernels.Views(*flat_poses(g @ rotations))
+            self.kernels.add_gram(self.gram, views, filters, self.lattice)
 
     def result(self) -> NormalEquations:
         stencil = self.kernels.stencil_of(self.gram, self.lattice)

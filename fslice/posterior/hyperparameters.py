@@ -278,7 +278,7 @@ def _powers(normal: NormalEquations, map_ft: Array) -> np.ndarray:
 def _band(normal: NormalEquations) -> tuple[float, float]:
     """Return the last shell of the padded box inside the images' band, and the oversampling."""
     projector = normal.projector
-    scale = projector.box / projector.size
+    scale = projector.padded_size / projector.size
     return float(int(scale * ((projector.size - 1) // 2))), scale
 
 

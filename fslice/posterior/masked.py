@@ -110,10 +110,10 @@ class SupportedPrecision:
         map of 128^3 needs five to ten iterations, a residual of 1e-3 about forty.
         """
         projector, xp = self.normal.projector, array_namespace(self.mask)
-        ratio = projector.box / projector.size
-        full = xp.rint(xp.fft.fftfreq(projector.size) * projector.box).astype(int)
+        ratio = projector.padded_size / projector.size
+        full = xp.rint(xp.fft.fftfreq(projector.size) * projector.padded_size).astype(int)
         half = xp.rint(xp.arange(projector.size // 2 + 1) * ratio).astype(int)
-        axes = [full % projector.box] * (self.mask.ndim - 1) + [half]
+        axes = [full % projector.padded_size] * (self.mask.ndim - 1) + [half]
         smooth = xp.maximum(self.normal.row_sums()[xp.ix_(*axes)], 0)
         root = xp.sqrt(1 + self.prior_variance * smooth / self.noise_variance)
         return root / self.prior_variance

@@ -24,7 +24,7 @@ from fslice._kernels.interface import add_friedel_mates
 from fslice._kernels.stencil import OFFSETS
 from fslice.fourier import radii
 from fslice.operators.projector import Projector
-from fslice.operators.slices import make_geometry
+from fslice.operators.sampling import slice_geometry
 from fslice.symmetry.groups import symmetry_rotations
 
 _FORMAT = 2
@@ -102,7 +102,7 @@ class NormalEquations:
             )
         check_complex("b", self.b)
         check_alike(b=self.b, stencil=self.stencil)
-        box = self.projector.box
+        box = self.projector.padded_size
         check_shape("b", self.b, (*[box] * (self.b.ndim - 1), box // 2 + 1))
         check_shape("stencil", self.stencil, (len(OFFSETS), *self._lattice.volume_shape))
         for name in ("power", "degrees"):
@@ -154,7 +154,7 @@ class NormalEquations:
     def unobserved(self) -> float:
         """Return the fraction of the frequencies of the band that no image has touched."""
         lattice = self._lattice
-        distance = radii(self.projector.box, self.b.ndim, array_namespace(self.b))
+        distance = radii(self.projector.padded_size, self.b.ndim, array_namespace(self.b))
         band = distance <= lattice.max_radius * lattice.scale
         return float((self.diagonal()[band] == 0).mean())
 
@@ -231,8 +231,12 @@ class NormalEquations:
 
 def normal_lattice(projector: Projector, dimension: int) -> _kernels.SliceGeometry:
     """Return the geometry of the slices of volumes (or, dimension 2, of images)."""
-    return make_geometry(
-        dimension, projector.box, projector.size, projector.interpolation, projector.max_radius
+    return slice_geometry(
+        dimension,
+        projector.padded_size,
+        projector.size,
+        projector.interpolation,
+        projector.max_radius,
     )
 
 
@@ -246,7 +250,7 @@ def no_images(projector: Projector, dimension: int = 3, dtype: Any = np.float64)
     1.0
     """
     lattice = normal_lattice(projector, dimension)
-    shape = (*[projector.box] * (dimension - 1), projector.box // 2 + 1)
+    shape = (*[projector.padded_size] * (dimension - 1), projector.padded_size // 2 + 1)
     return NormalEquations(
         projector,
         np.zeros(shape, np.result_type(dtype, np.complex64)),

@@ -91,7 +91,7 @@ class Precision:
     @property
     def box(self) -> int:
         """Box M of the half spectrum."""
-        return self.normal.projector.box
+        return self.normal.projector.padded_size
 
     def __call__(self, volume_ft: Array) -> Array:
         """Apply the precision to the half spectrum of a real volume."""

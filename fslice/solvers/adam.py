@@ -195,7 +195,5 @@ def _curvature(dataset: Dataset, projector: Projector, delta: Array, index: np.n
     total = np.zeros_like(delta)
     for start in range(0, len(index), CHUNK):
         _, rotations, _, ctf = dataset.poses(index[start : start + CHUNK])
-        # shifts turn phases forth and back, so they drop out
-        blank = np.zeros((len(rotations), projector.size, projector.size // 2 + 1), delta.dtype)
-        total += projector.misfit(delta, blank, rotations, None, ctf)[1]
+        total += projector.gram(delta, rotations, ctf)
     return total

@@ -40,7 +40,7 @@ def residual_spectrum(
     size = projector.size
     index = np.minimum(shells(size, 2), size // 2).ravel()
     pairs = (
-        _kernels.band(projector._geometry(3)).reshape(size, -1) * hermitian_weights(size)
+        _kernels.band(projector.geometry()).reshape(size, -1) * hermitian_weights(size)
     ).ravel()
     power = np.zeros(size // 2 + 1)
     for images_ft, rotations, shifts, ctf in dataset.batches():

@@ -150,7 +150,7 @@ def with_noise_spectrum(
     for turn in range(ROUNDS):
         result = once(replace(dataset, noise_shape=shape), simple, turn)
         start = time.perf_counter()
-        white = rfft3(rng.standard_normal((projector.box,) * 3).astype(dataset.dtype))
+        white = rfft3(rng.standard_normal((projector.padded_size,) * 3).astype(dataset.dtype))
         deviation = white * (0 if result.sigma is None else result.sigma)
         found = residual_spectrum(
             replace(dataset, noise_shape=shape), projector, result.mean_ft, deviation

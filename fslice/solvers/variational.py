@@ -64,7 +64,7 @@ def collect(
     dataset: Dataset, projector: Projector, progress: Callable[[int], object] | None = None
 ) -> Statistics:
     """Pass once over the images; `progress` is told the number of images after each batch."""
-    band = _kernels.band(projector._geometry(3)) * hermitian_weights(projector.size)
+    band = _kernels.band(projector.geometry()) * hermitian_weights(projector.size)
     sums: list[Array] = []
     power = 0.0
     for batch in dataset.batches():
