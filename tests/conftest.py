@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
@@ -37,18 +37,28 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20190722)
 
 
+@pytest.fixture
+def computed_by() -> Callable[[str], Iterator[ModuleType]]:
+    """Return what has one implementation compute the kernels and yields its arrays' library."""
+
+    def computed_by(name: str) -> Iterator[ModuleType]:
+        if name == "cupy":
+            cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+            try:
+                _kernels.kernels_for(cupy.zeros(1))
+            except TypeError as error:
+                pytest.skip(str(error))
+            yield cupy
+            return
+        if name == "numba":
+            pytest.importorskip("numba", reason="Numba is not installed")
+        with _kernels.use_kernels(_kernels.host_kernels()[name]):
+            yield np
+
+    return computed_by
+
+
 @pytest.fixture(params=["numpy", "numba", "cupy"])
-def backend(request, monkeypatch) -> Iterator[ModuleType]:
+def backend(request, computed_by) -> Iterator[ModuleType]:
     """Have one implementation compute the kernels; return the library its arrays belong to."""
-    if request.param == "cupy":
-        cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-        try:
-            _kernels.kernels_for(cupy.zeros(1))
-        except TypeError as error:
-            pytest.skip(str(error))
-        yield cupy
-        return
-    if request.param == "numba":
-        pytest.importorskip("numba", reason="Numba is not installed")
-    with _kernels.use_kernels(_kernels.host_kernels()[request.param]):
-        yield np
+    yield from computed_by(request.param)

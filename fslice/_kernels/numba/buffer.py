@@ -54,7 +54,7 @@ class RowBuffer(NamedTuple):
     phase_y: Any  # one item per row of the slice
     column: Any  # kx, as float64
     kx: Any  # the same in the precision of the volume
-    ctf: Any  # of this row
+    ctf: Any  # of this row; ones where there is none
     envelope_x: Any  # of the CTF
     envelope_y: Any  # one item per row of the slice
     sine: Any  # coefficients of the sine
@@ -84,7 +84,7 @@ def row_buffer(geometry: SliceGeometry, dtype: Any, plain: bool = False) -> RowB
         phase_y=np.zeros(geometry.rows, phases),
         column=np.arange(length, dtype=np.float64),
         kx=np.arange(length).astype(real),
-        ctf=np.zeros(length, real),
+        ctf=np.ones(length, real),
         envelope_x=np.ones(length, real),
         envelope_y=np.ones(geometry.rows, real),
         sine=_sine_terms(real),

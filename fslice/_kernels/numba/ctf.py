@@ -27,25 +27,28 @@ def ctf_values(kernels, coefficients, geometry, dtype):
 
 @kernel
 def _ctf_values(coefficients, geometry, buffer, values, start, stop):
-    buffer = pointers(buffer)
+    buffer, width = pointers(buffer), geometry.columns // 2 + 1
     for n in range(start, stop):
         tabulate_envelope(coefficients, n, geometry, buffer)
         for j in range(geometry.rows):
-            ky, width = row_frequency(j, geometry), geometry.columns // 2 + 1
-            tabulate_ctf(coefficients, n, j, ky, width, geometry, buffer)
+            _tabulate_angles(coefficients, n, row_frequency(j, geometry), width, buffer)
+            _replace_by_sines(width, buffer.envelope_y[j], buffer)
             for i in range(width):
                 values[n, j, i] = buffer.ctf[i]
 
 
 @inlined
-def tabulate_envelope(ctf, n, geometry, buffer):
-    """Split ``-c6 exp(-c5 |k|^2)`` into a factor per column and per row, if `ctf` holds those."""
-    if ctf is not None and ctf.ndim == 2:
+def tabulate_envelope(coefficients, n, geometry, buffer):
+    """Split ``-c6 exp(-c5 |k|^2)`` of image `n` into a factor per column and per row.
+
+    Where there are no coefficients, nothing is done.
+    """
+    if len(coefficients) > 0:
         for kx in range(geometry.columns // 2 + 1):
-            buffer.envelope_x[kx] = _decay(ctf[n, 5], kx)
+            buffer.envelope_x[kx] = _decay(coefficients[n, 5], kx)
         for row in range(geometry.rows):
-            ky = row_frequency(row, geometry)
-            buffer.envelope_y[row] = -ctf[n, 6] * _decay(ctf[n, 5], ky)
+            decay = _decay(coefficients[n, 5], row_frequency(row, geometry))
+            buffer.envelope_y[row] = -coefficients[n, 6] * decay
 
 
 @inlined
@@ -54,15 +57,17 @@ def _decay(rate, k):
 
 
 @inlined
-def tabulate_ctf(ctf, n, row, ky, count, geometry, buffer):
-    """Write the CTF of image `n` along a row to the buffer, from its values or coefficients."""
-    if ctf is not None:
-        if ctf.ndim == 2:
-            _tabulate_angles(ctf, n, ky, count, buffer)
-            _replace_by_sines(count, buffer.envelope_y[row], buffer)
-        else:
-            for i in range(count):
-                buffer.ctf[i] = ctf[n, row, i]
+def tabulate_ctf(values, coefficients, n, row, ky, count, buffer):
+    """Write the CTF of image `n` along a row to the buffer, from coefficients or from values.
+
+    Where there are neither, the buffer holds ones.
+    """
+    if len(coefficients) > 0:
+        _tabulate_angles(coefficients, n, ky, count, buffer)
+        _replace_by_sines(count, buffer.envelope_y[row], buffer)
+    elif len(values) > 0:
+        for i in range(count):
+            buffer.ctf[i] = values[n, row, i]
 
 
 @inlined

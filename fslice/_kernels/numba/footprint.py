@@ -27,7 +27,7 @@ def read(taps, flat, grad_flat, count, geometry, buffer):
     for first in range(0, count, LANES):
         if grad_flat is not None:
             instructions.prefetch_group(buffer.plain, taps, grad_flat, buffer, first)
-        if instructions.in_one(buffer.plain, buffer, first):
+        if instructions.in_one(buffer.plain, taps, buffer, first):
             instructions.interpolate_group(buffer.plain, taps, flat, buffer, first)
         else:
             for i in range(first, min(first + LANES, count)):
@@ -44,7 +44,7 @@ def read_slopes(taps, flat, grad_flat, count, geometry, buffer):
     for first in range(0, count, LANES):
         if grad_flat is not None:
             instructions.prefetch_group(buffer.plain, taps, grad_flat, buffer, first)
-        if instructions.in_one(buffer.plain, buffer, first):
+        if instructions.in_one(buffer.plain, taps, buffer, first):
             instructions.interpolate_slopes_group(buffer.plain, taps, flat, buffer, first)
         else:
             for i in range(first, min(first + LANES, count)):
@@ -64,7 +64,9 @@ def add(taps, flat, count, geometry, buffer):
     """
     for begin in range(LANES // 2):
         for first in range(begin, count, LANES):
-            if first - begin + LANES <= count and instructions.in_one(buffer.plain, buffer, first):
+            if first - begin + LANES <= count and instructions.in_one(
+                buffer.plain, taps, buffer, first
+            ):
                 instructions.add_two(buffer.plain, taps, flat, buffer, first)
             else:
                 for i in range(first, min(first + LANES - begin, count), LANES // 2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,14 +17,31 @@ from fslice._kernels.numba.slices import complete
 from fslice._kernels.numba.traversal import row_extent, tabulate_phases
 
 
-def complete_filters(filters: Filters, n_images: int, geometry, dtype) -> Filters:
-    """Return filters with every array that the compiled kernels take; the CTF may be None."""
-    weights, group_of = filters.weights, filters.group_of
+class CompleteFilters(NamedTuple):
+    """`Filters` with every array that the compiled kernels take; of the CTF one or both are empty.
+
+    So one compiled kernel serves all kinds of filters.
+    """
+
+    ctf_values: np.ndarray
+    ctf_coefficients: np.ndarray
+    weights: np.ndarray
+    group_of: np.ndarray
+
+
+def complete_filters(filters: Filters, n_images: int, geometry, dtype) -> CompleteFilters:
+    """Return the filters for volumes of that type."""
+    real, weights, group_of = real_dtype(dtype), filters.weights, filters.group_of
+    values, coefficients = np.empty((0, *geometry.slice_shape), real), np.empty((0, 7))
+    if filters.ctf is not None and filters.ctf.ndim == 2:
+        coefficients = filters.ctf
+    elif filters.ctf is not None:
+        values = filters.ctf
     if weights is None:
-        weights = np.ones((1, *geometry.slice_shape), real_dtype(dtype))
+        weights = np.ones((1, *geometry.slice_shape), real)
     if filters.weights is None or group_of is None:
         group_of = np.zeros(n_images, np.int64)
-    return Filters(filters.ctf, weights, group_of)
+    return CompleteFilters(values, coefficients, weights, group_of)
 
 
 def gather_vjp(kernels, volume, cotangent, views, amplitude, geometry):
@@ -107,8 +125,8 @@ def _gather_vjp(
 
 @kernel
 def _misfit(
-    volume, images, rotations, shifts, image_of, view_weights, ctf, weights, group_of,
-    amplitude, geometry, buffer,
+    volume, images, rotations, shifts, image_of, view_weights,
+    ctf_values, ctf_coefficients, weights, group_of, amplitude, geometry, buffer,
     grad_volume, losses, grad_rotations, grad_shifts, grad_ctf, start, stop,
 ):  # fmt: skip
     # what is None is known when this is compiled, and leaves nothing behind
@@ -117,7 +135,7 @@ def _misfit(
         image, share = image_of[v], view_weights[v]
         group = group_of[image]
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
-        tabulate_envelope(ctf, image, geometry, buffer)
+        tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         loss = 0.0
         for j in range(geometry.rows):
             ky, count = row_extent(j, geometry)
@@ -126,12 +144,11 @@ def _misfit(
                 read(taps, flat, grad_flat, count, geometry, buffer)
             else:
                 read_slopes(taps, flat, grad_flat, count, geometry, buffer)
-            tabulate_ctf(ctf, image, j, ky, count, geometry, buffer)
+            tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             sums, row_loss = _no_sums(buffer), buffer.zero
             for i in range(count):
-                factor = phase = buffer.phase_x[i] * buffer.phase_y[j]
-                if ctf is not None:
-                    factor = _scaled(buffer.ctf[i], phase)
+                phase = buffer.phase_x[i] * buffer.phase_y[j]
+                factor = _scaled(buffer.ctf[i], phase)
                 value = apply_friedel(buffer, i, buffer.value[i])
                 residual = value * factor
                 if images is not None:

@@ -11,10 +11,10 @@ from fslice._kernels.numba.buffer import LANES, inlined
 
 
 @inlined
-def in_one(plain, buffer, first):
+def in_one(plain, taps, buffer, first):
     """Tell whether the group of sample `first` may be read or added to in one piece."""
     if plain is None:
-        return buffer.whole[first // LANES] == (1 << LANES) - 1
+        return len(taps) == 2 and buffer.whole[first // LANES] == (1 << LANES) - 1
     else:
         return False
 

@@ -35,24 +35,22 @@ def pose_gram(kernels, volume, images, views, filters, amplitude, geometry):
 
 @kernel
 def _pose_gram(
-    volume, images, rotations, shifts, image_of, ctf, weights, group_of, amplitude, geometry,
-    buffer, column, gram, start, stop,
+    volume, images, rotations, shifts, image_of, ctf_values, ctf_coefficients, weights, group_of,
+    amplitude, geometry, buffer, column, gram, start, stop,
 ):  # fmt: skip
     flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
     for v in range(start, stop):
         image = image_of[v]
         group = group_of[image]
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
-        tabulate_envelope(ctf, image, geometry, buffer)
+        tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         for j in range(geometry.rows):
             ky, count = row_extent(j, geometry)
             locate(rotations[v], ky, count, geometry, buffer)
             read_slopes(taps, flat, None, count, geometry, buffer)
-            tabulate_ctf(ctf, image, j, ky, count, geometry, buffer)
+            tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             for i in range(count):
-                factor = buffer.phase_x[i] * buffer.phase_y[j]
-                if ctf is not None:
-                    factor = complex(buffer.ctf[i] * factor.real, buffer.ctf[i] * factor.imag)
+                factor = buffer.ctf[i] * (buffer.phase_x[i] * buffer.phase_y[j])
                 value = apply_friedel(buffer, i, buffer.value[i])
                 _turns(column, rotations[v], i, ky, factor, buffer, geometry)
                 _shifts(column, i, ky, factor * value, images[image, j, i], geometry)

@@ -28,6 +28,8 @@ from fslice._kernels.numba.lanes import (
     prefetch as _prefetch,
 )
 
+UNROLLED = {2: range(LANES), 4: range(0)}
+"""The samples of a group that are read in one piece: none where a cell takes a page of code."""
 LOCAL = "value", "slope_x", "slope_y", "slope_z"
 
 
@@ -202,7 +204,7 @@ def interpolate_group(typing_context, taps, flat, buffer, i):
 
     def generate(context, builder, signature, arguments):
         (value,) = _of_buffer(builder, arguments[2], "value")
-        for place, cell in cells_of(builder, signature, arguments, range(LANES)):
+        for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
             _interpolate(cell, value, place)
         return context.get_dummy_value()
 
@@ -227,7 +229,7 @@ def interpolate_slopes_group(typing_context, taps, flat, buffer, i):
 
     def generate(context, builder, signature, arguments):
         local = _of_buffer(builder, arguments[2], *LOCAL)
-        for place, cell in cells_of(builder, signature, arguments, range(LANES)):
+        for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
             _interpolate_slopes(cell, local, place)
         return context.get_dummy_value()
 
@@ -259,7 +261,7 @@ def add_two(typing_context, taps, flat, buffer, i):
 
     def generate(context, builder, signature, arguments):
         (value,) = _of_buffer(builder, arguments[2], "value")
-        for place, cell in cells_of(builder, signature, arguments, (0, LANES // 2)):
+        for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count][::4]):
             _add(cell, value, place, Axis.shares)
         return context.get_dummy_value()
 

@@ -120,19 +120,20 @@ def _slabs(rotations, geometry, count) -> np.ndarray:
 
 @kernel
 def _add_moments(
-    rotations, image_of, view_weights, ctf, weights, group_of, geometry, buffer, moments, low, high
-):
+    rotations, image_of, view_weights, ctf_values, ctf_coefficients, weights, group_of,
+    geometry, buffer, moments, low, high,
+):  # fmt: skip
     buffer, flat, taps = pointers(buffer), data(moments), geometry.taps
     for v in range(len(rotations)):
         image, share = image_of[v], view_weights[v]
         group = group_of[image]
-        tabulate_envelope(ctf, image, geometry, buffer)
+        tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         for j in range(geometry.rows):
             ky, count = row_extent(j, geometry)
             if count == 0 or not _meets(rotations[v], ky, count, geometry, low, high):
                 continue
             locate(rotations[v], ky, count, geometry, buffer)
-            tabulate_ctf(ctf, image, j, ky, count, geometry, buffer)
+            tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             for i in range(count):
                 later = _cell(taps, buffer, i + AHEAD) * _RECORD
                 prefetch(buffer.plain, flat, later)
@@ -140,8 +141,7 @@ def _add_moments(
                 plane = _plane(corner(taps, 2, buffer, i), geometry.nz)
                 if low <= plane and plane < high and _is_near(taps, geometry, buffer, i):
                     value = share * buffer.pairs[i] * weights[group, j, i]
-                    if ctf is not None:
-                        value = value * buffer.ctf[i] * buffer.ctf[i]
+                    value *= buffer.ctf[i] * buffer.ctf[i]
                     start = _cell(taps, buffer, i) * _RECORD
                     _add_record(moments, start, value, _ends(taps, geometry, buffer, i))
 
