@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_UNLIMITED = 1e9
 
 
 def available_cpus() -> int:
@@ -28,12 +29,8 @@ def available_cpus() -> int:
 @functools.cache
 def _quota() -> float:
     """Return the least number of processors that a control group of this process allows."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return 1e9
-    quotas = [1e9]
-    for line in lines:
+    quotas = [_UNLIMITED]
+    for line in _groups():
         _, controllers, path = line.split(":", 2)
         if controllers == "":  # version 2
             group = _CGROUPS / path.lstrip("/")
@@ -49,10 +46,18 @@ def _quota() -> float:
     return min(quotas)
 
 
+def _groups() -> list[str]:
+    """Return a line for each hierarchy of groups: its number, its controllers, the group."""
+    try:
+        return Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+
+
 def _limit(*files: Path) -> float:
     """Return the quota over the period that one file or two files hold."""
     try:
         quota, period = (float(word) for file in files for word in file.read_text().split())
     except (OSError, ValueError):  # no such file, or the word "max"
-        return 1e9
-    return quota / period if quota > 0 and period > 0 else 1e9
+        return _UNLIMITED
+    return quota / period if quota > 0 and period > 0 else _UNLIMITED

@@ -8,7 +8,6 @@ of the real arrays (Parseval), which makes `irfft2` and `irfft3` the adjoints of
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -22,6 +21,7 @@ from fslice._arrays import (
     check_shape,
     check_size,
 )
+from fslice._threads import available_cpus
 
 
 def rfft2(images: Array) -> Array:
@@ -194,7 +194,7 @@ def _fft(xp: Any) -> Any:
 
 
 def _workers(xp: Any) -> dict[str, int]:
-    return {"workers": os.cpu_count() or 1} if xp is np else {}
+    return {"workers": available_cpus()} if xp is np else {}
 
 
 def hermitian_weights(size: int, xp: Any = np) -> Array:

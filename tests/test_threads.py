@@ -41,3 +41,24 @@ def test_a_failure_is_raised_once_all_have_stopped(fails):
     with pytest.raises(MemoryError, match=f"no room for {fails}"):
         in_threads(run, divided(3, 3), 3)
     assert threading.active_count() == before
+
+
+def test_available_processors_are_bounded_by_affinity_and_control_groups(monkeypatch, tmp_path):
+    from fslice import _threads
+
+    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    group = tmp_path / "batch" / "job"
+    group.mkdir(parents=True)
+    monkeypatch.setattr(_threads, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(_threads, "_groups", lambda: ["0::/batch/job"])
+    for own, parent, expected in [
+        ("max 100000", "max 100000", 8),
+        ("150000 100000", "max 100000", 2),  # one and a half: two threads are kept busy
+        ("max 100000", "100000 100000", 1),
+        ("1600000 100000", "max 100000", 8),
+    ]:
+        (group / "cpu.max").write_text(own)
+        (group.parent / "cpu.max").write_text(parent)
+        _threads._quota.cache_clear()
+        assert _threads.available_cpus() == expected
+    _threads._quota.cache_clear()

@@ -1,9 +1,8 @@
-"""What results depend on besides arguments: versions, processors."""
+"""What results depend on besides arguments: versions."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 
 from fslice import __version__
@@ -20,10 +19,3 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
     return found
-
-
-def processors() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from fslice._kernels import kernels_for
+from fslice._threads import available_cpus
 from fslice.cli._arguments import command_parser, positive
-from fslice.cli._environment import processors, versions
+from fslice.cli._environment import versions
 from fslice.geometry import matrix_to_euler
 from fslice.io import Particles, read_atoms, read_particles, read_volume
 from fslice.io._mrc_header import read_layout
@@ -78,7 +79,7 @@ def _environment() -> Facts:
     return {
         **versions(),
         "kernels": kernels_for(np.zeros(1)).name,
-        "processors": processors(),
+        "processors": available_cpus(),
         "device": "cpu",
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import scipy.fft
 
 from fslice import fourier
 from fslice._arrays import Array, check_finite, check_real, check_shape
+from fslice._threads import available_cpus
 from fslice.operators.projector import Projector
 from fslice.simulation._gaussian_sums import cropped
 from fslice.simulation.gaussians import GaussianModel
@@ -93,7 +93,7 @@ def _analytic(model: GaussianModel, size: int, pixel_size: float) -> Spectra:
     def analytic(rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         starts = range(_PART, len(rotations), _PART)
         poses = zip(np.split(rotations, starts), np.split(shifts, starts), strict=True)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(available_cpus()) as pool:
             return np.concatenate(list(pool.map(part, poses)))
 
     return analytic

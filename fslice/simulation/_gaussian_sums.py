@@ -5,13 +5,13 @@ Everything is in pixels here, with coordinates in the order (x, y, z) about the 
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import scipy.fft
 
 from fslice import fourier
+from fslice._threads import available_cpus
 
 _EDGE = 16
 """Edge of the cubes into which the fine grid is sorted, in fine pixels."""
@@ -144,7 +144,7 @@ def gridded_spectrum(
             weights[own],
             4 * (variances[own] + widening),
         )
-    spectrum = cropped(scipy.fft.rfftn(grid, workers=os.cpu_count()), size, 3)
+    spectrum = cropped(scipy.fft.rfftn(grid, workers=available_cpus()), size, 3)
     square = np.minimum(fourier.radii(size, 3) ** 2, size**2 / 4)
     spectrum *= np.exp(2 * (np.pi / size) ** 2 * widening * square) / size**1.5
     return spectrum

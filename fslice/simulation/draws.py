@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from fslice._arrays import check_size
+from fslice._threads import available_cpus
 from fslice.geometry import random_rotations, rotations_in_cone
 from fslice.operators.ctf import CTF
 
@@ -117,7 +117,7 @@ def add_noise(images: np.ndarray, deviation: float, seed: int, first: int = 0) -
         noise *= deviation
         images[index] += noise
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         list(pool.map(add, range(len(images))))
 
 
