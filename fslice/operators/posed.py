@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,14 +14,22 @@ from fslice._arrays import (
     array_namespace,
     check_alike,
     check_array,
+    check_complex,
     check_finite,
     check_real,
     check_shape,
     complex_dtype,
 )
-from fslice.geometry import check_rotations
+from fslice.geometry import as_matrices, check_rotations
 from fslice.operators.ctf import CTF
 from fslice.operators.sampling import flat_images, flat_poses, flat_volume
+
+
+class SlicedBy(Protocol):
+    """What tells how slices sample a volume or, dimension 2, an image: a projector."""
+
+    def geometry(self, dimension: int) -> _kernels.SliceGeometry:
+        """Return the geometry."""
 
 
 class Posed(NamedTuple):
@@ -56,6 +64,16 @@ class Posed(NamedTuple):
     def slice_shape(self) -> tuple[int, ...]:
         """Shape of the half spectrum of an image or a line."""
         return self.geometry.slice_shape[3 - self.dimension :]
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Return the shape that a caller's volume, volume_ft, images or images_ft has."""
+        size, dimension = self.geometry.columns, self.dimension
+        return {
+            "volume": (size,) * dimension,
+            "volume_ft": self.volume_shape,
+            "images": (*self.images, *(size,) * (dimension - 1)),
+            "images_ft": (*self.images, *self.slice_shape),
+        }[name]
 
     def ctf_values(self) -> Array | None:
         """Return the values of the CTF, one row per image, or None."""
@@ -157,19 +175,25 @@ class Posed(NamedTuple):
 
 
 def posed(
-    geometry: _kernels.SliceGeometry,
+    projector: SlicedBy,
     rotations: Array,
     shifts: Array | None = None,
     ctf: CTF | Array | None = None,
     *,
     image_of: Array | None = None,
     view_weights: Array | None = None,
+    group_of: Array | None = None,
     **arrays: Array,
 ) -> Posed:
-    """Check poses and CTFs, and that they are of one library and precision with `arrays`.
+    """Check poses and CTFs, and that `arrays` fit them in library, precision and shape.
 
-    Beside `image_of` there are as many images as in ``arrays["images_ft"]``, or as the CTF is of.
+    `arrays` are called volume, volume_ft, images or images_ft. Beside `image_of` there are as many
+    images as the images have entries, or `group_of` has, or as the CTF is of.
     """
+    for name, array in arrays.items():
+        (check_complex if name.endswith("_ft") else check_real)(name, array)
+    rotations = as_matrices(rotations, next(iter(arrays.values()), None))
+    geometry = projector.geometry(check_matrices(rotations))
     batch = rotations.shape[:-2]
     if shifts is not None:
         check_real("shifts", shifts)
@@ -178,13 +202,13 @@ def posed(
     check_alike(**arrays, rotations=rotations, shifts=shifts)
     images = batch
     if image_of is not None:
-        stop = _count(arrays.get("images_ft"), ctf)
+        stop = _count(arrays.get("images_ft"), group_of, ctf)
         last = check_indices("image_of", image_of, batch, stop, rotations)
         images = (last + 1 if stop is None else stop,)
         image_of = image_of.reshape(-1).astype(np.int64)
     if view_weights is not None:
         view_weights = _checked_view_weights(view_weights, batch, rotations)
-    return Posed(
+    poses = Posed(
         _kernels.Views(*flat_poses(rotations, shifts), image_of, view_weights),
         _checked_ctf(ctf, geometry, rotations, images),
         geometry,
@@ -194,6 +218,9 @@ def posed(
         rotations,
         shifts,
     )
+    for name, array in arrays.items():
+        check_shape(name, array, poses.shape_of(name))
+    return poses
 
 
 def check_matrices(rotations: Array) -> int:
@@ -218,13 +245,14 @@ def check_indices(
     return high
 
 
-def _count(images_ft: Array | None, ctf: CTF | Array | None) -> int | None:
-    """Return the number of images, or None where nothing tells."""
-    if images_ft is not None:
-        return images_ft.shape[0] if images_ft.ndim else None
-    if isinstance(ctf, CTF):
-        return len(ctf) if len(ctf) > 1 else None  # one serves all
-    return ctf.shape[0] if getattr(ctf, "ndim", 0) else None  # type: ignore[union-attr]
+def _count(*per_image: CTF | Array | None) -> int | None:
+    """Return the length of the first that is given, or None where nothing tells."""
+    for given in per_image:
+        if isinstance(given, CTF):
+            return len(given) if len(given) > 1 else None  # one serves all
+        if getattr(given, "ndim", 0):
+            return given.shape[0]  # type: ignore[union-attr]
+    return None
 
 
 def _checked_view_weights(view_weights: Array, batch: tuple[int, ...], rotations: Array) -> Array:

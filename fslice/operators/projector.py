@@ -18,7 +18,7 @@ from fslice.operators.ctf import CTF
 from fslice.operators.gradients import ProjectGradients
 from fslice.operators.linop import LinearOperator
 from fslice.operators.padding import Padding
-from fslice.operators.posed import Posed, check_matrices
+from fslice.operators.posed import check_matrices, posed
 from fslice.operators.sampling import INTERPOLATIONS, check_volume_ft
 from fslice.operators.spaces import Space
 from fslice.operators.spectral import SpectralProjector
@@ -137,7 +137,7 @@ class Projector(SpectralProjector):
         TypeError
             Array libraries are mixed, or precisions differ.
         """
-        poses = self._real_posed("volume", volume, rotations, shifts, ctf)
+        poses = posed(self, rotations, shifts, ctf, volume=volume)
         images_ft = poses.project(self._padding.transform(volume), poses.ctf_values())
         images_ft = images_ft.reshape((*poses.batch, *poses.slice_shape))
         return inverse_transform(images_ft, poses.dimension - 1, self.size)
@@ -153,7 +153,7 @@ class Projector(SpectralProjector):
 
         The sum over all images, not normalised: ``<project(v), y> == <v, backproject(y)>``.
         """
-        poses = self._real_posed("images", images, rotations, shifts, ctf)
+        poses = posed(self, rotations, shifts, ctf, images=images)
         images_ft = transform(images, poses.dimension - 1)
         return self._padding.adjoint(poses.backproject(images_ft))
 
@@ -170,7 +170,7 @@ class Projector(SpectralProjector):
 
         As `project_ft_vjp`; `volume`, `cotangent` and the gradient in the volume are real.
         """
-        poses = self._real_posed("volume", volume, rotations, shifts, ctf)
+        poses = posed(self, rotations, shifts, ctf, volume=volume)
         shape = (*poses.batch, *[self.size] * (poses.dimension - 1))
         check_cotangent(check_real, cotangent, shape, volume=volume)
         cotangent_ft = transform(cotangent, poses.dimension - 1)
@@ -223,16 +223,6 @@ class Projector(SpectralProjector):
     def _padding(self) -> Padding:
         order = len(INTERPOLATIONS[self.interpolation])
         return Padding(self.size, self.padded_size, order)
-
-    def _real_posed(self, name: str, array: Array, rotations: Array, shifts, ctf) -> Posed:
-        """Check a real volume, or images, with their poses."""
-        check_real(name, array)
-        poses = self._posed(rotations, shifts, ctf, **{name: array})
-        leading, ndim = (
-            ((), poses.dimension) if name == "volume" else (poses.batch, poses.dimension - 1)
-        )
-        check_shape(name, array, (*leading, *[self.size] * ndim))
-        return poses
 
     def _check_spectrum(self, volume_ft: Array) -> None:
         check_complex("volume_ft", volume_ft)

@@ -15,13 +15,11 @@ from fslice._arrays import (
     check_shape,
     check_size,
 )
-from fslice.geometry import as_matrices
 from fslice.operators.ctf import CTF
 from fslice.operators.gradients import Misfit, MisfitGradients, ProjectFTGradients
-from fslice.operators.posed import Posed, check_matrices, posed
+from fslice.operators.posed import posed
 from fslice.operators.sampling import (
     INTERPOLATIONS,
-    check_volume_ft,
     flat_images,
     flat_volume,
     slice_geometry,
@@ -86,7 +84,7 @@ class SpectralProjector:
         -------
         (..., D, D//2 + 1) complex array
         """
-        poses = self._volume_posed(volume_ft, rotations, shifts, ctf)
+        poses = posed(self, rotations, shifts, ctf, volume_ft=volume_ft)
         shape = (*poses.batch, *poses.slice_shape)
         if out is not None:
             check_complex("out", out)
@@ -110,12 +108,10 @@ class SpectralProjector:
 
         With `image_of` and `view_weights` it is the weighted sum over the views of the images.
         """
-        check_complex("images_ft", images_ft)
-        poses = self._posed(
-            rotations, shifts, ctf, image_of=image_of, view_weights=view_weights,
+        poses = posed(
+            self, rotations, shifts, ctf, image_of=image_of, view_weights=view_weights,
             images_ft=images_ft,
         )  # fmt: skip
-        check_shape("images_ft", images_ft, (*poses.images, *poses.slice_shape))
         return poses.backproject(images_ft)
 
     def project_ft_vjp(
@@ -142,7 +138,7 @@ class SpectralProjector:
             ``volume_ft`` (M, M, M//2 + 1) complex, ``rotations`` (..., 3, 3) in the matrix
             entries, ``shifts`` (..., 2) or None, ``ctf`` (..., D, D//2 + 1) or None.
         """
-        poses = self._volume_posed(volume_ft, rotations, shifts, ctf)
+        poses = posed(self, rotations, shifts, ctf, volume_ft=volume_ft)
         shape = (*poses.batch, *poses.slice_shape)
         check_cotangent(check_complex, cotangent, shape, volume_ft=volume_ft)
         return ProjectFTGradients(*poses.vjp(volume_ft, cotangent))
@@ -242,9 +238,10 @@ class SpectralProjector:
 
         No projection is stored, and shifts cancel.
         """
-        poses = self._volume_posed(
-            volume_ft, rotations, None, ctf, image_of=image_of, view_weights=view_weights
-        )
+        poses = posed(
+            self, rotations, None, ctf, image_of=image_of, view_weights=view_weights,
+            group_of=group_of, volume_ft=volume_ft,
+        )  # fmt: skip
         product = poses.kernels.gram(
             flat_volume(volume_ft, poses.geometry), poses.views, poses.filters(weights, group_of),
             poses.amplitude, poses.geometry,
@@ -264,9 +261,8 @@ class SpectralProjector:
         It is what the expected misfit adds for independent errors ``s``: the expectation of
         ``|project_ft(v + s * noise) - y|^2`` exceeds that at v by ``sum_k m diagonal s^2``.
         """
-        return self._posed(
-            rotations, None, ctf, image_of=image_of, view_weights=view_weights
-        ).diagonal()
+        poses = posed(self, rotations, None, ctf, image_of=image_of, view_weights=view_weights)
+        return poses.diagonal()
 
     def sampling_density(
         self,
@@ -282,38 +278,19 @@ class SpectralProjector:
         a back-projection by it normalises it. With the linear kernel these are the row sums of
         `gram`; the cubic one loses taps beyond the border.
         """
-        return self._posed(
-            rotations, None, ctf, image_of=image_of, view_weights=view_weights
-        ).density()
+        poses = posed(self, rotations, None, ctf, image_of=image_of, view_weights=view_weights)
+        return poses.density()
 
     def _compared(
         self, volume_ft, images_ft, rotations, shifts, ctf, weights, group_of, image_of,
         view_weights,
     ):  # fmt: skip
         """Check what is compared; return the poses, and all as kernels take it."""
-        check_complex("images_ft", images_ft)
-        poses = self._volume_posed(
-            volume_ft, rotations, shifts, ctf, image_of=image_of, view_weights=view_weights,
-            images_ft=images_ft,
+        poses = posed(
+            self, rotations, shifts, ctf, image_of=image_of, view_weights=view_weights,
+            volume_ft=volume_ft, images_ft=images_ft,
         )  # fmt: skip
-        check_shape("images_ft", images_ft, (*poses.images, *poses.slice_shape))
         return poses, (
             flat_volume(volume_ft, poses.geometry), flat_images(images_ft, poses.geometry),
             poses.views, poses.filters(weights, group_of), poses.amplitude, poses.geometry,
         )  # fmt: skip
-
-    def _volume_posed(self, volume_ft, rotations, shifts, ctf, **options) -> Posed:
-        """Check a volume with its poses."""
-        check_complex("volume_ft", volume_ft)
-        poses = self._posed(rotations, shifts, ctf, volume_ft=volume_ft, **options)
-        check_volume_ft("volume_ft", volume_ft, poses.dimension)
-        check_shape("volume_ft", volume_ft, poses.volume_shape)
-        return poses
-
-    def _posed(self, rotations, shifts, ctf, **options) -> Posed:
-        arrays = (options[name] for name in ("volume", "images", *_SPECTRA) if name in options)
-        rotations = as_matrices(rotations, next(arrays, None))
-        return posed(self.geometry(check_matrices(rotations)), rotations, shifts, ctf, **options)
-
-
-_SPECTRA = ("volume_ft", "images_ft")
