@@ -281,8 +281,8 @@ NUMBA = (
     Mutant(
         "slope of a mate not turned",
         "numba/fused",
-        "_scaled(buffer.sign[i], g)",
-        "_scaled(1.0, g)",
+        "scaled(buffer.sign[i], g)",
+        "scaled(1.0, g)",
         "gradient",
     ),
     Mutant(
@@ -328,21 +328,21 @@ NUMBA = (
     Mutant(
         "misfit's gradient not conjugated",
         "numba/fused",
-        "_scaled(w, residual * factor.conjugate())",
-        "_scaled(w, residual * factor)",
+        "scaled(w, residual * factor.conjugate())",
+        "scaled(w, residual * factor)",
     ),
     Mutant(
         "CTF forgotten in the gradient of the misfit",
         "numba/fused",
-        "factor = _scaled(buffer.ctf[i], phase)",
-        "phase = factor = _scaled(buffer.ctf[i], phase)",
+        "factor = scaled(buffer.ctf[i], phase)",
+        "phase = factor = scaled(buffer.ctf[i], phase)",
         "gradient",
     ),
     Mutant(
         "pairs counted once in the pose's gradient of the misfit",
         "numba/fused",
         "_pose_sums(sums, i, g, buffer)\n                if",
-        "_pose_sums(sums, i, _scaled(0.5, g), buffer)\n                if",
+        "_pose_sums(sums, i, scaled(0.5, g), buffer)\n                if",
         "gradient",
     ),
     Mutant(

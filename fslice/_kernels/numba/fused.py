@@ -116,7 +116,7 @@ def _gather_vjp(
             for i in range(count):
                 phase = buffer.phase_x[i] * buffer.phase_y[j]
                 g = cotangent[v, j, i] * phase.conjugate()
-                g = apply_friedel(buffer, i, _scaled(buffer.pairs[i], g))
+                g = apply_friedel(buffer, i, scaled(buffer.pairs[i], g))
                 sums = _pose_sums(sums, i, g, buffer)
                 buffer.value[i] = g
             _add_pose_sums(sums, ky, geometry, grad_rotations[v], grad_shifts[v])
@@ -148,7 +148,7 @@ def _misfit(
             sums, row_loss = _no_sums(buffer), buffer.zero
             for i in range(count):
                 phase = buffer.phase_x[i] * buffer.phase_y[j]
-                factor = _scaled(buffer.ctf[i], phase)
+                factor = scaled(buffer.ctf[i], phase)
                 value = apply_friedel(buffer, i, buffer.value[i])
                 residual = value * factor
                 if images is not None:
@@ -157,7 +157,7 @@ def _misfit(
                 if losses is not None:
                     row_loss += w * (residual.real * residual.real + residual.imag * residual.imag)
                 w = w * share
-                g = apply_friedel(buffer, i, _scaled(w, residual * factor.conjugate()))
+                g = apply_friedel(buffer, i, scaled(w, residual * factor.conjugate()))
                 if grad_rotations is not None:
                     sums = _pose_sums(sums, i, g, buffer)
                 if grad_ctf is not None:
@@ -175,7 +175,8 @@ def _misfit(
 
 
 @inlined
-def _scaled(s, z):
+def scaled(s, z):
+    """Multiply a complex number by a real one, in their precision."""
     return complex(s * z.real, s * z.imag)
 
 
@@ -194,7 +195,7 @@ def _no_sums(buffer):
 def _pose_sums(sums, i, g, buffer):
     """Add one sample, half a pair, to sums over a row: slopes, slopes times kx, phase rates."""
     value, kx = buffer.value[i], buffer.kx[i]
-    h = _scaled(buffer.sign[i], g)  # at the mate dq = -dp
+    h = scaled(buffer.sign[i], g)  # at the mate dq = -dp
     x, y, z = _dot(h, buffer.slope_x[i]), _dot(h, buffer.slope_y[i]), _dot(h, buffer.slope_z[i])
     turn = h.real * value.imag - h.imag * value.real
     return (

@@ -56,17 +56,17 @@ def add_squared(plain, taps, flat, rows, position, buffer, i):
 
 
 @inlined
-def interpolate_group(plain, taps, flat, buffer, i):
-    """Write the values of the `LANES` samples from `i` on, whose cells are whole."""
+def interpolate_group(plain, taps, flat, target, buffer, i):
+    """Write the values of the `LANES` samples from `i` on; prefetch their cells of `target`."""
     if plain is None:
-        vectors.interpolate_group(taps, flat, buffer, i)
+        vectors.interpolate_group(taps, flat, target, buffer, i)
 
 
 @inlined
-def interpolate_slopes_group(plain, taps, flat, buffer, i):
-    """Write the values and derivatives of the `LANES` samples from `i` on."""
+def interpolate_slopes_group(plain, taps, flat, target, buffer, i):
+    """Write their values and derivatives; prefetch their cells of `target`."""
     if plain is None:
-        vectors.interpolate_slopes_group(taps, flat, buffer, i)
+        vectors.interpolate_slopes_group(taps, flat, target, buffer, i)
 
 
 @inlined

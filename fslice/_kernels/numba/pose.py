@@ -9,7 +9,7 @@ import numpy as np
 from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
 from fslice._kernels.numba.footprint import apply_friedel, read_slopes
-from fslice._kernels.numba.fused import complete_filters
+from fslice._kernels.numba.fused import complete_filters, scaled
 from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.slices import complete
 from fslice._kernels.numba.traversal import row_extent, tabulate_phases
@@ -50,7 +50,7 @@ def _pose_gram(
             read_slopes(taps, flat, None, count, geometry, buffer)
             tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             for i in range(count):
-                factor = buffer.ctf[i] * (buffer.phase_x[i] * buffer.phase_y[j])
+                factor = scaled(buffer.ctf[i], buffer.phase_x[i] * buffer.phase_y[j])
                 value = apply_friedel(buffer, i, buffer.value[i])
                 _turns(column, rotations[v], i, ky, factor, buffer, geometry)
                 _shifts(column, i, ky, factor * value, images[image, j, i], geometry)

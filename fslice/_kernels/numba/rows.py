@@ -87,11 +87,11 @@ class Cell:
         start = self._start(b, c)
         store(load(self._data, start, row.element, row.lanes) + row, self._data, start)
 
-    def prefetch(self) -> None:
-        """Ask for the rows' cache lines."""
+    def prefetch(self, data: Vector) -> None:
+        """Ask for the cache lines of the rows in a volume."""
         for c in range(self.taps):
             for b in range(self.taps):
-                _prefetch(self._data, self._start(b, c))
+                _prefetch(data, self._start(b, c))
 
     def _start(self, b: int, c: int) -> Any:
         start = self._builder.add(self._offsets[self.taps + c], self._offsets[b])
@@ -111,14 +111,14 @@ def one_cell(builder: ir.IRBuilder, signature: Any, arguments: Sequence[Any]) ->
 def cells_of(
     builder: ir.IRBuilder, signature: Any, arguments: Sequence[Any], lanes: Sequence[int]
 ) -> Iterator[tuple[Any, Cell]]:
-    """Yield samples of a group and their cells: `arguments` are taps, volume, buffer, ..., i."""
+    """Yield samples of a group and their cells: `arguments` are taps, volume, ..., buffer, i."""
     taps, start = signature.args[0].count, arguments[-1]
     group = builder.lshr(start, ir.Constant(INT64, LANES.bit_length() - 1))
     before = builder.and_(start, ir.Constant(INT64, LANES - 1))
 
     def read(name: str, items: int, wanted: int, lane: int) -> list[Any]:
         """Read the first items, of so many, of a sample."""
-        pointer = builder.extract_value(arguments[2], RowBuffer._fields.index(name))
+        pointer = builder.extract_value(arguments[-2], RowBuffer._fields.index(name))
         first = builder.mul(group, ir.Constant(INT64, items * LANES))
         pointer = builder.gep(pointer, [builder.add(first, before)])
         places = (ir.Constant(INT64, item * LANES + lane) for item in range(wanted))
@@ -152,7 +152,7 @@ def prefetch_group(typing_context, taps, flat, buffer, i):
 
     def generate(context, builder, signature, arguments):
         for _, cell in cells_of(builder, signature, arguments, range(LANES)):
-            cell.prefetch()
+            cell.prefetch(Vector(builder, arguments[1]))
         return context.get_dummy_value()
 
     return types.none(taps, flat, buffer, i), generate
@@ -199,16 +199,21 @@ def interpolate(typing_context, taps, flat, rows, position, buffer, i):
 
 
 @intrinsic
-def interpolate_group(typing_context, taps, flat, buffer, i):
-    """Write the values of the `LANES` samples from `i` on, whose cells are whole."""
+def interpolate_group(typing_context, taps, flat, target, buffer, i):
+    """Write the values of the `LANES` samples from `i` on, whose cells are whole.
+
+    Where `target` is another volume, and not None, the same cells of it are prefetched.
+    """
 
     def generate(context, builder, signature, arguments):
-        (value,) = _of_buffer(builder, arguments[2], "value")
+        (value,) = _of_buffer(builder, arguments[3], "value")
         for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
+            if not isinstance(target, types.NoneType):
+                cell.prefetch(Vector(builder, arguments[2]))
             _interpolate(cell, value, place)
         return context.get_dummy_value()
 
-    return types.none(taps, flat, buffer, i), generate
+    return types.none(taps, flat, target, buffer, i), generate
 
 
 @intrinsic
@@ -224,16 +229,18 @@ def interpolate_slopes(typing_context, taps, flat, rows, position, buffer, i):
 
 
 @intrinsic
-def interpolate_slopes_group(typing_context, taps, flat, buffer, i):
-    """Write those of the `LANES` samples from `i` on, whose cells are whole."""
+def interpolate_slopes_group(typing_context, taps, flat, target, buffer, i):
+    """Write the values and their derivatives along x, y and z; else as `interpolate_group`."""
 
     def generate(context, builder, signature, arguments):
-        local = _of_buffer(builder, arguments[2], *LOCAL)
+        local = _of_buffer(builder, arguments[3], *LOCAL)
         for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
+            if not isinstance(target, types.NoneType):
+                cell.prefetch(Vector(builder, arguments[2]))
             _interpolate_slopes(cell, local, place)
         return context.get_dummy_value()
 
-    return types.none(taps, flat, buffer, i), generate
+    return types.none(taps, flat, target, buffer, i), generate
 
 
 def _adds(shares: Callable[[Axis, Vector], list[Vector]]):

@@ -135,14 +135,15 @@ def _add_moments(
             locate(rotations[v], ky, count, geometry, buffer)
             tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             for i in range(count):
-                later = _cell(taps, buffer, i + AHEAD) * _RECORD
+                place = cell_place(taps, 0, i)
+                later = _record(taps, buffer, place + (2 * len(taps) + 3) * AHEAD)
                 prefetch(buffer.plain, flat, later)
                 prefetch(buffer.plain, flat, later + _RECORD // 2)  # two lines in single precision
-                plane = _plane(corner(taps, 2, buffer, i), geometry.nz)
+                plane = _plane(buffer.cell[place + (2 * len(taps) + 2) * LANES], geometry.nz)
                 if low <= plane and plane < high and _is_near(taps, geometry, buffer, i):
                     value = share * buffer.pairs[i] * weights[group, j, i]
                     value *= buffer.ctf[i] * buffer.ctf[i]
-                    start = _cell(taps, buffer, i) * _RECORD
+                    start = _record(taps, buffer, place)
                     _add_record(moments, start, value, _ends(taps, geometry, buffer, i))
 
 
@@ -156,9 +157,9 @@ def _meets(rotation, ky, count, geometry, low, high):
 
 
 @inlined
-def _cell(taps, buffer, i):
-    """Return the number of a cell: that of its lower corner in the volume."""
-    return buffer.cell[cell_place(taps, 0, i)] + buffer.cell[cell_place(taps, len(taps), i)]
+def _record(taps, buffer, place):
+    """Return where the record of a cell starts: it is that of its lower corner in the volume."""
+    return (buffer.cell[place] + buffer.cell[place + len(taps) * LANES]) * _RECORD
 
 
 @inlined
