@@ -58,8 +58,10 @@ def read_slopes(taps, flat, grad_flat, count, geometry, buffer):
 
 
 @inlined
-def add(taps, flat, count, geometry, buffer):
+def add(taps, flat, count, geometry, buffer, squared=None):
     """Add the values in the buffer into the samples' cells, with the weights they are read by.
+
+    With their squares unless `squared` is None: real values into a real volume.
 
     The cells of neighbours share taps, and adding to one has to wait until the other is stored.
     So every fourth sample is added first, then those after them: it measured 1.2 times faster.
@@ -69,29 +71,16 @@ def add(taps, flat, count, geometry, buffer):
             if first - begin + LANES <= count and instructions.in_one(
                 buffer.plain, taps, buffer, first
             ):
-                instructions.add_two(buffer.plain, taps, flat, buffer, first)
+                instructions.add_two(buffer.plain, squared, taps, flat, buffer, first)
             else:
                 for i in range(first, min(first + LANES - begin, count), LANES // 2):
                     own = flat
                     if not is_whole(buffer, i):
                         own = _cleared(taps, buffer)
                     rows, position = _rows(taps, buffer, i), _position(buffer, i)
-                    instructions.add(buffer.plain, taps, own, rows, position, buffer, i)
+                    instructions.add(buffer.plain, squared, taps, own, rows, position, buffer, i)
                     if not is_whole(buffer, i):
                         _distribute(taps, flat, i, geometry, buffer)
-
-
-@inlined
-def add_squared(taps, flat, count, geometry, buffer):
-    """Add real values into the samples' cells, with the squares of those weights."""
-    for i in range(count):
-        own = flat
-        if not is_whole(buffer, i):
-            own = _cleared(taps, buffer)
-        rows, position = _rows(taps, buffer, i), _position(buffer, i)
-        instructions.add_squared(buffer.plain, taps, own, rows, position, buffer, i)
-        if not is_whole(buffer, i):
-            _distribute(taps, flat, i, geometry, buffer)
 
 
 @inlined

@@ -38,19 +38,15 @@ def interpolate_slopes(plain, taps, flat, rows, position, buffer, i):
 
 
 @inlined
-def add(plain, taps, flat, rows, position, buffer, i):
-    """Add the buffer's item `i` into a cell, with the weights it is read by."""
+def add(plain, squared, taps, flat, rows, position, buffer, i):
+    """Add the buffer's item `i` into a cell, with the weights it is read by or their squares."""
     if plain is None:
-        vectors.add(taps, flat, rows, position, buffer, i)
-    else:
+        if squared is None:
+            vectors.add(taps, flat, rows, position, buffer, i)
+        else:
+            vectors.add_squared(taps, flat, rows, position, buffer, i)
+    elif squared is None:
         loops.add(taps, flat, rows, position, buffer, i)
-
-
-@inlined
-def add_squared(plain, taps, flat, rows, position, buffer, i):
-    """Add the buffer's item `i` into a cell, with the squares of those weights."""
-    if plain is None:
-        vectors.add_squared(taps, flat, rows, position, buffer, i)
     else:
         loops.add_squared(taps, flat, rows, position, buffer, i)
 
@@ -70,10 +66,13 @@ def interpolate_slopes_group(plain, taps, flat, target, buffer, i):
 
 
 @inlined
-def add_two(plain, taps, flat, buffer, i):
+def add_two(plain, squared, taps, flat, buffer, i):
     """Add the samples `i` and ``i + LANES // 2`` of a group, whose cells are whole."""
     if plain is None:
-        vectors.add_two(taps, flat, buffer, i)
+        if squared is None:
+            vectors.add_two(taps, flat, buffer, i)
+        else:
+            vectors.add_two_squared(taps, flat, buffer, i)
 
 
 @inlined

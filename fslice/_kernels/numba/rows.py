@@ -244,7 +244,7 @@ def interpolate_slopes_group(typing_context, taps, flat, target, buffer, i):
 
 
 def _adds(shares: Callable[[Axis, Vector], list[Vector]]):
-    """Return the function that adds a number's shares to the taps."""
+    """Return the functions that add shares of numbers to the taps of one sample, and of two."""
 
     @intrinsic
     def add(typing_context, taps, flat, rows, position, buffer, i):
@@ -255,21 +255,21 @@ def _adds(shares: Callable[[Axis, Vector], list[Vector]]):
 
         return types.none(taps, flat, rows, position, buffer, i), generate
 
-    return add
+    @intrinsic
+    def add_two(typing_context, taps, flat, buffer, i):
+        def generate(context, builder, signature, arguments):
+            (value,) = _of_buffer(builder, arguments[2], "value")
+            for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count][::4]):
+                _add(cell, value, place, shares)
+            return context.get_dummy_value()
+
+        return types.none(taps, flat, buffer, i), generate
+
+    return add, add_two
 
 
-add, add_squared = _adds(Axis.shares), _adds(Axis.squared_shares)
-"""Add item `i` of `value` into a cell, with the weights it is read by, or with their squares."""
+add, add_two = _adds(Axis.shares)
+"""Add item `i` of `value`, or also that half a group later, with the weights it is read by."""
 
-
-@intrinsic
-def add_two(typing_context, taps, flat, buffer, i):
-    """Add the samples `i` and ``i + LANES // 2`` of a group, whose cells are whole."""
-
-    def generate(context, builder, signature, arguments):
-        (value,) = _of_buffer(builder, arguments[2], "value")
-        for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count][::4]):
-            _add(cell, value, place, Axis.shares)
-        return context.get_dummy_value()
-
-    return types.none(taps, flat, buffer, i), generate
+add_squared, add_two_squared = _adds(Axis.squared_shares)
+"""The same with the squares of the weights."""

@@ -14,7 +14,7 @@ from fslice._arrays import real_dtype
 from fslice._kernels import splines
 from fslice._kernels.interface import Views
 from fslice._kernels.numba.buffer import data, kernel, pointers
-from fslice._kernels.numba.footprint import add, add_squared, apply_friedel, read, read_slopes
+from fslice._kernels.numba.footprint import add, apply_friedel, read, read_slopes
 from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.traversal import row_extent, tabulate_phases
 
@@ -146,4 +146,4 @@ def _scatter_squares(
             locate(rotations[v], ky, count, geometry, buffer)
             for i in range(count):
                 buffer.value[i] = values[image, j, i] * (weight * buffer.pairs[i])
-            add_squared(taps, flat, count, geometry, buffer)
+            add(taps, flat, count, geometry, buffer, True)
