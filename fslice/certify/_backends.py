@@ -35,8 +35,8 @@ def present_backends() -> tuple[str, ...]:
 def computed_by(backend: str) -> Iterator[ModuleType]:
     """Have one implementation compute inside the block; yield the library its arrays belong to.
 
-    Between two blocks, and while a generator inside one is suspended, other code should not
-    call kernels: the choice is that of the process.
+    While a generator inside the block is suspended, other code in this thread should not call
+    kernels: the choice is that of the thread's context.
     """
     if backend == "cupy":
         yield importlib.import_module("cupy")
