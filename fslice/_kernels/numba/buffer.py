@@ -28,6 +28,7 @@ kernel = numba.njit(**OPTIONS, cache=True)
 inlined = numba.njit(**OPTIONS)
 
 LANES = 8  # samples are located, and mostly read, so many at a time
+_CACHED_BYTES = 24 << 20  # prefetching a smaller volume cost more than it saved
 _SHIFT = 3  # to the number of a group
 AHEAD = 8  # samples before one is needed, the stencil's kernel prefetches its record
 
@@ -60,6 +61,7 @@ class RowBuffer(NamedTuple):
     sine: Any  # coefficients of the sine
     pairs: Any  # half the frequencies of the plane that a column stands for: 1/2 first, then 1
     zero: Any  # in the precision of the volume
+    distant: bool  # whether the volume is too large for the cache, and worth prefetching
 
 
 def row_buffer(geometry: SliceGeometry, dtype: Any, plain: bool = False) -> RowBuffer:
@@ -90,6 +92,7 @@ def row_buffer(geometry: SliceGeometry, dtype: Any, plain: bool = False) -> RowB
         sine=_sine_terms(real),
         pairs=np.where(np.arange(length) == 0, 0.5, 1.0).astype(real),
         zero=real.type(0),
+        distant=np.prod(geometry.volume_shape) * np.dtype(dtype).itemsize > _CACHED_BYTES,
     )
 
 
@@ -121,7 +124,7 @@ def pointers(buffer):
         data(buffer.slope_x), data(buffer.slope_y), data(buffer.slope_z),
         data(buffer.phase_x), data(buffer.phase_y), data(buffer.column), data(buffer.kx),
         data(buffer.ctf), data(buffer.envelope_x), data(buffer.envelope_y), data(buffer.sine),
-        data(buffer.pairs), buffer.zero,
+        data(buffer.pairs), buffer.zero, buffer.distant,
     )  # fmt: skip
 
 

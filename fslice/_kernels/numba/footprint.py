@@ -18,12 +18,21 @@ from fslice._kernels.numba.buffer import (
 
 
 @inlined
+def prefetch(taps, flat, count, buffer):
+    """Prefetch a row's cells of a volume that is too large for the cache."""
+    if buffer.distant:
+        for first in range(0, count, LANES):
+            instructions.prefetch_group(buffer.plain, taps, flat, buffer, first)
+
+
+@inlined
 def read(taps, flat, grad_flat, count, geometry, buffer):
     """Write the interpolated values of a row's samples to the buffer.
 
     Where `grad_flat` is the volume that the row is added to next, its cells are prefetched in the
     meantime, which measured 1.15 times faster; else it is None.
     """
+    prefetch(taps, flat, count, buffer)
     for first in range(0, count, LANES):
         if instructions.in_one(buffer.plain, taps, buffer, first):
             instructions.interpolate_group(buffer.plain, taps, flat, grad_flat, buffer, first)
@@ -41,6 +50,7 @@ def read(taps, flat, grad_flat, count, geometry, buffer):
 @inlined
 def read_slopes(taps, flat, grad_flat, count, geometry, buffer):
     """Write the values and their derivatives along x, y and z; `grad_flat` is as in `read`."""
+    prefetch(taps, flat, count, buffer)
     for first in range(0, count, LANES):
         if instructions.in_one(buffer.plain, taps, buffer, first):
             instructions.interpolate_slopes_group(

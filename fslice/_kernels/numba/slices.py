@@ -14,7 +14,7 @@ from fslice._arrays import real_dtype
 from fslice._kernels import splines
 from fslice._kernels.interface import Views
 from fslice._kernels.numba.buffer import data, kernel, pointers
-from fslice._kernels.numba.footprint import add, apply_friedel, read, read_slopes
+from fslice._kernels.numba.footprint import add, apply_friedel, prefetch, read, read_slopes
 from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.traversal import row_extent, tabulate_phases
 
@@ -127,6 +127,7 @@ def _scatter(
         for j in range(geometry.rows):
             ky, count = row_extent(j, geometry)
             locate(rotations[v], ky, count, geometry, buffer)
+            prefetch(taps, flat, count, buffer)
             for i in range(count):
                 phase = buffer.phase_x[i] * buffer.phase_y[j]
                 item = slices[image, j, i] * phase.conjugate()
@@ -144,6 +145,7 @@ def _scatter_squares(
         for j in range(geometry.rows):
             ky, count = row_extent(j, geometry)
             locate(rotations[v], ky, count, geometry, buffer)
+            prefetch(taps, flat, count, buffer)
             for i in range(count):
                 buffer.value[i] = values[image, j, i] * (weight * buffer.pairs[i])
             add(taps, flat, count, geometry, buffer, True)
