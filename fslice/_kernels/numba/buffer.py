@@ -28,7 +28,7 @@ kernel = numba.njit(**OPTIONS, cache=True)
 inlined = numba.njit(**OPTIONS)
 
 LANES = 8  # samples are located, and mostly read, so many at a time
-_CACHED_BYTES = 24 << 20  # prefetching a smaller volume cost more than it saved
+CACHED_BYTES = 24 << 20  # prefetching a smaller volume cost more than it saved
 _SHIFT = 3  # to the number of a group
 AHEAD = 8  # samples before one is needed, the stencil's kernel prefetches its record
 
@@ -55,7 +55,7 @@ class RowBuffer(NamedTuple):
     phase_y: Any  # one item per row of the slice
     column: Any  # kx, as float64
     kx: Any  # the same in the precision of the volume
-    ctf: Any  # of this row; ones where there is none
+    ctf: Any  # of this row
     envelope_x: Any  # of the CTF
     envelope_y: Any  # one item per row of the slice
     sine: Any  # coefficients of the sine
@@ -86,13 +86,13 @@ def row_buffer(geometry: SliceGeometry, dtype: Any, plain: bool = False) -> RowB
         phase_y=np.zeros(geometry.rows, phases),
         column=np.arange(length, dtype=np.float64),
         kx=np.arange(length).astype(real),
-        ctf=np.ones(length, real),
+        ctf=np.zeros(length, real),
         envelope_x=np.ones(length, real),
         envelope_y=np.ones(geometry.rows, real),
         sine=_sine_terms(real),
         pairs=np.where(np.arange(length) == 0, 0.5, 1.0).astype(real),
         zero=real.type(0),
-        distant=np.prod(geometry.volume_shape) * np.dtype(dtype).itemsize > _CACHED_BYTES,
+        distant=np.prod(geometry.volume_shape) * np.dtype(dtype).itemsize > CACHED_BYTES,
     )
 
 

@@ -58,16 +58,16 @@ def _decay(rate, k):
 
 @inlined
 def tabulate_ctf(values, coefficients, n, row, ky, count, buffer):
-    """Write the CTF of image `n` along a row to the buffer, from coefficients or from values.
-
-    Where there are neither, the buffer holds ones.
-    """
+    """Write the CTF of image `n` along a row, from coefficients, from values, or ones."""
     if len(coefficients) > 0:
         _tabulate_angles(coefficients, n, ky, count, buffer)
         _replace_by_sines(count, buffer.envelope_y[row], buffer)
     elif len(values) > 0:
         for i in range(count):
             buffer.ctf[i] = values[n, row, i]
+    else:
+        for i in range(count):
+            buffer.ctf[i] = 1
 
 
 @inlined

@@ -56,7 +56,7 @@ def gather_vjp(kernels, volume, cotangent, views, amplitude, geometry):
             buffer, grad_volume, grad_rotations, grad_shifts, start, stop,
         )  # fmt: skip
 
-    grad_volume = kernels.accumulated(run, n, geometry, volume.dtype)
+    grad_volume = kernels.accumulated(run, views.rotations, geometry, volume.dtype)
     return grad_volume, grad_rotations, grad_shifts
 
 
@@ -86,7 +86,7 @@ def gram(kernels, volume, views, filters, amplitude, geometry):
 
 def _fused(kernels, per_view, volume, images, views, filters, amplitude, geometry):
     """Fill what is asked for per view, and return the gradient in the volume."""
-    volume, n = np.ascontiguousarray(volume), len(views.rotations)
+    volume = np.ascontiguousarray(volume)
     images = None if images is None else np.ascontiguousarray(images)
     views = complete(views, volume.dtype)
     filters = complete_filters(filters, int(views.image_of.max()) + 1, geometry, volume.dtype)
@@ -97,7 +97,7 @@ def _fused(kernels, per_view, volume, images, views, filters, amplitude, geometr
             grad_volume, *per_view, start, stop,
         )  # fmt: skip
 
-    return kernels.accumulated(run, n, geometry, volume.dtype)
+    return kernels.accumulated(run, views.rotations, geometry, volume.dtype)
 
 
 @kernel

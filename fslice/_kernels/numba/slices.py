@@ -61,7 +61,7 @@ def scatter(kernels, slices, views, amplitude, geometry):
     def run(volume: np.ndarray, buffer, start: int, stop: int) -> None:
         _scatter(slices, *views, amplitude, geometry, buffer, volume, start, stop)
 
-    return kernels.accumulated(run, len(views.rotations), geometry, slices.dtype)
+    return kernels.accumulated(run, views.rotations, geometry, slices.dtype)
 
 
 def scatter_squares(kernels, values, views, geometry):
@@ -75,7 +75,7 @@ def scatter_squares(kernels, values, views, geometry):
         own = views.rotations, views.image_of, views.weights
         _scatter_squares(values, *own, unit, geometry, buffer, volume, start, stop)
 
-    return kernels.accumulated(run, len(views.rotations), geometry, values.dtype)
+    return kernels.accumulated(run, views.rotations, geometry, values.dtype)
 
 
 @kernel

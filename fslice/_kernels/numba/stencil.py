@@ -71,11 +71,12 @@ def add_gram(kernels, moments, views, filters, geometry):
     edges = _slabs(views.rotations, geometry, kernels.thread_count())
 
     def run(low: int, high: int) -> None:
-        buffer = kernels.row_buffer(geometry, moments.dtype)
         rotations, _, *own = views
-        _add_moments(rotations, *own, *filters, geometry, buffer, moments, low, high)
+        _add_moments(rotations, *own, *filters, geometry, buffer(), moments, low, high)
 
-    in_threads(run, [(a, b) for a, b in itertools.pairwise(edges) if b > a], len(edges) - 1)
+    slabs = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+    with kernels.row_buffers(geometry, moments.dtype) as buffer:
+        in_threads(run, slabs, len(edges) - 1)
 
 
 def stencil_of(kernels, moments, geometry):
