@@ -83,6 +83,15 @@ def prefetch_group(plain, taps, flat, buffer, i):
 
 
 @inlined
+def add_moments(plain, flat, start, value, ends):
+    """Add a value times the 27 moments of the weights `ends` to the record at `start`."""
+    if plain is None:
+        vectors.add_moments(flat, start, value, ends)
+    else:
+        loops.add_moments(flat, start, value, ends)
+
+
+@inlined
 def prefetch(plain, flat, item):
     """Prefetch an item that is needed soon; it may lie outside the array."""
     if plain is None:

@@ -96,6 +96,22 @@ def _add(taps, flat, rows, position, item, power):
 
 
 @inlined
+def add_moments(flat, start, value, ends):
+    """Add a value times the 27 moments of weights to the record at `start`.
+
+    The weights are those of the lower and the upper corner along x, y and z.
+    """
+    x0, x1, y0, y1, z0, z1 = ends
+    xs = (value * x0 * x0, value * x0 * x1, value * x1 * x1)
+    ys = (y0 * y0, y0 * y1, y1 * y1)
+    zs = (z0 * z0, z0 * z1, z1 * z1)
+    for c in range(3):
+        for b in range(3):
+            for a in range(3):
+                flat[start + 9 * c + 3 * b + a] += zs[c] * ys[b] * xs[a]
+
+
+@inlined
 def _start(taps, rows, b, c):
     """Return where the row of taps at tap `b` along y and tap `c` along z starts."""
     cell, step, first = rows

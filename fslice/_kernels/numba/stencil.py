@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from numba import uintp
 
 from fslice._kernels.interface import SliceGeometry, add_friedel_mates
 from fslice._kernels.numba.buffer import (
@@ -33,7 +32,7 @@ from fslice._kernels.numba.buffer import (
 )
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
 from fslice._kernels.numba.fused import complete_filters
-from fslice._kernels.numba.instructions import prefetch
+from fslice._kernels.numba.instructions import add_moments, prefetch
 from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.slices import complete
 from fslice._kernels.numba.threads import divided, in_threads
@@ -145,7 +144,7 @@ def _add_moments(
                     value = share * buffer.pairs[i] * weights[group, j, i]
                     value *= buffer.ctf[i] * buffer.ctf[i]
                     start = _record(taps, buffer, place)
-                    _add_record(moments, start, value, _ends(taps, geometry, buffer, i))
+                    add_moments(buffer.plain, flat, start, value, _ends(taps, geometry, buffer, i))
 
 
 @inlined
@@ -202,24 +201,11 @@ def _ends(taps, geometry, buffer, i):
 
 @inlined
 def _ends_along(one, lower, position, size):
-    limit, none = (size - 1) // 2, 0 * one
+    limit, none = (size - 1) // 2, one - one  # in the same precision
     return (
         one - position if -limit <= lower and lower <= limit else none,
         position if -limit <= lower + 1 and lower + 1 <= limit else none,
     )
-
-
-@inlined
-def _add_record(moments, start, value, ends):
-    x0, x1, y0, y1, z0, z1 = ends
-    xs = (value * x0 * x0, value * x0 * x1, value * x1 * x1)
-    ys = (y0 * y0, y0 * y1, y1 * y1)
-    zs = (z0 * z0, z0 * z1, z1 * z1)
-    for c in range(3):
-        for b in range(3):
-            zy = zs[c] * ys[b]
-            for a in range(3):
-                moments[uintp(start + 9 * c + 3 * b + a)] += zy * xs[a]
 
 
 @kernel
