@@ -35,7 +35,7 @@ from fslice._kernels.numba.fused import complete_filters
 from fslice._kernels.numba.instructions import add_moments, prefetch
 from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.slices import complete
-from fslice._kernels.numba.threads import divided, in_threads
+from fslice._kernels.numba.threads import divided
 from fslice._kernels.numba.traversal import row_extent
 from fslice._kernels.stencil import OFFSETS, corner_pairs
 
@@ -75,7 +75,7 @@ def add_gram(kernels, moments, views, filters, geometry):
 
     slabs = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
     with kernels.row_buffers(geometry, moments.dtype) as buffer:
-        in_threads(run, slabs, len(edges) - 1)
+        kernels.helpers.share(run, slabs, len(edges) - 1)
 
 
 def stencil_of(kernels, moments, geometry):
@@ -86,7 +86,7 @@ def stencil_of(kernels, moments, geometry):
     def run(low: int, high: int) -> None:
         _convert(records, _PAIRS, stencil, low, high)
 
-    in_threads(run, divided(geometry.nz, threads), threads)
+    kernels.helpers.share(run, divided(geometry.nz, threads), threads)
     return stencil
 
 
@@ -98,7 +98,7 @@ def apply_stencil(kernels, stencil, volume):
     def run(low: int, high: int) -> None:
         _apply(stencil, volume, result, low, high)
 
-    in_threads(run, divided(len(volume), threads), threads)
+    kernels.helpers.share(run, divided(len(volume), threads), threads)
     return add_friedel_mates(result)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fslice._kernels.interface import SliceGeometry
 from fslice._kernels.numba.buffer import CACHED_BYTES, RowBuffer, kernel, row_buffer
-from fslice._kernels.numba.threads import divided, in_threads
+from fslice._kernels.numba.threads import Helpers, divided
 from fslice._threads import available_cpus
 
 _PIECES = 4  # for each thread, so that all end at about the same time
@@ -79,6 +79,7 @@ class Workspace:
     threads: int | None = None  # default: as many as this process may use
     volumes: PrivateVolumes = field(default_factory=PrivateVolumes, repr=False)
     buffers: SpareBuffers = field(default_factory=SpareBuffers, repr=False)
+    helpers: Helpers = field(default_factory=Helpers, repr=False)
 
     def thread_count(self) -> int:
         """Return how many threads work at a time."""
@@ -105,7 +106,7 @@ class Workspace:
         threads = self.thread_count()
         parts = divided(length, threads if threads == 1 else _PIECES * threads)
         with self.row_buffers(geometry, dtype) as buffer:
-            in_threads(lambda start, stop: run(buffer(), start, stop), parts, threads)
+            self.helpers.share(lambda start, stop: run(buffer(), start, stop), parts, threads)
 
     def accumulated(
         self, run: Callable[..., None], rotations: np.ndarray, geometry: SliceGeometry, dtype: Any
@@ -133,11 +134,11 @@ class Workspace:
 
         planes = divided(len(total), threads)
         if total.nbytes > CACHED_BYTES:  # the system clears new memory: not all for one thread
-            in_threads(touch_planes, planes, threads)
+            self.helpers.share(touch_planes, planes, threads)
         with self.row_buffers(geometry, dtype) as buffer:
-            in_threads(run_range, ranges, threads)
+            self.helpers.share(run_range, ranges, threads)
         if private:
-            in_threads(add_planes, planes, threads)
+            self.helpers.share(add_planes, planes, threads)
         self.volumes.keep(private.values())
         _add_friedel_mates(total)
         return total
