@@ -1,5 +1,6 @@
 """The normal equations against dense matrices."""
 
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -17,7 +18,6 @@ from fslice.posterior.stencil import StencilEquations, no_images
 MODULES = [gram_numpy]
 if importlib.util.find_spec("numba") is not None:
     from fslice._kernels.numba import KERNELS as gram_numba
-    from fslice._kernels.numba import stencil as gram_stencil
 
     MODULES.append(gram_numba)
 
@@ -112,30 +112,26 @@ def test_one_image_of_weights_serves_all_slices(rng):
 
 
 def test_threads_do_not_change_a_bit(rng):
-    numba = pytest.importorskip("numba")
+    pytest.importorskip("numba")
     rotations = fslice.random_rotations(40, rng).astype("f4")
     geometry = fslice.Projector(16).geometry(3)
     weights = rng.random((40, *geometry.slice_shape)).astype("f4")
     totals = []
     for threads in (1, 2):
-        before = numba.get_num_threads()
-        numba.set_num_threads(min(threads, before))
-        totals.append(gram_numba.new_gram(geometry, "f4"))
-        add_gram(gram_numba, totals[-1], weights, rotations, geometry)
-        numba.set_num_threads(before)
+        kernels = dataclasses.replace(gram_numba, threads=threads)
+        totals.append(kernels.new_gram(geometry, "f4"))
+        add_gram(kernels, totals[-1], weights, rotations, geometry)
     assert np.array_equal(*totals)
 
 
-def test_many_slabs_hold_every_sample_once(rng, monkeypatch):
+def test_many_slabs_hold_every_sample_once(rng):
     pytest.importorskip("numba")
     rotations = fslice.geometry.rotations_in_cone(40, 10, rng)
     geometry = fslice.Projector(9).geometry(3)
     weights = rng.random((40, *geometry.slice_shape))
     one, many = (gram_numba.new_gram(geometry, "f8") for _ in range(2))
-    monkeypatch.setattr(gram_stencil.numba, "get_num_threads", lambda: 1)
-    add_gram(gram_numba, one, weights, rotations, geometry)
-    monkeypatch.setattr(gram_stencil.numba, "get_num_threads", lambda: 7)
-    add_gram(gram_numba, many, weights, rotations, geometry)
+    add_gram(dataclasses.replace(gram_numba, threads=1), one, weights, rotations, geometry)
+    add_gram(dataclasses.replace(gram_numba, threads=7), many, weights, rotations, geometry)
     assert np.array_equal(one, many)
 
 
