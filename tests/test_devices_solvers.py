@@ -155,11 +155,14 @@ def test_images_are_not_copied_and_copies_do_not_grow_with_their_number(device):
     assert counts[0] == counts[1]
 
 
-def test_a_posterior_of_the_device_is_shown(device):
-    found = fit(device, {"solver": Wiener()})
-    assert "map" in repr(found)
-    assert "<table>" in found._repr_html_()
+def test_a_posterior_of_the_device_is_shown_and_drawn(device):
+    with recorded() as transfers:
+        found = fit(device, {"half_sets": HALVES})
+        assert "map" in repr(found)
+        assert "<table>" in found._repr_html_()
+        assert found.plot(8.0).axes
     assert isinstance(found.posterior_std_grid(), device.ndarray)
+    assert undocumented(transfers) == []
 
 
 @functools.cache
