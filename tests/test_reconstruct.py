@@ -227,6 +227,7 @@ def test_oversampling_and_the_cubic_kernel_lower_the_residual_of_clean_images():
     assert variances[2] < variances[0] / 2
 
 
+@pytest.mark.filterwarnings("ignore:.*seen by no image:UserWarning")
 @pytest.mark.parametrize("oversampling", [1, 2])
 def test_a_map_of_clean_images_predicts_fresh_ones(oversampling):
     """With oversampling the unknown is the object in its box: the padding is no freedom."""
@@ -310,7 +311,7 @@ def test_the_fit_repeats_bit_for_bit(data, by_adam):
 
 def test_an_interrupted_fit_resumes_to_the_same_result(data, tmp_path):
     arguments = data.images(), data.rotations, data.shifts
-    solver = Adam(batch_size=20, epochs=4)
+    solver = Adam(batch_size=3, epochs=4)
     whole = fslice.reconstruct(*arguments, solver=solver)
     assert whole.iterations > 2
     stored = replace(solver, checkpoint=tmp_path / "fit.npz")
