@@ -2,8 +2,10 @@
 
 Here are the names that most programs begin with. The rest is in namespaces, which load when they
 are named: `fslice.fourier`, `geometry`, `operators`, `symmetry`, `simulation`, `io`, `metrics`,
-`likelihoods`, `data`, `posterior`, `solvers`, `plot`, `testing`, `interop`, and more.
+`postprocess`, `likelihoods`, `data`, `posterior`, `solvers`, `plot`, `testing`, `interop`, and more.
 """
+
+from typing import TYPE_CHECKING
 
 from fslice._lazy import lazy_namespace
 from fslice.fourier import irfft2, irfft3, rfft2, rfft3
@@ -12,12 +14,24 @@ from fslice.metrics import fsc, resolution
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
 from fslice.operators.slices import extract_slices, insert_slices
-from fslice.reconstruction import reconstruct
 from fslice.simulation import phantom, simulate
 
-__all__ = [
+if TYPE_CHECKING:
+    from fslice.data.dataset import Dataset
+    from fslice.data.poses import Poses
+    from fslice.reconstruction import reconstruct
+    from fslice.solvers.adam import Adam
+    from fslice.solvers.exact import Exact
+    from fslice.solvers.wiener import Wiener
+
+__all__ = [  # noqa: RUF022 (in plain alphabetical order)
+    "Adam",
     "CTF",
+    "Dataset",
+    "Exact",
+    "Poses",
     "Projector",
+    "Wiener",
     "extract_slices",
     "fsc",
     "insert_slices",
@@ -34,4 +48,14 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__ = lazy_namespace(__name__)
+__getattr__, __dir__ = lazy_namespace(
+    __name__,
+    {
+        "Adam": "solvers.adam",
+        "Dataset": "data.dataset",
+        "Exact": "solvers.exact",
+        "Poses": "data.poses",
+        "Wiener": "solvers.wiener",
+        "reconstruct": "reconstruction",
+    },
+)

@@ -57,7 +57,9 @@ def test_the_learned_model_has_more_evidence_than_the_true_one(normal):
 
 def test_progress_is_told_and_a_cut_off_is_warned_of(normal):
     seen = []
-    with pytest.warns(UserWarning, match="could still raise the log evidence by .* in iteration 1"):
+    with pytest.warns(
+        UserWarning, match="could still raise the log evidence by .* nats in iteration 1"
+    ):
         fit_hyperparameters(
             normal, max_iterations=1, progress=lambda step, precision: seen.append(step)
         )

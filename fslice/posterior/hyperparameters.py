@@ -24,6 +24,12 @@ from fslice.posterior.random import unit_probe
 _SEED = 1
 _ERROR = 2e-3
 """Of solves, in posterior deviations."""
+_SOLVES = 150
+"""Iterations of conjugate gradients in one step of the hyperparameters, at most."""
+_NATS = 0.5
+"""A gain that no data set can tell from none."""
+_FAR = 10
+"""Times the gain at which it would stop: a fit that is cut off further away warns."""
 
 
 def fit_hyperparameters(
@@ -50,7 +56,7 @@ def fit_hyperparameters(
     max_iterations : int, optional
     tolerance : float, optional
         Stops when a step is expected to raise the log evidence by less than this, in nats for
-        each effective degree of freedom.
+        each effective degree of freedom, or by half a nat in all.
     progress : callable, optional
         Called after each iteration with its number and the precision it leads to.
 
@@ -151,13 +157,13 @@ def _iterate(
         precision = replace(precision, **change)
         if progress is not None:
             progress(iteration + 1, precision)
-        gain /= max(float(response.effective.sum()), 1.0)
-        if gain <= tolerance:
-            break
-    else:
+        enough = max(_NATS, tolerance * float(response.effective.sum()))
+        if gain <= enough:
+            return precision, mean
+    if gain > _FAR * enough:
         warnings.warn(
-            f"prior and noise could still raise the log evidence by {gain:.2g} nats per "
-            f"effective degree of freedom in iteration {max_iterations}, expected {tolerance:.2g}",
+            f"prior and noise could still raise the log evidence by {gain:.3g} nats in iteration "
+            f"{max_iterations}, expected at most {enough:.3g}",
             stacklevel=3,
         )
     return precision, mean
@@ -209,7 +215,9 @@ def _solved(
     if not power:
         return rhs
     tolerance = _ERROR * math.sqrt(precision.latent.size**rhs.ndim / power)
-    return conjugate_gradients(precision, rhs, diagonal, tolerance=tolerance, start=start).x
+    return conjugate_gradients(
+        precision, rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES, start=start
+    ).x
 
 
 def pixel_variance(normal: NormalEquations) -> float:
