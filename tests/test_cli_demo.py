@@ -29,7 +29,7 @@ def test_the_demo_shows_and_runs_both_commands(tmp_path, monkeypatch, capsys):
 
 
 def test_the_demo_says_what_it_does_and_how_to_read_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "_SIMULATE", "--size 24 --pixel-size 4 -n 60 --snr 1")
+    monkeypatch.setattr(demo, "_SIMULATE", "--size 24 --pixel-size 4 -n 400 --snr 1")
     from fslice.cli import main
 
     assert main(["demo", "-o", str(tmp_path / "x y")]) == 0

@@ -27,8 +27,9 @@ CHECKPOINTS = (
 """What an interrupted run leaves in its folder."""
 
 _SETTINGS = (
-    *("particles", "posterior", "solver", "batch_size", "prior", "prior_variance"),
-    *("noise_variance", "oversampling", "symmetry", "pixel_size", "halves", "seed", "noise"),
+    *("particles", "pixel_size", "datadir", "optics_group", "class_index", "passthrough"),
+    *("phase_flipped", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
+    *("noise", "oversampling", "support", "symmetry", "halves", "seed"),
 )
 """The arguments on which the course of the fits depends."""
 
@@ -39,7 +40,8 @@ def run_fit(arguments: argparse.Namespace, inputs: Inputs) -> Posterior:
     Raises
     ------
     ValueError
-        There is an interrupted run and no ``--resume``, or its arguments were others.
+        There is an interrupted run and no ``--resume``, or its arguments were others; or pixels
+        are not finite.
     """
     _prepare(arguments)
     try:
@@ -55,6 +57,10 @@ def run_fit(arguments: argparse.Namespace, inputs: Inputs) -> Posterior:
                 posterior=arguments.posterior,
                 progress=progress,
             )
+    except ValueError:
+        # a solver names the first bad image of a batch: here all of the file are counted
+        inputs.particles.images.check_finite()  # type: ignore[union-attr]
+        raise
     finally:
         if not _checkpoints(arguments.output):
             (arguments.output / _RECORD).unlink(missing_ok=True)
@@ -67,7 +73,8 @@ def _solver(arguments: argparse.Namespace) -> Solver:
     if arguments.solver == "wiener":
         return Wiener()
     checkpoint = arguments.output / CHECKPOINTS[0]
-    return Adam(arguments.epochs, arguments.batch_size, arguments.seed, checkpoint)
+    epochs = Adam.epochs if arguments.epochs is None else arguments.epochs
+    return Adam(epochs, arguments.batch_size, arguments.seed, checkpoint)
 
 
 def _prior(arguments: argparse.Namespace) -> Any:
@@ -91,7 +98,8 @@ def _prepare(arguments: argparse.Namespace) -> None:
         _compare(_read_record(folder / _RECORD), settings)
     if arguments.resume and not left:
         print(f"{folder}: no interrupted run to resume: starting anew", file=sys.stderr)
-    write_json(folder / _RECORD, settings)
+    if arguments.solver == "adam":
+        write_json(folder / _RECORD, settings)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -118,6 +126,6 @@ def _checkpoints(folder: Path) -> list[Path]:
 def resume_hint(arguments: argparse.Namespace) -> str:
     """Say what an interruption has left, and the command that goes on from there."""
     if not _checkpoints(arguments.output):
-        return "no epoch was finished, nothing is left behind"
+        return "nothing is left behind"
     words = [word for word in arguments.words if word != "--resume"]
     return f"go on with: {shlex.join(['fslice', *words, '--resume'])}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fslice.cli._maps import read_maps
+from fslice.cli._reading import particle_options
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.io import Particles, read_particles
@@ -52,8 +53,11 @@ class Inputs:
 def read_inputs(arguments: argparse.Namespace) -> Inputs:
     """Read the particles, and the maps that must fit them."""
     start = time.perf_counter()
-    particles = read_particles(arguments.particles, pixel_size=arguments.pixel_size)
-    _refuse_what_is_not_fitted(particles, arguments.particles)
+    particles = read_particles(arguments.particles, **particle_options(arguments))
+    if particles.aberrations is not None:
+        warnings.warn(
+            f"{arguments.particles}: not modelled, and left out: aberrations", stacklevel=2
+        )
     size = particles.images.shape[-1]  # type: ignore[union-attr]
     maps, _ = read_maps(
         {"--truth": arguments.truth, "--mask": arguments.mask}, particles.pixel_size, size
@@ -73,20 +77,14 @@ def dataset_of(particles: Particles, symmetry: str, half_sets: np.ndarray | None
     groups = None
     if particles.optics_group is not None:
         groups = np.unique(particles.optics_group, return_inverse=True)[1]
+    applied = "phase-flipped" if particles.phase_flipped else "none"
+    if particles.premultiplied:
+        applied = "premultiplied"
     poses = Poses(particles.rotations, particles.shifts)
     return Dataset(
-        particles.images, poses, particles.ctf, None, symmetry, groups=groups, half_sets=half_sets
-    )
-
-
-def _refuse_what_is_not_fitted(particles: Particles, path: Path) -> None:
-    """Refuse images whose model the solvers do not have, and name what they leave out."""
-    for name in ("phase_flipped", "premultiplied"):
-        if getattr(particles, name):
-            what = name.replace("_", "-")
-            raise ValueError(f"{path}: expected images that are not {what}, which cannot be fitted")
-    if particles.aberrations is not None:
-        warnings.warn(f"{path}: not modelled, and left out: aberrations", stacklevel=2)
+        particles.images, poses, particles.ctf, None, symmetry, groups=groups,
+        half_sets=half_sets, ctf_applied=applied,
+    )  # fmt: skip
 
 
 def _support(given: str | None, size: int, pixel_size: float) -> np.ndarray | None:
@@ -113,8 +111,8 @@ def _half_sets(arguments: argparse.Namespace, particles: Particles) -> np.ndarra
     n = len(particles)
     if n < 2:
         raise ValueError(
-            f"{arguments.particles}: expected at least 2 images for half maps, got 1; "
-            "give --no-halves"
+            f"{arguments.particles}: expected at least 2 images for half maps, got 1: give "
+            "--no-halves"
         )
     if particles.half_set is None:
         labels = np.full(n, 2)

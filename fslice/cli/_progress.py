@@ -50,6 +50,7 @@ def _bar(label: str, total: int, unit: str = " images") -> tqdm:
         total=total,
         unit=unit,
         unit_scale=True,
+        miniters=1,  # else a resumed fit, whose first step is large, is shown in such steps
         ncols=columns,
         nrows=lines,
         bar_format="{desc} {percentage:3.0f}%|{bar}| {rate_fmt}, {remaining} left{postfix}",

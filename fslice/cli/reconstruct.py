@@ -12,12 +12,12 @@ from fslice.cli._arguments import (
     at_least_one,
     command_parser,
     count,
-    positive,
     positive_or_auto,
 )
 from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._outputs import output_folder
+from fslice.cli._reading import add_particle_options
 from fslice.cli._results import NAMES, describe_results, write_results
 
 _DESCRIPTION = """\
@@ -56,6 +56,7 @@ def add_command(commands: Any) -> None:
         help="particles with poses: .star (RELION 3.0, 3.1, 5.0) or .cs (cryoSPARC)",
     )
     add_output(parser, required=True, help="folder for the results, made if absent")
+    add_particle_options(parser)
     _add_statistics(parser)
     _add_map(parser)
     _add_solver(parser)
@@ -115,12 +116,6 @@ def _add_map(parser: argparse.ArgumentParser) -> None:
         "(default: 1)",
     )
     add_symmetry(parser, help="point group of the object")
-    parser.add_argument(
-        "--pixel-size",
-        type=positive,
-        metavar="A",
-        help="Angstrom; for particles whose file does not say",
-    )
 
 
 def _add_solver(parser: argparse.ArgumentParser) -> None:
@@ -152,26 +147,28 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
         "--epochs",
         type=count(1),
         metavar="N",
-        default=50,
-        help="passes over the images at most; the fit stops when it has converged (default: 50)",
+        help="passes over the images at most, with the solver adam, which stops when it has "
+        "converged (default: 50)",
     )
     parser.add_argument(
         "--batch-size",
         type=count(1),
         metavar="N",
-        help="images in a step (default: chosen from their number)",
+        help="images in a step, with the solver adam (default: chosen from their number)",
     )
     parser.add_argument(
         "--seed", type=count(0), metavar="N", default=0, help="of everything random (default: 0)"
     )
     parser.add_argument(
         "--device",
-        choices=("cpu", "gpu"),
+        choices=("cpu",),
         default="cpu",
-        help="where to compute; this version knows the cpu only (default: cpu)",
+        help="where to compute (default: cpu)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the last epoch of an interrupted run"
+        "--resume",
+        action="store_true",
+        help="go on from the last epoch of an interrupted run of the solver adam",
     )
 
 
@@ -199,8 +196,6 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
-    if arguments.device == "gpu":
-        raise ValueError("--device: expected cpu, since this version has no GPU kernels, got gpu")
     _check_solver(arguments)
     inputs = read_inputs(arguments)
     try:
@@ -217,20 +212,32 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _check_solver(arguments: argparse.Namespace) -> None:
     """Raise where an option belongs to another solver, before anything is read."""
-    per_shell = arguments.prior == "shell"
-    exact_only = {
-        "prior": per_shell,
-        "support": arguments.support is not None and arguments.solver == "wiener",
-        "samples": arguments.samples > 0,
-        "evidence": arguments.evidence,
+    belongs = {
+        "exact": {
+            "prior": arguments.prior == "shell",
+            "samples": arguments.samples > 0,
+            "evidence": arguments.evidence,
+        },
+        "exact or adam": {"support": arguments.support is not None},
+        "adam": {
+            "epochs": arguments.epochs is not None,
+            "batch-size": arguments.batch_size is not None,
+            "resume": arguments.resume,
+        },
     }
-    for name, requested in exact_only.items():
-        if requested and arguments.solver != "exact":
-            raise ValueError(f"--{name}: expected --solver exact, got {arguments.solver}")
+    for solvers, options in belongs.items():
+        for name, requested in options.items():
+            if requested and arguments.solver not in solvers:
+                raise ValueError(f"--{name}: expected --solver {solvers}, got {arguments.solver}")
+    _check_statistics(arguments)
+
+
+def _check_statistics(arguments: argparse.Namespace) -> None:
+    """Raise where options contradict each other."""
     for name in ("samples", "evidence"):
-        if exact_only[name] and arguments.posterior != "gaussian":
+        if getattr(arguments, name) and arguments.posterior != "gaussian":
             raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
-    if per_shell and arguments.prior_variance is not None:
+    if arguments.prior == "shell" and arguments.prior_variance is not None:
         raise ValueError(
             f"--prior-variance: expected auto with --prior shell, got {arguments.prior_variance:g}"
         )
