@@ -17,7 +17,6 @@ from fslice.fourier import shell_sum
 from fslice.io import read_particles, read_volume
 from fslice.metrics import credible_band, fsc_from_snr, shell_frequencies, spectral_snr
 from fslice.postprocess.masks import soft_spherical_mask
-from fslice.solvers.exact import Exact
 
 IMAGES, SAMPLES = 10_000, 4
 RADIUS, EDGE = 44 / 128, 6 / 128  # of the mask, as shares of the box
@@ -45,7 +44,7 @@ def learned(images, poses, truth):
     """Return what a prior per shell inside a sphere makes of the map and predicts by samples."""
     size = len(truth)
     mask = soft_spherical_mask(size, RADIUS * size, EDGE * size, dtype="float32")
-    result = fslice.reconstruct(images, *poses, mask=mask, solver=Exact(samples=SAMPLES))
+    result = fslice.reconstruct(images, *poses, mask=mask, solver=fslice.Exact(samples=SAMPLES))
     return result.fsc_samples, fslice.fsc(result.mean, truth), result.noise_variance
 
 

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 import fslice
 from fslice.metrics import credible_band, fsc_from_snr, shell_frequencies, spectral_snr
-from fslice.solvers.exact import Exact
 
 PIXEL_SIZE = 4.0
 SAMPLES = 8
@@ -61,7 +60,7 @@ def draw_cone(n, box):
 
 def predictions(data):
     """Return curves with their thresholds: what the correlation is, and what is predicted."""
-    options = {"half_sets": half_sets(len(data)), "solver": Exact(samples=SAMPLES)}
+    options = {"half_sets": half_sets(len(data)), "solver": fslice.Exact(samples=SAMPLES)}
     result = fslice.reconstruct(data.images(), data.rotations, **options)
     scalar = fslice.reconstruct(data.images(), data.rotations, prior="scalar")
     curves = {
