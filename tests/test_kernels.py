@@ -494,6 +494,21 @@ def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_on
         assert abs(volume - with_numpy.scatter(*problem)).max() < 1e-13
 
 
+@pytest.mark.parametrize("stretch", [0.5, 1.0, 1.6])
+def test_private_volumes_are_cleared_as_far_as_samples_were_added(stretch, rng):
+    compiled = pytest.importorskip("fslice._kernels.numba", reason="Numba is not installed")
+    kernels = compiled.NumbaKernels(threads=3)
+    geometry = SliceGeometry(12, 12, 12, 12, 12, 1.0, 3.0, LINEAR)
+    slices = noise(rng, (6, 12, 7), complex)
+    rotations, shifts = poses(rng, (6,)), noise(rng, (6, 2))
+    stretched = Views(stretch * rotations, shifts)
+    found = kernels.scatter(slices, stretched, 1.0, geometry)
+    expected = with_numpy.scatter(slices, stretched, 1.0, geometry)
+    assert abs(found - expected).max() < 1e-12
+    views, zeros = Views(rotations, shifts), np.zeros_like(slices)
+    assert not kernels.scatter(zeros, views, 1.0, geometry).any()
+
+
 def test_no_more_private_volumes_lie_idle_than_the_limit_allows():
     workspace = pytest.importorskip(
         "fslice._kernels.numba.workspace", reason="Numba is not installed"

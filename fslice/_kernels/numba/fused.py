@@ -89,7 +89,9 @@ def _fused(kernels, per_view, volume, images, views, filters, amplitude, geometr
     volume = np.ascontiguousarray(volume)
     images = None if images is None else np.ascontiguousarray(images)
     views = complete(views, volume.dtype)
-    filters = complete_filters(filters, int(views.image_of.max()) + 1, geometry, volume.dtype)
+    filters = complete_filters(
+        filters, int(views.image_of.max(initial=-1)) + 1, geometry, volume.dtype
+    )
 
     def run(grad_volume: np.ndarray, buffer, start: int, stop: int) -> None:
         _misfit(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fslice._kernels.numba import plain as loops
 from fslice._kernels.numba import rows as vectors
 from fslice._kernels.numba.buffer import LANES, inlined
+from fslice._kernels.numba.moments import add_moments as _add_moments
 
 
 @inlined
@@ -86,7 +87,7 @@ def prefetch_group(plain, taps, flat, buffer, i):
 def add_moments(plain, flat, start, value, ends):
     """Add a value times the 27 moments of the weights `ends` to the record at `start`."""
     if plain is None:
-        vectors.add_moments(flat, start, value, ends)
+        _add_moments(flat, start, value, ends)
     else:
         loops.add_moments(flat, start, value, ends)
 

@@ -66,7 +66,9 @@ def new_gram(kernels, geometry: SliceGeometry, dtype) -> np.ndarray:
 def add_gram(kernels, moments, views, filters, geometry):
     """Add what `Kernels.add_gram` says to the moments, in place."""
     views = complete(views, moments.dtype)
-    filters = complete_filters(filters, int(views.image_of.max()) + 1, geometry, moments.dtype)
+    filters = complete_filters(
+        filters, int(views.image_of.max(initial=-1)) + 1, geometry, moments.dtype
+    )
     edges = _slabs(views.rotations, geometry, kernels.thread_count())
 
     def run(low: int, high: int) -> None:

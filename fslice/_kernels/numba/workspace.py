@@ -17,6 +17,7 @@ from fslice._kernels.numba.buffer import CACHED_BYTES, RowBuffer, kernel, row_bu
 from fslice._kernels.numba.threads import Helpers, divided
 from fslice._threads import available_cpus
 
+_ANYWHERE = 1e6
 _PIECES = 4  # for each thread, so that all end at about the same time
 
 
@@ -119,7 +120,7 @@ class Workspace:
         total = np.zeros(geometry.volume_shape, dtype)
         threads = max(1, min(self.thread_count(), self.volumes.most_bytes // total.nbytes))
         ranges = divided(len(rotations), threads)
-        reach = _stretch(rotations) * geometry.max_radius * geometry.scale + len(geometry.taps)
+        reach = _reach(rotations, geometry)
         private = {start: self.volumes.take(total) for start, _ in ranges[1:]}
 
         def run_range(start: int, stop: int) -> None:
@@ -144,11 +145,13 @@ class Workspace:
         return total
 
 
-def _stretch(rotations: np.ndarray) -> float:
-    """Return by how much slices are stretched at most: 1, but for rounding, if these rotate."""
+def _reach(rotations: np.ndarray, geometry: SliceGeometry) -> float:
+    """Return how far from the origin samples may be added, whatever the matrices are."""
     x, y = rotations[:, :, 0].astype(float), rotations[:, :, 1].astype(float)
     xx, yy, xy = (x * x).sum(1), (y * y).sum(1), (x * y).sum(1)
-    return float(np.sqrt(((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)).max()))
+    stretch = np.sqrt(((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)).max(initial=0))
+    reach = float(stretch * geometry.max_radius * geometry.scale + len(geometry.taps))
+    return reach if reach < _ANYWHERE else _ANYWHERE  # and if it is not a number
 
 
 @kernel
