@@ -35,7 +35,9 @@ def scalar(images, poses, truth, **options):
     result = fslice.reconstruct(images, *poses, prior="scalar", **options)
     predicted = fsc_from_snr(spectral_snr(result.latent_mean, result.posterior_std))
     size = len(result.latent_mean)
-    error = abs(result.latent_mean - fslice.rfft3(truth)) ** 2
+    # what is latent: without padding what is sliced, else the volume in its box
+    latent_truth = fslice.rfft3(truth) if options else fslice.Projector(size).transform(truth)
+    error = abs(result.latent_mean - latent_truth) ** 2
     ratio = shell_sum(error, size, 3) / shell_sum(result.posterior_std.astype(float) ** 2, size, 3)
     return predicted, fslice.fsc(result.mean, truth), ratio
 
