@@ -19,8 +19,6 @@ import numpy as np
 from timing import machine
 
 import fslice
-from fslice.data.dataset import Dataset
-from fslice.data.poses import Poses
 from fslice.posterior.elbo import elbo, mean_field_std
 from fslice.posterior.latent import MaskedVolume
 from fslice.posterior.mean import Solution, solve
@@ -53,7 +51,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, float], dict[str, 
     images, rotations, noise = make_images(arguments.size, arguments.n, arguments.snr)
     projector = fslice.Projector(arguments.size, arguments.oversampling)
     halves = 1 + np.arange(arguments.n) % 2
-    dataset = Dataset(images, Poses(rotations), half_sets=halves)
+    dataset = fslice.Dataset(images, fslice.Poses(rotations), half_sets=halves)
     normal_equations(dataset, projector, rows=np.arange(min(64, arguments.n)))  # compiles
     seconds: dict[str, float] = {}
 

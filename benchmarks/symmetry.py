@@ -18,8 +18,6 @@ import numpy as np
 from timing import machine
 
 import fslice
-from fslice.data.dataset import Dataset
-from fslice.data.poses import Poses
 from fslice.fourier import radii
 from fslice.io import read_particles, read_volume
 from fslice.posterior.evidence import symmetry_evidence
@@ -82,7 +80,8 @@ class Problem:
     def __init__(self, images, rotations, shifts, radius: float) -> None:
         size = images.shape[-1]
         self.projector = fslice.Projector(size)
-        self.normal = normal_equations(Dataset(images, Poses(rotations, shifts)), self.projector)
+        dataset = fslice.Dataset(images, fslice.Poses(rotations, shifts))
+        self.normal = normal_equations(dataset, self.projector)
         learned = fit_hyperparameters(self.normal, tolerance=0.05, max_iterations=100).precision
         self.noise = learned.noise_variance
         self.mask = soft_spherical_mask(size, radius * size, 0.05 * size, "float32")

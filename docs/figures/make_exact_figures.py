@@ -17,7 +17,6 @@ from fslice.fourier import shell_sum
 from fslice.io import read_particles, read_volume
 from fslice.metrics import credible_band, fsc_from_snr, shell_frequencies, spectral_snr
 from fslice.postprocess.masks import soft_spherical_mask
-from fslice.solvers.exact import Exact
 
 IMAGES, SAMPLES = 10_000, 4
 RADIUS, EDGE = 44 / 128, 6 / 128  # of the mask, as shares of the box
@@ -36,7 +35,9 @@ def scalar(images, poses, truth, **options):
     result = fslice.reconstruct(images, *poses, prior="scalar", **options)
     predicted = fsc_from_snr(spectral_snr(result.latent_mean, result.posterior_std))
     size = len(result.latent_mean)
-    error = abs(result.latent_mean - fslice.rfft3(truth)) ** 2
+    # what is latent: without padding what is sliced, else the volume in its box
+    latent_truth = fslice.rfft3(truth) if options else fslice.Projector(size).transform(truth)
+    error = abs(result.latent_mean - latent_truth) ** 2
     ratio = shell_sum(error, size, 3) / shell_sum(result.posterior_std.astype(float) ** 2, size, 3)
     return predicted, fslice.fsc(result.mean, truth), ratio
 
@@ -45,7 +46,7 @@ def learned(images, poses, truth):
     """Return what a prior per shell inside a sphere makes of the map and predicts by samples."""
     size = len(truth)
     mask = soft_spherical_mask(size, RADIUS * size, EDGE * size, dtype="float32")
-    result = fslice.reconstruct(images, *poses, mask=mask, solver=Exact(samples=SAMPLES))
+    result = fslice.reconstruct(images, *poses, mask=mask, solver=fslice.Exact(samples=SAMPLES))
     return result.fsc_samples, fslice.fsc(result.mean, truth), result.noise_variance
 
 
