@@ -34,8 +34,9 @@ class Case:
     def on(self, xp):
         """Return the case with all arrays in the library `xp`."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        arrays = {k: xp.asarray(v) for k, v in fields.items() if isinstance(v, np.ndarray)}
-        return dataclasses.replace(self, **arrays)
+        moved = {k: xp.asarray(v) for k, v in fields.items() if isinstance(v, np.ndarray)}
+        moved |= {k: v.to(xp) for k, v in fields.items() if isinstance(v, CTF)}
+        return dataclasses.replace(self, **moved)
 
 
 @dataclasses.dataclass(frozen=True)

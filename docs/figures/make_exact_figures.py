@@ -30,14 +30,12 @@ def resolution(curve, pixel_size):
     return round(float(reached), 2), round(float(size * pixel_size / reached), 1)
 
 
-def scalar(images, poses, truth, **options):
+def scalar(images, poses, truth):
     """Return what one prior for all shells makes of the map and predicts by s, and its errors."""
-    result = fslice.reconstruct(images, *poses, prior="scalar", **options)
+    result = fslice.reconstruct(images, *poses, prior="scalar")
     predicted = fsc_from_snr(spectral_snr(result.latent_mean, result.posterior_std))
     size = len(result.latent_mean)
-    # what is latent: without padding what is sliced, else the volume in its box
-    latent_truth = fslice.rfft3(truth) if options else fslice.Projector(size).transform(truth)
-    error = abs(result.latent_mean - latent_truth) ** 2
+    error = abs(result.latent_mean - fslice.Projector(size).transform(truth)) ** 2
     ratio = shell_sum(error, size, 3) / shell_sum(result.posterior_std.astype(float) ** 2, size, 3)
     return predicted, fslice.fsc(result.mean, truth), ratio
 
@@ -104,10 +102,6 @@ def main():
     panels[0].set_ylabel("shell correlation")
     panels[0].legend(frameon=False, fontsize=8, loc="lower left")
     figure.savefig(arguments.folder / "exact.png")
-    # the same without noise from interpolation
-    ratio = scalar(images, poses, truth, oversampling=2)[2]
-    shells = (SHELLS * (len(truth) // 2)).astype(int)
-    print(f"oversampling 2, SNR 0.01: {ratio[shells].round(1)}")
 
 
 if __name__ == "__main__":

@@ -244,9 +244,9 @@ def _check_images(images: Any, poses: Poses) -> None:
     if not hasattr(images, "dtype") or not hasattr(images, "shape"):
         raise TypeError(f"images: expected an array, got {type(images).__name__}")
     shape, sides = tuple(images.shape), poses.dimension - 1
-    if len(shape) != sides + 1 or len(set(shape[1:])) > 1 or 0 in shape[1:]:
+    if len(shape) != sides + 1 or len(set(shape[1:])) > 1 or 0 in shape:
         wanted = ", ".join("D" * sides)
-        raise ValueError(f"images: expected shape (n, {wanted}) with D above 0, got {shape}")
+        raise ValueError(f"images: expected shape (n, {wanted}) with n and D above 0, got {shape}")
     if np.dtype(images.dtype).kind not in "fiu":
         raise TypeError(f"images: expected real numbers, got {images.dtype}")
     if is_array(images) and array_namespace(images) is not np:
