@@ -123,8 +123,10 @@ OTHERS = {
         {"coefficients": IMAGES[0]},
     ),
     "zernike_phases_vjp": Operator(
-        lambda cotangent: zernike.zernike_phases_vjp(4, 2.0, cotangent=cotangent),
-        {"cotangent": IMAGES_FT[0].real.copy()},
+        lambda coefficients, cotangent: zernike.zernike_phases_vjp(
+            coefficients, D, 2.0, cotangent=cotangent
+        ),
+        {"coefficients": IMAGES[:, 0], "cotangent": IMAGES_FT.real.copy()},
     ),
     "aberrate_slices": Operator(
         aberrations.aberrate_slices, {"slices": IMAGES_FT, "phases": IMAGES_FT.real.copy()}
