@@ -49,7 +49,7 @@ def test_coverage_is_the_diagonal_but_for_interpolation(size, oversampling, boun
     expected = dense_diagonal(gram, size)
     found = coverage(normal, latent.mask)
     assert abs(found - expected).max() < bound * expected.max()
-    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 1 - bound / 8
 
 
 def test_the_bound_of_a_masked_volume_is_below_its_evidence_and_near_its_definition():
