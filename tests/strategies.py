@@ -210,6 +210,18 @@ def projector_cases(draw, smooth=False, dimension=None):
     )
 
 
+REFINABLE = (
+    "defocus_u",
+    "defocus_v",
+    "astigmatism_angle",
+    "phase_shift",
+    "amplitude_contrast",
+    "b_factor",
+    "scale",
+)
+"""The parameters of a CTF that have gradients."""
+
+
 def random_ctf(rng, count, pixel_size=3.0):
     """Return CTFs with every parameter away from its default."""
     return CTF(
