@@ -2,7 +2,7 @@
 
 Here are the names that most programs begin with. The rest is in namespaces, which load when they
 are named: `fslice.fourier`, `geometry`, `operators`, `symmetry`, `simulation`, `io`, `metrics`,
-`postprocess`, `likelihoods`, `data`, `posterior`, `solvers`, `plot`, `testing`, `interop`, and more.
+`postprocess`, `likelihoods`, `data`, `posterior`, `solvers`, `plot`, `testing`, `interop`, ...
 """
 
 from typing import TYPE_CHECKING

@@ -118,6 +118,11 @@ def reconstruct(
     else:
         if rotations is None:
             raise TypeError("rotations: expected the orientation of each image, got None")
+        if hasattr(images, "shape") and len(images.shape) and len(images) != len(rotations):
+            raise ValueError(
+                f"rotations: expected one for each of the {len(images)} images, "
+                f"got {len(rotations)}"
+            )
         dataset = Dataset(
             images, Poses(rotations, shifts), ctf, None, symmetry, groups=groups,
             half_sets=half_sets,

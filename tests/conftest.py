@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
@@ -46,23 +46,33 @@ def device(monkeypatch) -> Iterator[ModuleType]:
         yield cupy
 
 
+@pytest.fixture
+def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
+    """Return what has one implementation compute the kernels and yields its arrays' library."""
+
+    def computed_by(name: str) -> Iterator[ModuleType]:
+        if name == "standin":
+            yield request.getfixturevalue("device")
+            return
+        if name == "cupy":
+            cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+            if not cupy.cuda.is_available():
+                pytest.skip("CuPy finds no GPU")
+            try:
+                _kernels.kernels_for(cupy.zeros(1))
+            except TypeError as error:
+                pytest.skip(str(error))
+            yield cupy
+            return
+        if name == "numba":
+            pytest.importorskip("numba", reason="Numba is not installed")
+        with _kernels.use_kernels(_kernels.host_kernels()[name]):
+            yield np
+
+    return computed_by
+
+
 @pytest.fixture(params=["numpy", "numba", "standin", "cupy"])
-def backend(request, monkeypatch) -> Iterator[ModuleType]:
+def backend(request, computed_by) -> Iterator[ModuleType]:
     """Have one implementation compute the kernels; return the library its arrays belong to."""
-    if request.param == "standin":
-        yield request.getfixturevalue("device")
-        return
-    if request.param == "cupy":
-        cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-        if not cupy.cuda.is_available():
-            pytest.skip("CuPy finds no GPU")
-        try:
-            _kernels.kernels_for(cupy.zeros(1))
-        except TypeError as error:
-            pytest.skip(str(error))
-        yield cupy
-        return
-    if request.param == "numba":
-        pytest.importorskip("numba", reason="Numba is not installed")
-    with _kernels.use_kernels(_kernels.host_kernels()[request.param]):
-        yield np
+    yield from computed_by(request.param)

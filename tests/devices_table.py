@@ -10,6 +10,7 @@ from operators_table import (
     IMAGES_FT,
     LINES_FT,
     OPERATORS,
+    ROTATIONS,
     SIGMA,
     VOLUME,
     VOLUME_FT,
@@ -24,13 +25,17 @@ from fslice import CTF, fourier, metrics, optim
 from fslice._arrays import array_namespace
 from fslice.fourier import radii
 from fslice.likelihoods.poisson import log_factorial
-from fslice.operators import aberrations, spaces
+from fslice.operators import aberrations, spaces, zernike
 from fslice.operators.linop import LinearOperator, stack
 from fslice.posterior import elbo, families, latent, mean
 from fslice.posterior.precision import PosteriorPrecision
+from fslice.postprocess.checks import duplicate_images, map_sign
 from fslice.postprocess.filters import apply_b_factor, low_pass, phase_randomize
 from fslice.postprocess.fsc import corrected_fsc
+from fslice.postprocess.healpix import bin_of
+from fslice.postprocess.local_resolution import local_resolution
 from fslice.postprocess.masks import check_mask, cut_share, mask_from_map, soft_spherical_mask
+from fslice.postprocess.orientations import orientation_distribution
 from fslice.symmetry.average import GroupAverage
 
 rng = np.random.default_rng(0)
@@ -114,12 +119,14 @@ OTHERS = {
         lambda volume: GroupAverage("D3").adjoint(volume), {"volume": VOLUME}
     ),
     "zernike_phases": Operator(
-        lambda coefficients: aberrations.zernike_phases(coefficients, D, 2.0),
+        lambda coefficients: zernike.zernike_phases(coefficients, D, 2.0),
         {"coefficients": IMAGES[0]},
     ),
     "zernike_phases_vjp": Operator(
-        lambda cotangent: aberrations.zernike_phases_vjp(4, 2.0, cotangent=cotangent),
-        {"cotangent": IMAGES_FT[0].real.copy()},
+        lambda coefficients, cotangent: zernike.zernike_phases_vjp(
+            coefficients, D, 2.0, cotangent=cotangent
+        ),
+        {"coefficients": IMAGES[0, 0].copy(), "cotangent": IMAGES_FT[0].real.copy()},
     ),
     "aberrate_slices": Operator(
         aberrations.aberrate_slices, {"slices": IMAGES_FT, "phases": IMAGES_FT.real.copy()}
@@ -131,6 +138,24 @@ OTHERS = {
     "aberrated_ctf": Operator(
         lambda phases: aberrations.aberrated_ctf(beside(phases, CTFS), phases),
         {"phases": IMAGES_FT.real.copy()},
+    ),
+    "aberrated_ctf_vjp": Operator(
+        lambda phases, cotangent: aberrations.aberrated_ctf_vjp(
+            beside(phases, CTFS), phases, cotangent=cotangent
+        ),
+        {"phases": IMAGES_FT.real.copy(), "cotangent": IMAGES_FT.imag.copy()},
+    ),
+    "local_resolution": Operator(
+        lambda half1, half2, mask: local_resolution(half1, half2, mask, 4.0),
+        {"half1": HALVES[0], "half2": HALVES[1], "mask": BALL},
+    ),
+    "orientation_distribution": Operator(  # it is on the host
+        lambda rotations: orientation_distribution(rotations).efficiency, {"rotations": ROTATIONS}
+    ),
+    "bin_of": Operator(lambda directions: bin_of(directions, 4), {"directions": VOLUME[..., :3]}),
+    "map_sign": Operator(map_sign, {"volume": OBJECT, "mask": BALL}),
+    "duplicate_images": Operator(  # it is on the host
+        lambda images: duplicate_images(images).tolist(), {"images": IMAGES}
     ),
     "low_pass": Operator(lambda volume: low_pass(volume, 2.0, 6.0), {"volume": VOLUME}),
     "apply_b_factor": Operator(

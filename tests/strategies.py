@@ -34,8 +34,9 @@ class Case:
     def on(self, xp):
         """Return the case with all arrays in the library `xp`."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        arrays = {k: xp.asarray(v) for k, v in fields.items() if isinstance(v, np.ndarray)}
-        return dataclasses.replace(self, **arrays)
+        moved = {k: xp.asarray(v) for k, v in fields.items() if isinstance(v, np.ndarray)}
+        moved |= {k: v.to(xp) for k, v in fields.items() if isinstance(v, CTF)}
+        return dataclasses.replace(self, **moved)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +208,18 @@ def projector_cases(draw, smooth=False, dimension=None):
         images=laid_out(noise(rng, (*batch, *[size] * flat), dtype), layout),
         images_ft=laid_out(noise(rng, half, complex_dtype(dtype)), layout),
     )
+
+
+REFINABLE = (
+    "defocus_u",
+    "defocus_v",
+    "astigmatism_angle",
+    "phase_shift",
+    "amplitude_contrast",
+    "b_factor",
+    "scale",
+)
+"""The parameters of a CTF that have gradients."""
 
 
 def random_ctf(rng, count, pixel_size=3.0):

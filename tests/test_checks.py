@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from fslice.simulation.phantom import phantom
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from fslice.postprocess.checks import (
     sign_warning,
 )
 from fslice.postprocess.masks import mask_from_map, soft_spherical_mask
+from fslice.simulation import phantom
 
 
 @given(offset=st.floats(-5, 5), level=st.floats(0, 1))

@@ -5,20 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import REFINABLE
 
 from fslice.fourier import frequencies, hermitian_weights, inner_product, irfft2, radii, rfft2
 from fslice.operators.ctf import CTF
 from fslice.testing import check_gradient
-
-REFINABLE = (
-    "defocus_u",
-    "defocus_v",
-    "astigmatism_angle",
-    "phase_shift",
-    "amplitude_contrast",
-    "b_factor",
-    "scale",
-)
 
 
 def ordinary(**changes):

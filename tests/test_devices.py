@@ -139,7 +139,7 @@ def test_what_is_written_is_copied_to_the_host_as_documented(device, tmp_path):
         with StackWriter(tmp_path / "a.mrcs", 6, 6, 3.0) as writer:
             writer.write(volume)
         write_particles(tmp_path / "a.star", particles, "a.mrcs")
-        summary_figure(volume, 3.0, sigma=abs(volume) + 1)
+        summary_figure(volume, 3.0, sigma=abs(volume) + 1, particles=volume)
     assert {t.place for t in transfers} <= DOCUMENTED
     np.testing.assert_array_equal(read_volume(tmp_path / "a.mrc")[0], VOLUME.astype("float32"))
     again = read_particles(tmp_path / "a.star")
@@ -178,7 +178,8 @@ def test_the_document_lists_functions_that_there_are_and_that_convert():
     for place in DOCUMENTED:
         module, _, function = place.partition(": ")
         found = importlib.import_module("fslice." + module.removesuffix(".py").replace("/", "."))
-        source = inspect.getsource(functools.reduce(getattr, function.split("."), found))
+        found = functools.reduce(getattr, function.split("."), found)
+        source = inspect.getsource(found.fget if isinstance(found, property) else found)
         assert converts.search(source), place
 
 

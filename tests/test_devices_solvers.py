@@ -14,6 +14,7 @@ import fslice
 from fslice._arrays import to_numpy
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.posterior import evidence
 from fslice.posterior.hyperparameters import fit_hyperparameters
 from fslice.posterior.latent import SlicedSpectrum, SymmetricVolume
@@ -155,11 +156,14 @@ def test_images_are_not_copied_and_copies_do_not_grow_with_their_number(device):
     assert counts[0] == counts[1]
 
 
-def test_a_posterior_of_the_device_is_shown(device):
-    found = fit(device, {"solver": Wiener()})
-    assert "map" in repr(found)
-    assert "<table>" in found._repr_html_()
+def test_a_posterior_of_the_device_is_shown_and_drawn(device):
+    with recorded() as transfers:
+        found = fit(device, {"half_sets": HALVES})
+        assert "map" in repr(found)
+        assert "<table>" in found._repr_html_()
+        assert found.plot(8.0).axes
     assert isinstance(found.posterior_std_grid(), device.ndarray)
+    assert undocumented(transfers) == []
 
 
 @functools.cache
@@ -216,4 +220,48 @@ def test_normal_equations_are_saved_from_the_device_and_loaded_on_the_host(devic
         sums(device).save(tmp_path / "sums.npz")
     loaded = StencilEquations.load(tmp_path / "sums.npz")
     np.testing.assert_allclose(loaded.stencil, sums(np).stencil, atol=1e-9)
+    assert undocumented(transfers) == []
+
+
+def dataset_on(xp, **options):
+    """Return the images as a data set on a library, with options made of arrays and words."""
+    given = {key: on(xp, value) for key, value in problem().items()}
+    poses = Poses(given["rotations"], given["shifts"])
+    options = {key: on(xp, value) for key, value in options.items()}
+    return Dataset(given["images"], poses, **{"ctf": given["ctf"], **options})
+
+
+def noise_on(xp):
+    table = xp.asarray(np.linspace(1, 2, 2 * (SIZE // 2 + 1)).reshape(2, -1))
+    return GaussianNoise(table, xp.asarray(np.arange(COUNT) % 2))
+
+
+DATASETS = {
+    "phase-flipped": lambda xp: dataset_on(xp, ctf_applied="phase-flipped"),
+    "premultiplied": lambda xp: dataset_on(xp, ctf_applied="premultiplied"),
+    "values of a CTF": lambda xp: dataset_on(xp, ctf=problem()["ctf"].evaluate(SIZE)),
+    "contrasts": lambda xp: dataset_on(xp, contrast=np.linspace(0.5, 1.5, COUNT)),
+    "coloured noise of groups": lambda xp: dataset_on(xp, noise=noise_on(xp)),
+    "integers": lambda xp: Dataset(
+        xp.asarray((100 * problem()["images"]).astype("int16")),
+        Poses(xp.asarray(problem()["rotations"].astype("float32"))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("symmetry", ["C1", "D2"])
+def test_normal_equations_of_every_kind_of_data_set_are_those_of_numpy(name, symmetry, device):
+    with recorded() as transfers:
+        found, expected = (
+            normal_equations(
+                dataclasses.replace(DATASETS[name](xp), symmetry=symmetry), fslice.Projector(SIZE)
+            )
+            for xp in (device, np)
+        )
+    tolerance = 1e-5 if name == "integers" else 1e-12
+    for field in ("b", "stencil", "squares", "degrees"):
+        a, b = getattr(found, field), getattr(expected, field)
+        assert difference(a, b, device, tolerance) == "", field
+    assert found.log_weights == pytest.approx(expected.log_weights, rel=1e-12)
     assert undocumented(transfers) == []

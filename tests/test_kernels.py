@@ -5,7 +5,6 @@ of B-splines over every frequency of the full spectrum, without half spaces, tap
 """
 
 import dataclasses
-import importlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +21,18 @@ from fslice._kernels.composed import ComposedKernels
 from fslice._kernels.numpy import KERNELS as with_numpy
 from fslice._kernels.select import DEFAULTS
 from fslice.geometry import euler_to_matrix
+
+
+@pytest.fixture(params=["numpy", "numba", "numba in plain loops", "cupy"])
+def backend(request):
+    """Have one implementation compute, the fallback of another among them; return its library."""
+    if request.param != "numba in plain loops":
+        yield from request.getfixturevalue("computed_by")(request.param)
+        return
+    compiled = pytest.importorskip("fslice._kernels.numba", reason="Numba is not installed")
+    with _kernels.use_kernels(compiled.NumbaKernels(plain=True)):
+        yield np
+
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 """Largest difference between implementations, relative to the largest value."""
@@ -458,26 +469,19 @@ def test_band_is_where_slices_are_not_zero(backend):
     assert band.sum() == 3 * 5  # kx to 2, |ky| to 2: the next, at 3, is beyond 2.9
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2, 7])
 def test_the_number_of_threads_changes_no_more_than_rounding(threads, rng):
-    numba = pytest.importorskip("numba", reason="Numba is not installed")
-    with_numba = importlib.import_module("fslice._kernels.numba.slices")
+    compiled = pytest.importorskip("fslice._kernels.numba", reason="Numba is not installed")
     geometry = SliceGeometry(8, 8, 8, 8, 8, 1.0, 3.0, LINEAR)
     slices = noise(rng, (5, 8, 5), complex)
     pose = Views(poses(rng, (5,)), noise(rng, (5, 2))), 1.0, geometry
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, before))
-    try:
-        found = with_numba.scatter(slices, *pose)
-    finally:
-        numba.set_num_threads(before)
+    found = compiled.NumbaKernels(threads=threads).scatter(slices, *pose)
     assert abs(found - with_numpy.scatter(slices, *pose)).max() < 1e-13
 
 
 def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_once(rng):
-    with_numba = pytest.importorskip(
-        "fslice._kernels.numba.slices", reason="Numba is not installed"
-    )
+    compiled = pytest.importorskip("fslice._kernels.numba", reason="Numba is not installed")
+    kernels = compiled.NumbaKernels(threads=2)
     problems = []
     for size in (8, 8, 6):  # one kind of private volumes after another
         slices = noise(rng, (5, size, size // 2 + 1), complex)
@@ -485,9 +489,62 @@ def test_private_volumes_are_cleared_between_calls_and_not_shared_by_calls_at_on
         views = Views(poses(rng, (5,)), noise(rng, (5, 2)))
         problems.append((slices, views, 1.0, geometry))
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda problem: with_numba.scatter(*problem), problems * 20))
+        found = list(pool.map(lambda problem: kernels.scatter(*problem), problems * 20))
     for problem, volume in zip(problems * 20, found, strict=True):
         assert abs(volume - with_numpy.scatter(*problem)).max() < 1e-13
+
+
+@pytest.mark.parametrize("stretch", [0.5, 1.0, 1.6])
+def test_private_volumes_are_cleared_as_far_as_samples_were_added(stretch, rng):
+    compiled = pytest.importorskip("fslice._kernels.numba", reason="Numba is not installed")
+    kernels = compiled.NumbaKernels(threads=3)
+    geometry = SliceGeometry(12, 12, 12, 12, 12, 1.0, 3.0, LINEAR)
+    slices = noise(rng, (6, 12, 7), complex)
+    rotations, shifts = poses(rng, (6,)), noise(rng, (6, 2))
+    stretched = Views(stretch * rotations, shifts)
+    found = kernels.scatter(slices, stretched, 1.0, geometry)
+    expected = with_numpy.scatter(slices, stretched, 1.0, geometry)
+    assert abs(found - expected).max() < 1e-12
+    views, zeros = Views(rotations, shifts), np.zeros_like(slices)
+    assert not kernels.scatter(zeros, views, 1.0, geometry).any()
+
+
+def test_no_more_private_volumes_lie_idle_than_the_limit_allows():
+    workspace = pytest.importorskip(
+        "fslice._kernels.numba.workspace", reason="Numba is not installed"
+    )
+    volumes = workspace.PrivateVolumes(kept_bytes=100)
+    first, second, third = (np.zeros(40, np.uint8) for _ in range(3))
+    volumes.keep([first, second, third])
+    taken = [volumes.take(first) for _ in range(3)]
+    assert {id(v) for v in taken[:2]} == {id(first), id(second)}
+    assert all(taken[2] is not v for v in (first, second, third))
+
+
+def test_plain_loops_take_over_with_a_warning_where_the_instructions_do_not_compile(monkeypatch):
+    probe = pytest.importorskip("fslice._kernels.numba.probe", reason="Numba is not installed")
+    assert probe.vectors_compile()
+
+    def refuse(*_):
+        raise NotImplementedError("no such instruction")
+
+    monkeypatch.setattr(probe, "_read_and_add", refuse)
+    with pytest.warns(RuntimeWarning, match="plain ones are used: no such instruction"):
+        assert not probe.vectors_compile()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_ctf_is_right_to_rounding_after_hundreds_of_radians(dtype):
+    kernels = pytest.importorskip("fslice._kernels.numba", reason="Numba is not installed").KERNELS
+    geometry = SliceGeometry(1, 1, 64, 1, 64, 1.0, 31.0, LINEAR)
+    phases = np.linspace(-500, 500, 1001)
+    coefficients = np.zeros((len(phases), 7))
+    coefficients[:, 4], coefficients[:, 6] = phases, -1
+    values = kernels.ctf_values(coefficients, geometry, dtype)
+    assert (
+        abs(values - np.sin(phases)[:, None, None]).max()
+        < {"float32": 1e-6, "float64": 1e-13}[dtype]
+    )
 
 
 def test_what_is_no_array_of_a_known_library_has_no_kernels():

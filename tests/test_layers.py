@@ -114,6 +114,22 @@ def test_packages_are_imported_where_they_belong(name):
             assert known, f"{name} imports {imported}, which is no dependency"
 
 
+def test_no_file_of_the_package_exceeds_300_lines():
+    sources = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".cu", ".cuh"}]
+    lines = {path: len(path.read_text().splitlines()) for path in sources}
+    assert not {str(path): count for path, count in lines.items() if count > 300}
+
+
+def test_no_module_imports_unittest():
+    """It is for tests: the package chooses implementations by values, not by patches."""
+    users = {
+        name
+        for name, path in MODULES.items()
+        if any(imported.partition(".")[0] == "unittest" for imported in imports(path))
+    }
+    assert not users
+
+
 def run(code):
     """Run code in a fresh interpreter in which every warning is an error."""
     return subprocess.run(

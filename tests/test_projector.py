@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
+    REFINABLE,
     half_inner,
     interpolations,
     noise,
@@ -154,18 +155,7 @@ def test_gradients_chain_to_angles_and_rotation_vectors(case):
     )
 
 
-PARAMETERS = [
-    "defocus_u",
-    "defocus_v",
-    "astigmatism_angle",
-    "phase_shift",
-    "amplitude_contrast",
-    "b_factor",
-    "scale",
-]
-
-
-@pytest.mark.parametrize("parameter", PARAMETERS)
+@pytest.mark.parametrize("parameter", REFINABLE)
 def test_gradients_chain_to_the_parameters_of_the_ctf(backend, parameter, rng):
     projector, ctf = Projector(6), random_ctf(rng, 3)
     rotations, shifts = poses(rng, (3,)), noise(rng, (3, 2))

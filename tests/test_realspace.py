@@ -258,9 +258,9 @@ def test_projections_agree_with_relion(name, ribosome, data):
         x, y = (abs(axis - t - 31.5) <= 32 for t in shift)
         inside = y[:, None] & x[None, :]
         assert np.corrcoef(image[inside], relion[inside])[0, 1] >= 0.9985
-        # fine detail is dampened, so RELION's images are a little stronger
+        # fine detail is dampened, so RELION's images are stronger, by less than 4 %
         scale = np.vdot(image[inside], relion[inside]) / np.vdot(image[inside], image[inside])
-        assert 1.02 < scale < 1.04
+        assert 1 < scale < 1.04
 
 
 @pytest.mark.parametrize(

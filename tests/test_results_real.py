@@ -5,7 +5,7 @@ import pytest
 
 import fslice
 from fslice.io import read_atoms
-from fslice.metrics import fsc, half_sets, resolution
+from fslice.metrics import fsc, resolution, split_half_sets
 from fslice.postprocess.fsc import corrected_fsc
 from fslice.postprocess.local_resolution import local_resolution
 from fslice.postprocess.masks import mask_from_map
@@ -13,17 +13,17 @@ from fslice.postprocess.masks import mask_from_map
 
 def solved(data, n, size, pixel_size, snr):
     """Return the truth, the map of all images, and those of two halves."""
-    pytest.importorskip("gemmi", reason="gemmi is not installed")
-    model = fslice.model_from_atoms(read_atoms(data / "atomic" / "1aon.pdb.gz"))
+    model = fslice.simulation.GaussianModel.from_atoms(read_atoms(data / "atomic" / "1aon.pdb.gz"))
     simulation = fslice.simulate(
         model, n, size, pixel_size, snr=snr, shift_std=2.0, ctf=(10_000.0, 25_000.0)
     )
-    images, maps = simulation.images(), []
-    for own in (np.arange(n), *half_sets(n, np.random.default_rng(0))):
-        poses = simulation.rotations[own], simulation.shifts[own], simulation.ctf[own]
-        fit = fslice.reconstruct(images[own], *poses, solver="exact", prior="shell")
-        maps.append(fit.mean)
-    return simulation.truth, *maps
+    labels = np.full(n, 2)
+    labels[split_half_sets(n, np.random.default_rng(0))[0]] = 1
+    fit = fslice.reconstruct(
+        simulation.images(), simulation.rotations, simulation.shifts, simulation.ctf,
+        half_sets=labels,
+    )  # fmt: skip
+    return simulation.truth, fit.mean, *fit.half_maps
 
 
 def check(found, pixel_size, tolerance):

@@ -1,4 +1,4 @@
-"""What results depend on besides arguments: versions, processors."""
+"""What results depend on besides arguments: versions."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from fslice._arrays import (
 )
 from fslice.data.poses import Poses
 from fslice.likelihoods.gaussian import GaussianNoise, check_groups
+from fslice.operators.aberrations import Aberrations, aberrate_slices, aberrated_ctf
 from fslice.operators.ctf import CTF
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
@@ -47,6 +48,9 @@ class Dataset:
         1 or 2: the half of the data that each image belongs to.
     contrast : (n,) real array, optional
         Factor of each image. Default: 1.
+    aberrations : Aberrations, optional
+        Phases of each optics group: odd ones, such as that of a beam tilt, multiply the images;
+        even ones add to the phase of the CTF.
     ctf_applied : {"none", "phase-flipped", "premultiplied"}, optional
         What was done to the images: nothing; the sign of the CTF was taken out; or they were
         multiplied by it.
@@ -79,6 +83,7 @@ class Dataset:
     groups: Array | None = field(default=None, kw_only=True)
     half_sets: Array | None = field(default=None, kw_only=True)
     contrast: Array | None = field(default=None, repr=False, kw_only=True)
+    aberrations: Aberrations | None = field(default=None, repr=False, kw_only=True)
     ctf_applied: str = field(default="none", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -96,6 +101,10 @@ class Dataset:
             check_real("contrast", self.contrast)
             check_shape("contrast", self.contrast, (n,))
             check_finite("contrast", self.contrast)
+        if self.aberrations is not None and len(self.aberrations) != n:
+            raise ValueError(
+                f"aberrations: expected those of {n} images, got {len(self.aberrations)}"
+            )
         if self.half_sets is not None:
             _check_half_sets(self.half_sets, n)
         if self.poses.dimension == 2 and self.symmetry != "C1":
@@ -160,6 +169,9 @@ class Dataset:
         A `CTF` where nothing else has to be done, so that compiled code may evaluate it.
         """
         ctf = self._ctf_with_contrast(rows)
+        even = self._even_phases(rows)
+        if even is not None and isinstance(ctf, CTF):
+            ctf = aberrated_ctf(ctf, even, self.dtype.name)
         whitening = self.whitening(rows)
         flipped = ctf is not None and self.ctf_applied == "phase-flipped"
         if whitening is None and not flipped:
@@ -172,6 +184,25 @@ class Dataset:
             shape = (len(rows), *whitening.shape[1:])
             values = self.xp.broadcast_to(values * whitening, shape)
         return values
+
+    def without_odd_phases(self, spectra: Array, rows: Array) -> Array:
+        """Return spectra of some images less their odd aberrations, which are unitary."""
+        if self.aberrations is None:
+            return spectra
+        odd = self.aberrations.odd_phases(self.size)
+        if odd is None:
+            return spectra
+        phases = self.xp.asarray(odd, self.dtype)[self.xp.asarray(self.aberrations.group)[rows]]
+        return aberrate_slices(spectra, -phases)
+
+    def _even_phases(self, rows: Array) -> Array | None:
+        """Return what is added to the phase of each image's CTF, None if nothing is."""
+        if self.aberrations is None:
+            return None
+        even = self.aberrations.even_phases(self.size)
+        if even is None:
+            return None
+        return self.xp.asarray(even)[self.xp.asarray(self.aberrations.group)[rows]]
 
     def _ctf_with_contrast(self, rows: Array) -> CTF | Array | None:
         """Return the CTF of some images, one for each, times their contrast."""
@@ -213,9 +244,9 @@ def _check_images(images: Any, poses: Poses) -> None:
     if not hasattr(images, "dtype") or not hasattr(images, "shape"):
         raise TypeError(f"images: expected an array, got {type(images).__name__}")
     shape, sides = tuple(images.shape), poses.dimension - 1
-    if len(shape) != sides + 1 or len(set(shape[1:])) > 1 or 0 in shape[1:]:
+    if len(shape) != sides + 1 or len(set(shape[1:])) > 1 or 0 in shape:
         wanted = ", ".join("D" * sides)
-        raise ValueError(f"images: expected shape (n, {wanted}) with D above 0, got {shape}")
+        raise ValueError(f"images: expected shape (n, {wanted}) with n and D above 0, got {shape}")
     if np.dtype(images.dtype).kind not in "fiu":
         raise TypeError(f"images: expected real numbers, got {images.dtype}")
     if is_array(images) and array_namespace(images) is not np:

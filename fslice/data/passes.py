@@ -170,6 +170,8 @@ def _batches(
 def make_batch(dataset: Dataset, rows: Array, spectra: Array | None = None) -> Batch:
     """Return the batch of some images, from their half spectra if these are needed."""
     ctf, whitening = dataset.ctf_of(rows), dataset.whitening(rows)
+    if spectra is not None:
+        spectra = dataset.without_odd_phases(spectra, rows)
     if spectra is not None and dataset.ctf_applied == "premultiplied":
         spectra = _without_ctf(spectra, dataset, rows)
     if spectra is not None and whitening is not None:

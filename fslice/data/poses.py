@@ -57,14 +57,12 @@ class Poses:
             raise ValueError(
                 f"rotations: expected shape (n, 3, 3), got {tuple(self.rotations.shape)}"
             )
-        if n:
-            check_rotations("rotations", self.rotations)
+        check_rotations("rotations", self.rotations)
         if self.shifts is not None:
             check_real("shifts", self.shifts)
             check_one_library(self.rotations, self.shifts)
-            if n:
-                check_shape("shifts", self.shifts, (n, dimension - 1))
-                check_finite("shifts", self.shifts)
+            check_shape("shifts", self.shifts, (n, dimension - 1))
+            check_finite("shifts", self.shifts)
 
     def __len__(self) -> int:
         """Return the number of images."""

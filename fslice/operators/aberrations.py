@@ -7,7 +7,7 @@ ones are added to the phase gamma of the CTF. Both are the same for all images o
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from fslice._arrays import (
     Array,
@@ -19,7 +19,7 @@ from fslice._arrays import (
     check_shape,
     complex_dtype,
 )
-from fslice.operators.ctf import CTF
+from fslice.operators.ctf import CTF, CTFGradients
 from fslice.operators.zernike import zernike_phases
 
 
@@ -82,6 +82,20 @@ class Aberrations:
         return zernike_phases(coefficients, size, self.pixel_size, symmetry)
 
 
+class AberrateSlicesGradients(NamedTuple):
+    """Gradients of `aberrate_slices`."""
+
+    slices: Array
+    phases: Array
+
+
+class AberratedCTFGradients(NamedTuple):
+    """Gradients of `aberrated_ctf`."""
+
+    ctf: CTFGradients
+    phases: Array
+
+
 def aberrate_slices(slices: Array, phases: Array) -> Array:
     """Multiply the half spectra of images by phases.
 
@@ -120,7 +134,9 @@ def aberrate_slices(slices: Array, phases: Array) -> Array:
     return slices * _factors(phases)
 
 
-def aberrate_slices_vjp(slices: Array, phases: Array, cotangent: Array) -> tuple[Array, Array]:
+def aberrate_slices_vjp(
+    slices: Array, phases: Array, *, cotangent: Array
+) -> AberrateSlicesGradients:
     """Return the gradients of `aberrate_slices` in the slices and in the phases.
 
     Parameters
@@ -132,22 +148,21 @@ def aberrate_slices_vjp(slices: Array, phases: Array, cotangent: Array) -> tuple
 
     Returns
     -------
-    grad_slices : (..., D, D//2 + 1) complex array
-    grad_phases : (..., D, D//2 + 1) real array
-        In the inner product of half spectra, as `zernike_phases_vjp` takes it.
+    AberrateSlicesGradients
+        Of the arguments' shapes, in the inner product of half spectra.
 
     Examples
     --------
     >>> import numpy as np
     >>> slices = np.ones((4, 3), complex)
-    >>> _, grad_phases = aberrate_slices_vjp(slices, np.zeros((4, 3)), 1j * slices)
-    >>> grad_phases[0]
+    >>> gradients = aberrate_slices_vjp(slices, np.zeros((4, 3)), cotangent=1j * slices)
+    >>> gradients.phases[0]
     array([1., 1., 1.])
     """
     _check_phases(slices, phases)
     check_cotangent(check_complex, cotangent, slices.shape, slices=slices)
     grad_slices = cotangent * _factors(-phases)
-    return grad_slices, (grad_slices * slices.conj()).imag
+    return AberrateSlicesGradients(grad_slices, (grad_slices * slices.conj()).imag)
 
 
 def aberrated_ctf(ctf: CTF, phases: Array, dtype: str = "float64") -> Array:
@@ -186,16 +201,19 @@ def aberrated_ctf(ctf: CTF, phases: Array, dtype: str = "float64") -> Array:
     return values
 
 
-def aberrated_ctf_vjp(ctf: CTF, phases: Array, cotangent: Array) -> dict[str, Array]:
-    """Return the gradients of `aberrated_ctf`: those of `CTF.vjp`, and that in the ``"phases"``.
+def aberrated_ctf_vjp(
+    ctf: CTF, phases: Array, dtype: str = "float64", *, cotangent: Array
+) -> AberratedCTFGradients:
+    """Return the gradients of `aberrated_ctf`: those of `CTF.vjp`, and that in the phases.
 
     Examples
     --------
     >>> import numpy as np
     >>> ctf = CTF(defocus_u=15000, defocus_v=14000, astigmatism_angle=30, voltage=300,
     ...           spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5)
-    >>> gradients = aberrated_ctf_vjp(ctf, np.zeros((1, 4, 3)), np.ones((1, 4, 3)))
-    >>> gradients["phases"].shape, gradients["defocus_u"].shape
+    >>> phases, ones = np.zeros((1, 4, 3)), np.ones((1, 4, 3))
+    >>> gradients = aberrated_ctf_vjp(ctf, phases, cotangent=ones)
+    >>> gradients.phases.shape, gradients.ctf.defocus_u.shape
     ((1, 4, 3), (1,))
     """
     check_real("cotangent", cotangent)
@@ -203,12 +221,11 @@ def aberrated_ctf_vjp(ctf: CTF, phases: Array, cotangent: Array) -> dict[str, Ar
     xp = array_namespace(phases, ctf.defocus_u, cotangent)
     size, turned = phases.shape[-2], _quarter_turned(ctf)
     along, across = xp.cos(phases), xp.sin(phases)
-    first = ctf.vjp(size, cotangent=cotangent * along)._asdict()
-    second = turned.vjp(size, cotangent=-cotangent * across)._asdict()
-    gradients = {name: first[name] + second[name] for name in first}
+    first = ctf.vjp(size, cotangent=cotangent * along)
+    second = turned.vjp(size, cotangent=-cotangent * across)
+    grad_ctf = CTFGradients(*(a + b for a, b in zip(first, second, strict=True)))
     rates = -across * ctf.evaluate(size) - along * turned.evaluate(size)
-    gradients["phases"] = cotangent * rates.astype(cotangent.dtype)
-    return gradients
+    return AberratedCTFGradients(grad_ctf, cotangent * rates.astype(cotangent.dtype))
 
 
 def _quarter_turned(ctf: CTF) -> CTF:

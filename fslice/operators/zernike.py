@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
+from typing import NamedTuple
 
 from fslice._arrays import (
     Array,
@@ -71,38 +72,43 @@ def zernike_phases(
     return xp.tensordot(coefficients, basis, axes=1)
 
 
+class ZernikePhasesGradients(NamedTuple):
+    """Gradient of `zernike_phases`."""
+
+    coefficients: Array
+
+
 def zernike_phases_vjp(
-    count: int, pixel_size: float, cotangent: Array, symmetry: str = "odd"
-) -> Array:
+    coefficients: Array, size: int, pixel_size: float, symmetry: str = "odd", *, cotangent: Array
+) -> ZernikePhasesGradients:
     """Return the gradient in the coefficients of `zernike_phases`, which is linear in them.
 
     Parameters
     ----------
-    count : int
-        The number J of coefficients.
-    pixel_size : float
+    coefficients, size, pixel_size, symmetry
+        As in `zernike_phases`.
     cotangent : (..., D, D//2 + 1) real array
         Gradient in the phases, in the inner product of half spectra.
-    symmetry : {"odd", "even"}, optional
 
     Returns
     -------
-    (..., J) real array
+    ZernikePhasesGradients
+        (..., J) real array.
 
     Examples
     --------
     >>> import numpy as np
     >>> cotangent = np.ones((4, 3))
-    >>> zernike_phases_vjp(1, 2.0, cotangent, "even")  # the sum over all 16 frequencies
+    >>> found = zernike_phases_vjp(np.zeros(1), 4, 2.0, "even", cotangent=cotangent)
+    >>> found.coefficients  # the sum over all 16 frequencies
     array([16.])
     """
     check_real("cotangent", cotangent)
     xp = array_namespace(cotangent)
-    size = cotangent.shape[-2]
-    check_shape("cotangent", cotangent, (..., size, size // 2 + 1))
+    check_shape("cotangent", cotangent, (*coefficients.shape[:-1], size, size // 2 + 1))
     weighted = cotangent * hermitian_weights(size, xp).astype(cotangent.dtype)
-    basis = _basis(count, size, pixel_size, symmetry, xp).astype(cotangent.dtype)
-    return xp.tensordot(weighted, basis, axes=((-2, -1), (-2, -1)))
+    basis = _basis(coefficients.shape[-1], size, pixel_size, symmetry, xp).astype(cotangent.dtype)
+    return ZernikePhasesGradients(xp.tensordot(weighted, basis, axes=((-2, -1), (-2, -1))))
 
 
 def beam_tilt_coefficients(

@@ -42,7 +42,7 @@ def coverage(
 
     Examples
     --------
-    >>> import fslice
+    >>> import numpy as np, fslice
     >>> from fslice.posterior.stencil import no_images
     >>> float(coverage(no_images(fslice.Projector(8, 2)), np.ones((8, 8, 8))).max())
     0.0

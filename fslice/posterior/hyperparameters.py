@@ -22,8 +22,9 @@ from fslice.posterior.prior import ShellPrior, shell_prior
 from fslice.posterior.random import unit_probe
 
 _SEED = 1
-_ERROR = 2e-3
-"""Of solves, in posterior deviations."""
+_ERROR, _ROUGH = 2e-3, 1e-2
+"""Of solves, in posterior deviations: as a rule, and in the first steps, which are far off."""
+_ROUGH_STEPS = 2
 _SOLVES = 150
 """Iterations of conjugate gradients in one step of the hyperparameters, at most."""
 _NATS = 0.5
@@ -145,7 +146,8 @@ def _iterate(
     information = precision.latent.information(precision.normal)
     for iteration in range(check_size("max_iterations", max_iterations)):
         diagonal = precision.preconditioner(information)
-        mean, answer, response = _respond(precision, diagonal, probe, mean, answer)
+        error = _ROUGH if iteration < _ROUGH_STEPS else _ERROR
+        mean, answer, response = _respond(precision, diagonal, probe, mean, answer, error)
         gain, change = 0.0, dict[str, Any]()
         if prior is not None:
             prior, gain = prior.step(*response)
@@ -158,7 +160,7 @@ def _iterate(
         if progress is not None:
             progress(iteration + 1, precision)
         enough = max(_NATS, tolerance * float(response.effective.sum()))
-        if gain <= enough:
+        if gain <= enough and error == _ERROR:
             return precision, mean
     if gain > _FAR * enough:
         warnings.warn(
@@ -185,11 +187,12 @@ def _respond(
     probe: Array,
     mean: Array | None,
     answer: Array | None,
+    error: float,
 ) -> tuple[Array, Array, _Response]:
     """Solve for mean and probe, and compare both in units of the prior's deviation, per shell."""
     scale = array_namespace(probe).sqrt(precision.prior_variance)
-    mean = _solved(precision, precision.rhs, diagonal, mean)
-    answer = _solved(precision, probe / scale, diagonal, answer)
+    mean = _solved(precision, precision.rhs, diagonal, mean, error)
+    answer = _solved(precision, probe / scale, diagonal, answer, error)
     in_units, explained = mean / scale, probe - answer / scale
     sums = [
         _shell_sums(values, precision.latent.size)
@@ -204,9 +207,9 @@ def _respond(
 
 
 def _solved(
-    precision: PosteriorPrecision, rhs: Array, diagonal: Array, start: Array | None
+    precision: PosteriorPrecision, rhs: Array, diagonal: Array, start: Array | None, error: float
 ) -> Array:
-    """Solve until the error is a small part of the posterior's deviation, in the average.
+    """Solve until the error is that part of the posterior's deviation, in the average.
 
     A relative tolerance would ask too little: the low frequencies, which hold the power, are solved
     first, while of a shell of which little is known the little would still be missing.
@@ -214,7 +217,7 @@ def _solved(
     power = inner_product(rhs, rhs / diagonal)
     if not power:
         return rhs
-    tolerance = _ERROR * math.sqrt(precision.latent.size**rhs.ndim / power)
+    tolerance = error * math.sqrt(precision.latent.size**rhs.ndim / power)
     return conjugate_gradients(
         precision, rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES, start=start
     ).x

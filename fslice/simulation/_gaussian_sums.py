@@ -21,6 +21,9 @@ _COARSE = 16
 _SMALL_PRODUCT = 2**18
 """Multiplications up to which OpenBLAS computes a product in the thread that asks for it."""
 
+_MANY = 1000
+"""From this number of Gaussians on, the spectrum is gridded instead of summed."""
+
 
 def phases(angles: np.ndarray, count: int, dtype: Any = np.complex128) -> np.ndarray:
     """Return ``exp(-i k angle)`` for k = 0 to `count` - 1 along a new last axis.
@@ -78,6 +81,14 @@ def separable_sum(z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     for plane, along_z in zip(result, z.T, strict=True):
         plane[...] = separable_images(along_z[None, :, None] * y, x[None])[0]
     return result
+
+
+def spectrum(
+    positions: np.ndarray, weights: np.ndarray, variances: np.ndarray, size: int
+) -> np.ndarray:
+    """Return the unitary half spectrum, of no meaning beyond the sphere ``|k| <= D/2``."""
+    compute = direct_spectrum if len(weights) < _MANY else gridded_spectrum
+    return compute(positions, weights, variances, size)
 
 
 def direct_spectrum(

@@ -1,4 +1,4 @@
-"""What the closed forms of Gaussians are asked for: poses on the host, boxes."""
+"""What the closed forms of Gaussians are asked for: arrays on the host, poses, boxes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fslice._arrays import (
     check_real,
     check_shape,
     check_size,
+    is_array,
 )
 from fslice.geometry import as_matrices, check_rotations
 
@@ -52,6 +53,15 @@ class Poses:
         """Return where positions [pixels] appear in the images: (2, n, J), x then y."""
         seen = np.matmul(positions, self.axes[rows]) + self.shifts[rows, None]
         return np.ascontiguousarray(np.moveaxis(seen, -1, 0))
+
+
+def constant(name: str, values: Array) -> np.ndarray:
+    """Return a read-only float64 copy of numbers on the host, or raise."""
+    if is_array(values):  # a list of numbers is one of NumPy's
+        check_on_host(name, values)
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array
 
 
 def check_box(size: int, pixel_size: float) -> tuple[int, float]:

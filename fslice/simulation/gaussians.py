@@ -8,21 +8,11 @@ from typing import Any
 import numpy as np
 
 from fslice import fourier
-from fslice._arrays import (
-    Array,
-    check_finite,
-    check_on_host,
-    check_shape,
-    complex_dtype,
-    is_array,
-)
+from fslice._arrays import Array, check_finite, check_on_host, check_shape, complex_dtype
 from fslice.geometry import as_matrices, check_rotations
-from fslice.simulation import _gaussian_sums
-from fslice.simulation._inputs import Poses, check_box
+from fslice.simulation import _gaussian_images, _gaussian_sums
+from fslice.simulation._inputs import Poses, check_box, constant
 from fslice.simulation.atoms import Atoms, atom_gaussians
-
-_MANY = 1000
-"""From this number of Gaussians on, the spectrum is gridded instead of summed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +55,7 @@ class GaussianModel:
 
     def __post_init__(self) -> None:
         for name in ("positions", "weights", "variances"):
-            given = getattr(self, name)
-            if is_array(given):  # a list of numbers is one of NumPy's
-                check_on_host(name, given)
-            array = np.array(given, dtype=np.float64)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            object.__setattr__(self, name, constant(name, getattr(self, name)))
         check_shape("positions", self.positions, ("J", 3))
         for name in ("weights", "variances"):
             check_shape(name, getattr(self, name), (len(self.positions),))
@@ -177,10 +162,8 @@ class GaussianModel:
         pixel size a. The sum runs over all voxels and all Gaussians: for few of them.
         """
         size, pixel_size = check_box(size, pixel_size)
-        x, y, z = self._profiles(self.positions.T / pixel_size, size, pixel_size)
-        return _gaussian_sums.separable_sum(self.weights[:, None] * z, y, x).astype(
-            dtype, copy=False
-        )
+        density = _gaussian_images.density(*self._in_pixels(pixel_size), size)
+        return density.astype(dtype, copy=False)
 
     def spectrum(self, size: int, pixel_size: float, *, dtype: Any = np.float64) -> np.ndarray:
         """Evaluate the half spectrum, limited to the band ``|k| <= (D - 1) // 2``.
@@ -218,11 +201,7 @@ class GaussianModel:
         1.0
         """
         size, pixel_size = check_box(size, pixel_size)
-        compute = (
-            _gaussian_sums.direct_spectrum if len(self) < _MANY else _gaussian_sums.gridded_spectrum
-        )
-        scaled = self.positions / pixel_size, self.weights, self.variances / pixel_size**2
-        spectrum = compute(*scaled, size)
+        spectrum = _gaussian_sums.spectrum(*self._in_pixels(pixel_size), size)
         spectrum[fourier.radii(size, 3) > (size - 1) // 2] = 0
         return spectrum.astype(complex_dtype(dtype), copy=False)
 
@@ -275,11 +254,7 @@ class GaussianModel:
         """
         size, pixel_size = check_box(size, pixel_size)
         poses = Poses(rotations, shifts)
-        images = np.zeros((poses.count, size, size), dtype)
-        for rows, own in poses.parts(len(self), size):
-            seen = poses.seen(rows, self.positions[own] / pixel_size)
-            x, y = self._profiles(seen, size, pixel_size, own)
-            images[rows] += _gaussian_sums.separable_images(self.weights[own, None] * y, x)
+        images = _gaussian_images.projections(*self._in_pixels(pixel_size), poses, size, dtype)
         return images.reshape(*poses.batch, size, size)
 
     def project_ft(
@@ -317,26 +292,8 @@ class GaussianModel:
         """
         size, pixel_size = check_box(size, pixel_size)
         poses = Poses(rotations, shifts)
-        precision = complex_dtype(dtype)
-        k = np.arange(size // 2 + 1)
-        width = -2 * (np.pi / (size * pixel_size)) ** 2 * self.variances
-        decay = np.exp(width[:, None] * k**2).astype(dtype)
-        images = np.zeros((poses.count, size, len(k)), precision)
-        for rows, own in poses.parts(len(self), size):
-            seen = poses.seen(rows, self.positions[own] / pixel_size)
-            x, y = _gaussian_sums.phases(2 * np.pi / size * seen, len(k), precision)
-            y *= decay[own]
-            x *= decay[own] * (self.weights[own, None] / size).astype(dtype)
-            images[rows] += _gaussian_sums.separable_spectra(y, x, size)
-        images *= fourier.radii(size, 2) <= (size - 1) // 2
-        return images.reshape(*poses.batch, size, len(k))
+        images = _gaussian_images.projections_ft(*self._in_pixels(pixel_size), poses, size, dtype)
+        return images.reshape(*poses.batch, size, size // 2 + 1)
 
-    def _profiles(
-        self, centres: np.ndarray, size: int, pixel_size: float, own: slice = slice(None)
-    ) -> np.ndarray:
-        """Return the 1-D Gaussians of integral 1 about the centres [pixels], (..., J, D)."""
-        variances = self.variances[own, None] / pixel_size**2
-        if variances.min() == 0:
-            raise ValueError("variances: expected all above 0 to sample the density, got 0")
-        offset = np.arange(size) - size // 2 - centres[..., None]
-        return np.exp(-0.5 * offset**2 / variances) / np.sqrt(2 * np.pi * variances)
+    def _in_pixels(self, pixel_size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.positions / pixel_size, self.weights, self.variances / pixel_size**2

@@ -56,7 +56,7 @@ class Adam:
     Examples
     --------
     >>> import fslice
-    >>> data = fslice.simulate(fslice.phantom(16, 4.0), 100, 16, 4.0, snr=1.0)
+    >>> data = fslice.simulate(fslice.phantom(20, 4.0), 100, 20, 4.0, snr=1.0)
     >>> found = fslice.reconstruct(data.images(), data.rotations, solver=Adam(epochs=20))
     >>> found.converged
     True

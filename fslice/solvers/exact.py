@@ -69,10 +69,10 @@ class Exact:
     Examples
     --------
     >>> import fslice
-    >>> data = fslice.simulate(fslice.phantom(16, 4.0), 100, 16, 4.0, snr=1.0)
+    >>> data = fslice.simulate(fslice.phantom(20, 4.0), 100, 20, 4.0, snr=1.0)
     >>> found = fslice.reconstruct(data.images(), data.rotations, solver=Exact(samples=2))
     >>> found.voxel_std.shape, found.fsc_samples.shape
-    ((16, 16, 16), (2, 9))
+    ((20, 20, 20), (2, 11))
     """
 
     samples: int = 0

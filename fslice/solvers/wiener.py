@@ -37,7 +37,7 @@ class Wiener:
     Examples
     --------
     >>> import fslice
-    >>> data = fslice.simulate(fslice.phantom(16, 4.0), 100, 16, 4.0, snr=1.0)
+    >>> data = fslice.simulate(fslice.phantom(20, 4.0), 100, 20, 4.0, snr=1.0)
     >>> found = fslice.reconstruct(data.images(), data.rotations, solver=Wiener())
     >>> bool(fslice.fsc(found.mean, data.truth)[2] > 0.9)
     True

@@ -4,62 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from fslice._kernels.composed import ComposedKernels
-from fslice._kernels.filters import ctf_of
-from fslice._kernels.numba import pose, slices, stencil
-from fslice._kernels.numpy.slices import gather_slopes
+from fslice._kernels.numba import ctf, fused, pose, slices, stencil
+from fslice._kernels.numba.probe import vectors_compile
+from fslice._kernels.numba.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class NumbaKernels(ComposedKernels):
-    """The primitives, and fused kernels for images that have one view and share their weights."""
+@dataclass(frozen=True, eq=False)
+class NumbaKernels(Workspace, ComposedKernels):
+    """All kernels, compiled; `Workspace` has what they share."""
 
     name: str = "numba"
 
-    gather = staticmethod(slices.gather)
-    gather_slopes = staticmethod(gather_slopes)
-    scatter = staticmethod(slices.scatter)
-    scatter_squares = staticmethod(slices.scatter_squares)
-    new_gram = staticmethod(stencil.new_gram)
-    add_gram = staticmethod(stencil.add_gram)
-    stencil_of = staticmethod(stencil.stencil_of)
-    apply_stencil = staticmethod(stencil.apply_stencil)
-    gather_vjp = staticmethod(slices.gather_vjp)
-
-    def misfit(self, volume, images, views, filters, amplitude, geometry):
-        """Return what `Kernels.misfit` says."""
-        if not _is_plain(views, filters):
-            return super().misfit(volume, images, views, filters, amplitude, geometry)
-        ctf, weights = _plain(views, filters, geometry, volume)
-        return slices.misfit(volume, images, views, ctf, weights, amplitude, geometry)
-
-    def misfit_gradients(self, volume, images, views, filters, amplitude, geometry):
-        """Return what `Kernels.misfit_gradients` says."""
-        if not _is_plain(views, filters):
-            return super().misfit_gradients(volume, images, views, filters, amplitude, geometry)
-        ctf, weights = _plain(views, filters, geometry, volume)
-        return slices.misfit_gradients(volume, images, views, ctf, weights, amplitude, geometry)
-
-    def pose_gram(self, volume, images, views, filters, amplitude, geometry):
-        """Return what `Kernels.pose_gram` says."""
-        if not _is_plain(views, filters):
-            return super().pose_gram(volume, images, views, filters, amplitude, geometry)
-        ctf, weights = _plain(views, filters, geometry, volume)
-        return pose.pose_gram(volume, images, views, ctf, weights, amplitude, geometry)
+    gather = slices.gather
+    gather_slopes = slices.gather_slopes
+    scatter = slices.scatter
+    scatter_squares = slices.scatter_squares
+    new_gram = stencil.new_gram
+    add_gram = stencil.add_gram
+    stencil_of = stencil.stencil_of
+    apply_stencil = stencil.apply_stencil
+    gather_vjp = fused.gather_vjp
+    misfit = fused.misfit
+    misfit_gradients = fused.misfit_gradients
+    gram = fused.gram
+    pose_gram = pose.pose_gram
+    ctf_values = ctf.ctf_values
 
 
-def _is_plain(views, filters):
-    return views.image_of is None and views.weights is None and filters.group_of is None
-
-
-def _plain(views, filters, geometry, volume):
-    """Return the values of the CTF and the one image of weights."""
-    real = volume.real.dtype
-    ctf = ctf_of(filters, views, slice(None), geometry, real)
-    one = np.ones(geometry.slice_shape, real) if filters.weights is None else filters.weights[0]
-    return ctf, one
-
-
-KERNELS = NumbaKernels()
+KERNELS = NumbaKernels(plain=not vectors_compile())
+"""Those for NumPy's arrays, with private volumes that are kept between calls."""

@@ -8,15 +8,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from fslice._arrays import (
-    Array,
-    array_namespace,
-    check_alike,
-    check_finite,
-    check_real,
-    check_shape,
-)
-from fslice.geometry import as_matrices, check_rotations
+from fslice._arrays import Array, array_namespace, check_alike, check_real, check_shape
+from fslice.geometry import as_matrices
+from fslice.operators._pose_checks import check_poses
 from fslice.operators.gradients import PoseGradients
 from fslice.operators.realspace._trilinear import (
     empty_with_margin,
@@ -153,22 +147,10 @@ def _check_poses(
     name: str, array: Array, rotations: Array, shifts: Array | None, dimension: int, summed: int
 ) -> tuple[Array, Array]:
     """Return (n, d, d) rotations and (n, d) shifts, or raise unless they fit the array."""
-    check_real(name, array)
     check_real("rotations", rotations)
-    if shifts is not None:
-        check_real("shifts", shifts)
-    check_alike(**{name: array, "rotations": rotations, "shifts": shifts})
-    xp = array_namespace(array)
     check_shape("rotations", rotations, (..., dimension, dimension))
-    batch = rotations.shape[:-2]
-    in_space = xp.zeros((*batch, 3, 3), rotations.dtype)
-    in_space[..., 2, 2] = 1
-    in_space[..., :dimension, :dimension] = rotations
-    check_rotations("rotations", in_space)
-    free = dimension - summed
-    vectors = xp.zeros((*batch, dimension), rotations.dtype)
+    check_poses(name, array, rotations, shifts, summed)
+    vectors = array_namespace(array).zeros(rotations.shape[:-1], rotations.dtype)
     if shifts is not None:
-        check_shape("shifts", shifts, (*batch, free))
-        check_finite("shifts", shifts)
-        vectors[..., :free] = shifts
+        vectors[..., : dimension - summed] = shifts
     return rotations.reshape(-1, dimension, dimension), vectors.reshape(-1, dimension)

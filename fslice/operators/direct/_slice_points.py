@@ -5,16 +5,9 @@ from __future__ import annotations
 import math
 
 from fslice import _kernels
-from fslice._arrays import (
-    Array,
-    array_namespace,
-    check_alike,
-    check_finite,
-    check_real,
-    check_shape,
-)
+from fslice._arrays import Array, array_namespace, check_shape
 from fslice.fourier import hermitian_weights, transform
-from fslice.geometry import check_rotations
+from fslice.operators._pose_checks import check_poses
 from fslice.operators.sampling import slice_geometry
 
 
@@ -29,21 +22,13 @@ class SlicePoints:
         shifts: Array | None,
         max_radius: float | None,
     ) -> None:
-        check_real(name, array)
-        check_real("rotations", rotations)
-        if shifts is not None:
-            check_real("shifts", shifts)
-        check_alike(**{name: array, "rotations": rotations, "shifts": shifts})
-        xp = self.xp = array_namespace(array)
+        check_poses(name, array, rotations, shifts, summed=1)
         check_shape(name, array, (..., "D"))
-        check_rotations("rotations", rotations)
+        xp = self.xp = array_namespace(array)
         size = self.size = array.shape[-1]
         self.dimension = rotations.shape[-1]
         flat = self.dimension - 1
         batch = rotations.shape[:-2]
-        if shifts is not None:
-            check_shape("shifts", shifts, (*batch, flat))
-            check_finite("shifts", shifts)
         self.image_shape = (*batch, *(size,) * flat)
         self.half_shape = (*(size,) * (flat - 1), size // 2 + 1)
         self.scale = size ** (-flat / 2)
