@@ -2,6 +2,7 @@
 
 import functools
 import io
+import math
 import os
 import re
 import signal
@@ -29,8 +30,8 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch):
     """Let bars be drawn on a terminal."""
     stream = Terminal()
-    on_it = functools.partial(tqdm, file=stream, mininterval=0)
-    monkeypatch.setattr(_progress, "tqdm", on_it)
+    monkeypatch.setattr(_progress, "_stream", lambda: stream)
+    monkeypatch.setattr(_progress, "tqdm", functools.partial(tqdm, mininterval=0))
     return stream
 
 
@@ -41,11 +42,22 @@ def run_fit():
             show(Progress("fitting", done, 200, "images", f"epoch {done // 100}/2, ELBO -1.5e+06"))
 
 
-def test_bars_are_off_where_stderr_is_no_terminal(capsys):
+def test_short_stages_are_silent_where_stderr_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(_progress, "SILENT", math.inf)
     run_fit()
     with image_bar("writing", 10) as progress:
         progress(10)
     assert capsys.readouterr().err == ""
+
+
+def test_long_stages_have_a_line_for_each_tenth_where_stderr_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(_progress, "SILENT", 0.0)
+    with fit_bar() as show:
+        for done in range(1, 101):
+            show(Progress("reading", done, 100, "images"))
+        show(Progress("fitting", 1, 2, "images", "epoch 1/2"))
+    expected = [*(f"reading {share} %" for share in range(10, 101, 10)), "fitting 50 %, epoch 1/2"]
+    assert capsys.readouterr().err.splitlines() == expected
 
 
 def last(terminal):
@@ -127,7 +139,8 @@ def test_ctrl_c_on_the_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_pat
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=100)
     assert process.returncode == 130
-    *_, line = printed.splitlines()
+    *before, line = printed.splitlines()
+    assert all(re.fullmatch(r"(reading|fitting) \d+ %.*", other) for other in before)
     assert line.startswith("interrupted: go on with: fslice reconstruct ")
     assert line.endswith(" --resume")
     assert names(tmp_path / "recon") == ["checkpoint.json", "checkpoint_all.npz"]

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import math
 import os
 import re
 import shlex
@@ -11,17 +12,21 @@ import sys
 
 import numpy as np
 import pytest
-from cli_tools import fail, names, result, succeed
+from cli_tools import fail, names, result, succeed, without_warnings
 
 import fslice
-from fslice.cli import _fits, _results, main, reconstruct
-from fslice.io import read_particles, read_volume, write_particles, write_volume
-from fslice.metrics import resolution, shell_frequencies, split_half_sets
+from fslice.cli import _fits, _progress, _results, main, reconstruct
+from fslice.io import read_particles, read_star, read_volume, write_particles, write_volume
+from fslice.io.fsc_files import read_fsc_xml
+from fslice.metrics import shell_frequencies, split_half_sets
+from fslice.postprocess.fsc import corrected_fsc
+from fslice.postprocess.resolution import find_resolution
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
 
 SIZE, PIXEL_SIZE, NUMBER = 24, 4.0, 150
-FIT_FILES = ["half1.mrc", "half2.mrc", "mean.mrc", "result.json", "sigma.mrc", "summary.png"]
+OF_HALVES = ["half1.mrc", "half2.mrc", "half1_unfil.mrc", "half2_unfil.mrc", "fsc.xml", "fsc.star"]
+FIT_FILES = sorted([*OF_HALVES, "mask.mrc", "mean.mrc", "result.json", "sigma.mrc", "summary.png"])
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +82,12 @@ def record(recon):
     return json.loads((recon / "result.json").read_text())
 
 
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch):
+    """Have no lines of progress, which a busy machine would add to what is printed."""
+    monkeypatch.setattr(_progress, "SILENT", math.inf)
+
+
 @pytest.fixture
 def no_picture(monkeypatch):
     """Do without drawing, which takes longer than a small fit."""
@@ -114,26 +125,59 @@ def test_the_record_has_the_bound_and_the_variances(record, fit):
 
 def test_the_record_has_resolutions_and_curves(record, recon, run):
     truth, _ = read_volume(run / "truth.mrc")
-    mean, half1, half2 = (
-        read_volume(recon / name)[0] for name in ("mean.mrc", "half1.mrc", "half2.mrc")
+    mean, *halves, mask = (
+        read_volume(recon / f"{name}.mrc")[0] for name in ("mean", "half1", "half2", "mask")
     )
-    against_truth, between = fslice.fsc(mean, truth), fslice.fsc(half1, half2)
-    expected = resolution(against_truth, SIZE, PIXEL_SIZE, 0.5)
-    assert record["resolution_angstrom"] == pytest.approx(expected)
-    assert record["resolutions_angstrom"]["truth"] == pytest.approx(expected)
-    expected = resolution(between, SIZE, PIXEL_SIZE, 0.143)
-    assert record["resolutions_angstrom"]["halves"] == pytest.approx(expected)
-    assert record["fsc"]["truth"]["value"] == pytest.approx(against_truth)
-    assert record["fsc"]["halves"]["value"] == pytest.approx(between)
+    found = corrected_fsc(*halves, mask, PIXEL_SIZE)
+    assert record["resolution_angstrom"] == pytest.approx(found.resolution)
+    assert record["resolution_limit"] == found.resolutions["corrected"].limit
+    for name in ("corrected", "unmasked", "masked", "randomized"):
+        assert record["fsc"][name]["value"] == pytest.approx(getattr(found, name), abs=1e-5)
+    reached = found.resolutions["unmasked"].first_falls
+    assert record["resolutions_angstrom"]["unmasked"] == pytest.approx(reached)
+    for name, curve in (
+        ("truth", fslice.fsc(mean, truth, mask)), ("truth_unmasked", fslice.fsc(mean, truth))
+    ):  # fmt: skip
+        reached = find_resolution(curve, SIZE, PIXEL_SIZE, 0.5).first_falls
+        assert record["fsc"][name]["value"] == pytest.approx(curve)
+        assert record["resolutions_angstrom"][name] == pytest.approx(reached)
     assert record["fsc"]["predicted"]["value"][0] > 0.9
     frequencies = shell_frequencies(SIZE, PIXEL_SIZE)
     for curve in record["fsc"].values():
         assert curve["frequency_per_angstrom"] == pytest.approx(frequencies)
     assert record["mean_squared_error"] == pytest.approx(np.mean((mean - truth) ** 2), rel=1e-4)
+    expected = (mask * (mean - truth) ** 2).sum() / (mask * truth**2).sum()
+    assert record["relative_error"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_curves_are_written_for_other_programs(record, recon):
+    frequencies, values, _ = read_fsc_xml(recon / "fsc.xml")
+    assert values == pytest.approx(record["fsc"]["corrected"]["value"])
+    assert frequencies == pytest.approx(shell_frequencies(SIZE, PIXEL_SIZE))
+    tables = read_star(recon / "fsc.star")
+    (final,) = tables["general"]["rlnFinalResolution"]
+    assert float(final) == pytest.approx(record["resolution_angstrom"])
+    column = tables["fsc"]["rlnFourierShellCorrelationUnmaskedMaps"]
+    assert np.array(column, float) == pytest.approx(record["fsc"]["unmasked"]["value"])
+
+
+def test_the_mask_is_about_the_object(recon, run):
+    mask, _ = read_volume(recon / "mask.mrc")
+    truth, _ = read_volume(run / "truth.mrc")
+    assert 0 <= mask.min() < mask.max() == 1
+    assert (mask * truth).sum() > 0.98 * truth.sum()
+
+
+def test_unfiltered_half_maps_are_the_librarys(recon, fit):
+    for number, expected in enumerate(fit.unfiltered_half_maps, 1):
+        half, _ = read_volume(recon / f"half{number}_unfil.mrc")
+        np.testing.assert_array_equal(half, expected)
 
 
 def test_the_record_has_seconds_versions_and_arguments(record, run):
-    assert {"opening", "reading", "fitting", "writing"} <= set(record["seconds"])
+    assert {"opening", "reading", "fitting", "half maps", "assessing", "writing"} <= set(
+        record["seconds"]
+    )
     assert record["versions"]["fslice"] == fslice.__version__
     assert record["arguments"]["particles"] == str(run / "particles.star")
     assert record["arguments"]["halves"] is True
@@ -148,9 +192,13 @@ def test_words_and_json_tell_the_result(run, tmp_path, capsys):
     words = "reconstruct", run / "particles.star", "-o", tmp_path, "--truth", run / "truth.mrc"
     line = result(capsys, *words)
     printed = succeed(capsys, *words)
-    written = "mean.mrc, sigma.mrc, half1.mrc, half2.mrc, summary.png, result.json"
-    assert f"{tmp_path}: wrote {written}\n" in printed
-    assert f"resolution against the truth: {line['resolution_angstrom']:.2f} Angstrom" in printed
+    assert f"{tmp_path}: wrote mean.mrc, sigma.mrc, half1.mrc, half2.mrc, " in printed
+    first, second, third, *_ = printed.splitlines()
+    reached = line["resolutions_angstrom"]
+    assert first.startswith(f"resolution         {reached['corrected']:.2f} Angstrom")
+    assert second.startswith(f"  unmasked         {reached['unmasked']:.2f} Angstrom")
+    assert third.startswith(f"against the truth  {reached['truth']:.2f} Angstrom")
+    assert printed.index("symmetry") < printed.index("noise variance") < printed.index("ELBO")
     assert line["output"] == str(tmp_path)
 
 
@@ -162,7 +210,8 @@ def test_a_point_estimate_has_no_sigma_and_replaces_an_earlier_one(run, tmp_path
     assert "resolution_angstrom" in line
     (tmp_path / "notes.txt").write_text("mine")
     line = result(capsys, *words, "--posterior", "dirac", "--no-halves")
-    assert names(tmp_path) == ["mean.mrc", "notes.txt", "result.json", "summary.png"]
+    left = ["mask.mrc", "mean.mrc", "notes.txt", "result.json", "summary.png"]
+    assert names(tmp_path) == left
     assert "resolution_angstrom" not in line
     assert line["fsc"] == {}
 
@@ -214,8 +263,9 @@ def test_a_mask_is_used_in_every_fsc(run, recon, record, tmp_path, capsys):
     maps = [read_volume(recon / name)[0] for name in ("mean.mrc", "half1.mrc", "half2.mrc")]
     truth = read_volume(run / "truth.mrc")[0]
     assert line["fsc"]["truth"]["value"] == pytest.approx(fslice.fsc(maps[0], truth, mask))
-    assert line["fsc"]["halves"]["value"] == pytest.approx(fslice.fsc(*maps[1:], mask))
+    assert line["fsc"]["masked"]["value"] == pytest.approx(fslice.fsc(*maps[1:], mask))
     assert line["fsc"]["truth"]["value"] != record["fsc"]["truth"]["value"]
+    np.testing.assert_array_equal(read_volume(tmp_path / "x" / "mask.mrc")[0], mask)
 
 
 def test_halves_are_those_of_the_seed(recon, fit):
@@ -256,7 +306,7 @@ def interrupt_at_epoch(epoch, label, monkeypatch):
         yield show
 
     with monkeypatch.context() as patch:
-        patch.setattr(_fits, "fit_bar", bar)
+        patch.setattr(reconstruct, "fit_bar", bar)
         yield
 
 
@@ -304,7 +354,8 @@ def test_an_interrupted_exact_fit_leaves_nothing(run, tmp_path, monkeypatch, cap
     words = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path / "x")]
     monkeypatch.setattr(_results, "_write_summary", interrupt)
     assert main(words) == 130
-    assert capsys.readouterr().err == "interrupted: nothing is left behind\n"
+    printed = without_warnings(capsys.readouterr().err)
+    assert printed == "interrupted: nothing is left behind\n"
     assert names(tmp_path) == []
 
 
@@ -323,6 +374,7 @@ def test_an_interruption_while_writing_keeps_the_fit(run, by_steps, tmp_path, mo
     assert (tmp_path / "mean.mrc").read_bytes() == (by_steps / "mean.mrc").read_bytes()
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_an_interrupted_run_is_neither_thrown_away_nor_mixed_with_another(
     run, tmp_path, monkeypatch, capsys
 ):
@@ -369,7 +421,7 @@ def test_without_matplotlib_only_the_picture_is_left_out(run, tmp_path, monkeypa
     line = (
         'summary.png is left out: drawing needs the package matplotlib: pip install "fslice[plot]"'
     )
-    assert capsys.readouterr().err == f"{line}\n"
+    assert without_warnings(capsys.readouterr().err) == f"{line}\n"
     assert names(tmp_path) == [name for name in FIT_FILES if name != "summary.png"]
 
 
@@ -401,14 +453,18 @@ def full_disk(writes, monkeypatch):
         yield
 
 
-WRITTEN = ["mean.mrc", "sigma.mrc", "half1.mrc", "half2.mrc", "result.json"]
+WRITTEN = [
+    *("mean.mrc", "half1.mrc", "half2.mrc", "half1_unfil.mrc", "half2_unfil.mrc", "mask.mrc"),
+    *("sigma.mrc", "fsc.xml", "fsc.star", "result.json"),
+]
 
 
 @pytest.mark.parametrize("writes", range(len(WRITTEN)))
 @pytest.mark.usefixtures("no_picture")
 def test_a_disk_that_fills_up_leaves_no_partial_output(writes, run, tmp_path, monkeypatch, capsys):
     with full_disk(writes, monkeypatch):
-        line = fail(capsys, "reconstruct", run / "particles.star", "-o", tmp_path / "x")
+        words = "reconstruct", run / "particles.star", "-o", tmp_path / "x"
+        line = fail(capsys, *words, warned=True)
     assert line == f"error: {tmp_path / 'x' / WRITTEN[writes]}: No space left on device\n"
     assert names(tmp_path) == []
 
@@ -419,8 +475,8 @@ def test_a_disk_that_fills_up_leaves_a_fit_that_can_be_kept(
 ):
     words = "reconstruct", run / "particles.star", "-o", tmp_path / "x", "--solver", "adam"
     with full_disk(1, monkeypatch):
-        line = fail(capsys, *words)
-    assert line == f"error: {tmp_path / 'x' / 'sigma.mrc'}: No space left on device\n"
+        line = fail(capsys, *words, warned=True)
+    assert line == f"error: {tmp_path / 'x' / 'half1.mrc'}: No space left on device\n"
     assert names(tmp_path / "x") == sorted(_fits.CHECKPOINTS)
     succeed(capsys, *words, "--resume")
     assert (tmp_path / "x" / "mean.mrc").read_bytes() == (by_steps / "mean.mrc").read_bytes()
@@ -435,8 +491,10 @@ def test_optics_that_are_not_modelled_are_one_line_of_warning(run, tmp_path, cap
     star = run / "tilted.star"
     star.write_text(re.sub(r"(opticsGroup1.*)", r"\1 0.5", text))
     assert main(["reconstruct", str(star), "-o", str(tmp_path)]) == 0
-    printed = capsys.readouterr().err
-    assert printed == f"warning: {star}: not modelled, and left out: aberrations\n"
+    printed = capsys.readouterr().err.splitlines()
+    line = f"{star}: not modelled, and left out: aberrations"
+    assert printed.count(f"warning: {line}") == 1
+    assert json.loads((tmp_path / "result.json").read_text())["warnings"].count(line) == 1
 
 
 @pytest.mark.usefixtures("no_picture")
@@ -470,6 +528,10 @@ def test_the_exact_solver_learns_a_prior_inside_a_sphere_and_draws_samples(run, 
     value = np.array(record["fsc"]["samples"]["value"])
     assert ((low <= value) & (value <= high)).all()
     assert record["resolutions_angstrom"]["samples"] > 0
+    unfiltered = [read_volume(tmp_path / f"half{i}_unfil.mrc")[0] for i in (1, 2)]
+    mask, _ = read_volume(tmp_path / "mask.mrc")
+    found = corrected_fsc(*unfiltered, mask, PIXEL_SIZE)  # these know of no support
+    assert record["resolution_angstrom"] == pytest.approx(found.resolution)
     mean, _ = read_volume(tmp_path / "mean.mrc")
     deviation, _ = read_volume(tmp_path / "voxel_sigma.mrc")
     outside = np.linalg.norm(np.indices(mean.shape) - SIZE // 2, axis=0) > 40 / PIXEL_SIZE + 5

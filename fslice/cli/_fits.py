@@ -6,17 +6,20 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
-from fslice.cli._progress import fit_bar
 from fslice.posterior.result import Posterior
 from fslice.reconstruction import Solver, reconstruct
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
+from fslice.solvers.progress import Progress
 from fslice.solvers.wiener import Wiener
 
 _RECORD = "checkpoint.json"
@@ -34,8 +37,21 @@ _SETTINGS = (
 """The arguments on which the course of the fits depends."""
 
 
-def run_fit(arguments: argparse.Namespace, inputs: Inputs) -> Posterior:
+def run_fit(
+    arguments: argparse.Namespace,
+    inputs: Inputs,
+    mask_from: Callable[[np.ndarray], np.ndarray],
+    progress: Callable[[Progress], object],
+) -> Posterior:
     """Fit all images, and each half; go on where an earlier run stopped.
+
+    Parameters
+    ----------
+    arguments : Namespace
+    inputs : Inputs
+    mask_from : callable
+        Finds the mask of ``--support auto``.
+    progress : callable
 
     Raises
     ------
@@ -45,18 +61,17 @@ def run_fit(arguments: argparse.Namespace, inputs: Inputs) -> Posterior:
     """
     _prepare(arguments)
     try:
-        with fit_bar() as progress:
-            return reconstruct(
-                inputs.dataset,
-                solver=_solver(arguments),
-                prior=_prior(arguments),
-                noise=arguments.noise,
-                noise_variance=arguments.noise_variance,
-                mask=inputs.support,
-                oversampling=arguments.oversampling,
-                posterior=arguments.posterior,
-                progress=progress,
-            )
+        return reconstruct(
+            inputs.dataset,
+            solver=_solver(arguments, mask_from),
+            prior=_prior(arguments),
+            noise=arguments.noise,
+            noise_variance=arguments.noise_variance,
+            mask=inputs.support,
+            oversampling=arguments.oversampling,
+            posterior=arguments.posterior,
+            progress=progress,
+        )
     except ValueError:
         # a solver names the first bad image of a batch: here all of the file are counted
         inputs.particles.images.check_finite()  # type: ignore[union-attr]
@@ -66,10 +81,11 @@ def run_fit(arguments: argparse.Namespace, inputs: Inputs) -> Posterior:
             (arguments.output / _RECORD).unlink(missing_ok=True)
 
 
-def _solver(arguments: argparse.Namespace) -> Solver:
+def _solver(arguments: argparse.Namespace, mask_from: Callable[[np.ndarray], np.ndarray]) -> Solver:
     """Return the solver that the options describe."""
     if arguments.solver == "exact":
-        return Exact(arguments.samples, arguments.evidence, arguments.seed)
+        finds_mask = mask_from if arguments.support == "auto" else None
+        return Exact(arguments.samples, arguments.evidence, arguments.seed, mask_from=finds_mask)
     if arguments.solver == "wiener":
         return Wiener()
     checkpoint = arguments.output / CHECKPOINTS[0]

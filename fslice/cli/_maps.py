@@ -47,7 +47,7 @@ def read_maps(
         size = len(maps[name]) if size is None else size
         if len(maps[name]) != size:
             raise ValueError(f"{path}: expected a box of {size} voxels, got {len(maps[name])}")
-        if name == "--mask":
+        if name in ("--mask", "--support"):
             check_mask(str(path), maps[name])
         if math.isnan(own):
             continue

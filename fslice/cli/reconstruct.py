@@ -14,11 +14,16 @@ from fslice.cli._arguments import (
     count,
     positive_or_auto,
 )
+from fslice.cli._assessment import MaskFinder, assess
 from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
+from fslice.cli._messages import recorded
 from fslice.cli._outputs import output_folder
+from fslice.cli._progress import fit_bar
 from fslice.cli._reading import add_particle_options
-from fslice.cli._results import NAMES, describe_results, write_results
+from fslice.cli._report import print_report
+from fslice.cli._results import NAMES, write_results
+from fslice.solvers.progress import Reporter
 
 _DESCRIPTION = """\
 Reconstruct a map and its uncertainty from particle images with known poses, by maximising
@@ -197,16 +202,22 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     _check_solver(arguments)
-    inputs = read_inputs(arguments)
-    try:
-        with output_folder(arguments.output, NAMES) as staging:
-            fit = run_fit(arguments, inputs)
-            results = write_results(staging, arguments, inputs, fit)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
+    with recorded() as messages:
+        inputs = read_inputs(arguments, messages)
+        try:
+            with output_folder(arguments.output, NAMES) as staging, fit_bar() as progress:
+                finder = MaskFinder(inputs.pixel_size)
+                fit = run_fit(arguments, inputs, finder, progress)
+                report = Reporter(progress)
+                assessment = assess(inputs, fit, finder.mask, messages, report)
+                results = write_results(
+                    staging, arguments, inputs, fit, assessment, messages, report
+                )
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
     for name in CHECKPOINTS:
         (arguments.output / name).unlink(missing_ok=True)
-    describe_results(arguments.output, results)
+    print_report(arguments.output, arguments, inputs, fit, assessment, results)
     return {**results, "output": arguments.output}
 
 

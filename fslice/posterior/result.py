@@ -50,6 +50,9 @@ class Posterior:
     """Point group that was imposed."""
     half_maps: tuple[Array, Array] | None = None
     """(D, D, D) real: the maps of the two half sets, under prior and noise of all images."""
+    unfiltered_half_maps: tuple[Array, Array] | None = None
+    """(D, D, D) real: of the same sets without prior and mask, for deposition; see
+    `fslice.posterior.mean.unfiltered_spectrum`."""
     contrast: Array | None = None
     """(n,) real: of each image, its mean 1, if it was learned."""
     evidence: Estimate | None = None

@@ -18,7 +18,7 @@ from fslice.fourier import transform
 from fslice.posterior.elbo import mean_field_std
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum, mean_square
-from fslice.posterior.mean import weighted_backprojection
+from fslice.posterior.mean import unfiltered_spectrum, unfiltered_volume
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.sums import NormalSums
@@ -110,7 +110,8 @@ class Adam:
             solver="adam",
             images=len(dataset),
             symmetry=dataset.symmetry,
-            half_maps=halves,
+            half_maps=None if halves is None else halves[:2],
+            unfiltered_half_maps=None if halves is None else halves[2:],
             contrast=data.contrast,
         )
 
@@ -192,17 +193,18 @@ class Adam:
     def _halves(
         self, dataset: Dataset, model: Model, found: Fit, report: Reporter, cache: Any
     ) -> Any:
-        """Return the maps of the half sets, under the prior and the noise of all images."""
+        """Return the maps of the half sets under the prior and the noise of all, and unfiltered."""
         if dataset.half_sets is None:
             return None
         labels = to_numpy(dataset.half_sets)
-        maps = []
+        maps, unfiltered = [], []
         for half in (1, 2):
             rows = np.flatnonzero(labels == half)
             file = self._checkpoint_of(half)
             part = self._fit(dataset, model, rows, report, None, file, found.precision)
             maps.append(part.precision.map_of(part.mean))
-        return maps[0], maps[1]
+            unfiltered.append(unfiltered_volume(part.precision.normal))
+        return (*maps, *unfiltered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,16 +217,9 @@ class AdamFit(Fit):
 
 
 def _start(precision: PosteriorPrecision) -> Any:
-    """Return the conventional map as a latent spectrum.
-
-    A thousandth of the mean density keeps frequencies that were hardly seen finite.
-    """
+    """Return the conventional map as a latent spectrum."""
     normal, latent = precision.normal, precision.latent
-    density = normal.row_sums()
-    floor = 1e-3 * float(density.sum()) / max(float((density > 0).sum()), 1.0)
-    variance = precision.noise_variance / (floor or 1.0)
-    light = PosteriorPrecision(normal, variance, precision.noise_variance)
-    first = weighted_backprojection(light)
+    first = unfiltered_spectrum(normal)
     if isinstance(latent, SlicedSpectrum):
         return first
     volume = normal.projector.to_volume(first)
