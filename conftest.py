@@ -9,6 +9,7 @@ import tempfile
 
 NEEDS_NUMBA = re.compile(r"^(import|from) (numba|llvmlite|fslice\._kernels\.numba)\b", re.MULTILINE)
 KERNELS = pathlib.Path(__file__).parent / "fslice" / "_kernels"
+INTEROP = pathlib.Path(__file__).parent / "fslice" / "interop"
 
 
 def _cache_folder() -> str:
@@ -26,8 +27,8 @@ def _cache_folder() -> str:
 os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
 
 # the doctests of a file are found by importing it
-collect_ignore = (
-    []
-    if importlib.util.find_spec("numba")
-    else [str(path) for path in KERNELS.rglob("*.py") if NEEDS_NUMBA.search(path.read_text())]
-)
+collect_ignore = [
+    str(INTEROP / f"{name}.py") for name in ("torch", "jax") if not importlib.util.find_spec(name)
+]
+if not importlib.util.find_spec("numba"):
+    collect_ignore += [str(p) for p in KERNELS.rglob("*.py") if NEEDS_NUMBA.search(p.read_text())]

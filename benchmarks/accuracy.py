@@ -118,7 +118,7 @@ def all_families(contestants: list[Any], size: int) -> dict[str, dict[float | No
                 if peer.name == FsliceCut.name and oversampling == 1:
                     continue  # nothing to cut
                 family[oversampling] = single(peer, setting)
-    found["fslice, direct sum"] = {None: fslice.project_direct}
+    found["fslice, direct sum"] = {None: fslice.operators.project_direct}
     return found
 
 

@@ -53,7 +53,7 @@ def stored(a: np.ndarray, b: np.ndarray) -> float:
 def half(a: np.ndarray, b: np.ndarray) -> float:
     """Return the inner product of the real arrays that half spectra belong to."""
     return float(
-        ((a.astype(complex).conj() * b).real * fslice.hermitian_weights(a.shape[-2])).sum()
+        ((a.astype(complex).conj() * b).real * fslice.fourier.hermitian_weights(a.shape[-2])).sum()
     )
 
 

@@ -1,7 +1,8 @@
 """How long exact inference takes, and how much memory: one pass over images, then closed form.
 
-Images in memory, poses known, single precision. "accumulate" is the one pass; "solve" gives mean, s
-and ELBO; "half sets" are two solves from sums that were kept, without a second pass.
+Images in memory, poses known, single precision. "sum" is the one pass; "solve" gives mean, s and
+ELBO; "half sets" are two solves from sums that were kept, without a second pass; "default map" is
+what `fslice.reconstruct` does with half sets, its pass over the images included.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import numpy as np
 from timing import machine
 
 import fslice
-from fslice.posterior.accumulate import accumulate
-from fslice.posterior.masked import SupportedPrecision, soft_sphere, solve_supported
-from fslice.posterior.samples import posterior_deviations
-from fslice.posterior.solve import solve_exact
+from fslice.posterior.elbo import elbo, mean_field_std
+from fslice.posterior.latent import MaskedVolume
+from fslice.posterior.mean import Solution, solve
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.samples import centred_samples
+from fslice.posterior.sums import normal_equations
+from fslice.postprocess.masks import soft_spherical_mask
 
 
 def main() -> None:
@@ -46,7 +50,9 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, float], dict[str, 
     """Return seconds and gigabytes by what they were spent on."""
     images, rotations, noise = make_images(arguments.size, arguments.n, arguments.snr)
     projector = fslice.Projector(arguments.size, arguments.oversampling)
-    accumulate(images[:64], rotations[:64], projector=projector)  # compiles
+    halves = 1 + np.arange(arguments.n) % 2
+    dataset = fslice.Dataset(images, fslice.Poses(rotations), half_sets=halves)
+    normal_equations(dataset, projector, rows=np.arange(min(64, arguments.n)))  # compiles
     seconds: dict[str, float] = {}
 
     def timed(name: str, call: Callable[[], Any]) -> Any:
@@ -56,32 +62,41 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, float], dict[str, 
         return result
 
     before = peak()
-    half = arguments.n // 2
     first, second = timed(
-        "accumulate, in two halves",
+        "sum, in two halves",
         lambda: [
-            accumulate(images[part], rotations[part], projector=projector)
-            for part in (slice(half), slice(half, None))
+            normal_equations(dataset, projector, rows=np.flatnonzero(halves == half))
+            for half in (1, 2)
         ],
     )
     held = peak() - before
     normal = timed("add the halves", lambda: first + second)
     signal = float(np.var(images[:1000])) / arguments.size  # of a voxel, roughly
-    solution = timed("solve: mean, s and ELBO", lambda: solve_exact(normal, signal, noise))
-    halves = first, second
-    timed("solve two halves", lambda: [solve_exact(part, signal, noise) for part in halves])
+    whole, *parts = (PosteriorPrecision(sums, signal, noise) for sums in (normal, first, second))
+    timed("solve: mean, s and ELBO", lambda: solved_with_bound(whole))
+    timed("solve two halves", lambda: [solve(part) for part in parts])
     rng = np.random.default_rng(0)
-    timed("one posterior sample", lambda: next(posterior_deviations(solution.precision, 1, rng)))
-    mask = soft_sphere(arguments.size, 0.35 * arguments.size, dtype="float32")
-    inside = SupportedPrecision(normal, signal, mask, noise)
-    timed("mean inside a sphere", lambda: solve_supported(inside, tolerance=1e-3))
+    timed("one posterior sample", lambda: next(centred_samples(whole, 1, rng)))
+    mask = soft_spherical_mask(arguments.size, 0.35 * arguments.size, dtype="float32")
+    inside = PosteriorPrecision(normal, signal, noise, MaskedVolume(projector, mask))
+    timed("mean inside a sphere", lambda: solve(inside, tolerance=1e-3))
+    timed(
+        "default map, with half sets",
+        lambda: fslice.reconstruct(dataset, oversampling=arguments.oversampling),
+    )
     stored = normal.stencil.nbytes + normal.b.nbytes
     return seconds, {
         "images": images.nbytes / 1e9,
         "normal equations": stored / 1e9,
-        "peak of accumulating, less images": held / 1e9,
+        "peak of summing, less images": held / 1e9,
         "peak of all, less images": (peak() - before) / 1e9,
     }
+
+
+def solved_with_bound(precision: PosteriorPrecision) -> tuple[Solution, float]:
+    """Return the posterior mean and the bound of independent coefficients about it."""
+    solution = solve(precision)
+    return solution, elbo(precision, solution.mean, mean_field_std(precision))
 
 
 def make_images(size: int, n: int, snr: float) -> tuple[np.ndarray, np.ndarray, float]:

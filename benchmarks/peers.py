@@ -55,12 +55,12 @@ class Fslice:
             interpolation=setting.kernel,
             max_radius=setting.radius,
         )
-        return fslice.shift_slices(slices, shifts)
+        return fslice.operators.shift_slices(slices, shifts)
 
     def insert(self, setting, slices, rotations, shifts):
         """Return what is inserted into a half spectrum."""
         return fslice.insert_slices(
-            fslice.shift_slices(slices, -shifts),
+            fslice.operators.shift_slices(slices, -shifts),
             rotations,
             setting.box,
             interpolation=setting.kernel,
@@ -71,8 +71,12 @@ class Fslice:
         """Return the gradients of `project` in the spectrum, the matrices and the shifts."""
         options = {"interpolation": setting.kernel, "max_radius": setting.radius}
         slices = self.project(setting, volume_ft, rotations, 0 * shifts)
-        grad_slices, grad_shifts = fslice.shift_slices_vjp(slices, shifts, cotangent)
-        found = fslice.extract_slices_vjp(volume_ft, rotations, grad_slices, **options)
+        grad_slices, grad_shifts = fslice.operators.shift_slices_vjp(
+            slices, shifts, cotangent=cotangent
+        )
+        found = fslice.operators.extract_slices_vjp(
+            volume_ft, rotations, cotangent=grad_slices, **options
+        )
         return *found, grad_shifts
 
     def images(self, setting, volume, rotations, shifts=None):
@@ -212,7 +216,9 @@ class TorchFourierSlice(_Differentiated):
         ).numpy()
         if shifts is None:
             return images
-        return transform_back(fslice.shift_slices(fslice.rfft2(images), shifts), setting.size)
+        return transform_back(
+            fslice.operators.shift_slices(fslice.rfft2(images), shifts), setting.size
+        )
 
     def _band(self, setting):
         return (setting.radius + 1e-3) / setting.size  # in cycles per pixel

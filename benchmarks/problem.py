@@ -29,7 +29,7 @@ class Problem(NamedTuple):
     @property
     def pairs(self) -> np.ndarray:
         """How many frequencies each column of a half spectrum stands for."""
-        return fslice.hermitian_weights(self.size).astype(np.float32)
+        return fslice.fourier.hermitian_weights(self.size).astype(np.float32)
 
 
 def make_problem(size: int, n_images: int, interpolation: str = "linear") -> Problem:
@@ -59,7 +59,7 @@ def make_problem(size: int, n_images: int, interpolation: str = "linear") -> Pro
 def in_the_space_of_volumes(gradient: np.ndarray) -> np.ndarray:
     """Turn a gradient in the stored numbers of a half spectrum into that in the volume."""
     size = gradient.shape[-2]
-    return hermitian_part(gradient / fslice.hermitian_weights(size), 3)
+    return hermitian_part(gradient / fslice.fourier.hermitian_weights(size), 3)
 
 
 def difference(found: Iterable, expected: Iterable) -> float | None:

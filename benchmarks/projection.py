@@ -67,9 +67,11 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="boxes, in pixels")
     parser.add_argument(
-        "--batch", type=int, help="images of a call; default: what each contestant does best at"
+        "--sizes", type=int, nargs="+", default=[64, 128, 256], help="boxes, in pixels"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=256, help="images of a call; 0: what each does best at"
     )
     parser.add_argument("--repeats", type=int, default=7, help="samples of each (median)")
     parser.add_argument("--cubic", action="store_true", help="measure the cubic kernels too")
@@ -136,10 +138,14 @@ def measure(
 def best_batches(
     contestant: Any, problems: Any, size: int, arguments: argparse.Namespace
 ) -> dict[str, tuple[int, Any]]:
-    """Return, for each operation, the number of images with the highest rate, and its call."""
+    """Return, for each operation, the number of images with the highest rate, and its call.
+
+    Of those asked for, as far as the contestant takes so many.
+    """
     best, rates = {}, {}
     most = min(PIXELS // size**2, contestant.largest_batch)
-    for batch in [arguments.batch] if arguments.batch else [b for b in BATCHES if b <= most]:
+    wanted = (arguments.batch,) if arguments.batch else BATCHES
+    for batch in sorted({min(batch, most) for batch in wanted}):
         for name, call in contestant.operations(problems(batch)).items():
             if rates.get(name, (0, 0))[1] > ENOUGH:
                 continue

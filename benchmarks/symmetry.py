@@ -20,9 +20,13 @@ from timing import machine
 import fslice
 from fslice.fourier import radii
 from fslice.io import read_particles, read_volume
-from fslice.posterior.hyperparameters import learn
-from fslice.posterior.masked import soft_sphere, solve_supported
-from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
+from fslice.posterior.evidence import symmetry_evidence
+from fslice.posterior.hyperparameters import fit_hyperparameters
+from fslice.posterior.latent import SymmetricVolume
+from fslice.posterior.mean import solve
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.sums import normal_equations
+from fslice.postprocess.masks import soft_spherical_mask
 
 
 def main() -> None:
@@ -75,21 +79,24 @@ class Problem:
 
     def __init__(self, images, rotations, shifts, radius: float) -> None:
         size = images.shape[-1]
-        self.normal = fslice.accumulate(images, rotations, shifts, projector=fslice.Projector(size))
-        learned = learn(self.normal, tolerance=0.05, max_iterations=100).precision
+        self.projector = fslice.Projector(size)
+        dataset = fslice.Dataset(images, fslice.Poses(rotations, shifts))
+        self.normal = normal_equations(dataset, self.projector)
+        learned = fit_hyperparameters(self.normal, tolerance=0.05, max_iterations=100).precision
         self.noise = learned.noise_variance
-        self.mask = soft_sphere(size, radius * size, 0.05 * size, "float32")
+        self.mask = soft_spherical_mask(size, radius * size, 0.05 * size, "float32")
         # the power of the whole box is that of what is inside the mask
         inside = np.square(self.mask, dtype=float).sum() / self.mask.size
-        self.prior = learned.prior_variance[0, 0] / inside
+        self.prior = learned.reported_prior() / inside
 
-    def precision(self, group: str) -> SymmetricPrecision:
+    def precision(self, group: str) -> PosteriorPrecision:
         """Return the posterior under a group."""
-        return SymmetricPrecision(self.normal, self.prior, self.mask, self.noise, group)
+        latent = SymmetricVolume(self.projector, self.mask, group)
+        return PosteriorPrecision(self.normal, self.prior, self.noise, latent)
 
     def solved(self, group: str) -> np.ndarray:
         """Return the map under a group."""
-        return solve_supported(self.precision(group)).volume()
+        return solve(self.precision(group)).volume()
 
 
 def cut(images: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fslice._threads import available_cpus
+
 PAUSE = 0.3
 """Seconds between calls: OpenMP threads spin for up to 0.2 s after their work is done."""
 
@@ -45,7 +47,7 @@ def machine() -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "processor": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
+        "cores": available_cpus(),
         "load before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -37,7 +37,7 @@ class Fslice:
 
         def project_with_gradients():
             images = projector.project_ft(volume_ft, *pose)
-            return images, projector.project_ft_vjp(volume_ft, pose[0], images_ft, pose[1])
+            return images, projector.project_ft_vjp(volume_ft, *pose, cotangent=images_ft)
 
         operations = {
             "project": lambda: projector.project_ft(volume_ft, *pose),

@@ -1,95 +1,61 @@
-"""Tomography in Fourier space, with maps that know how sure they are."""
+"""Tomography in Fourier space, with maps that know how sure they are.
 
-from fslice.fourier import (
-    hermitian_part,
-    hermitian_weights,
-    inner_product,
-    irfft2,
-    irfft3,
-    rfft2,
-    rfft3,
-)
-from fslice.geometry import (
-    euler_to_matrix,
-    grid_rotations,
-    matrix_to_euler,
-    random_rotations,
-    rotations_in_cone,
-)
-from fslice.metrics import (
-    fsc,
-    fsc_from_snr,
-    half_sets,
-    mean_squared_error,
-    resolution,
-    shell_frequencies,
-    snr_from_fsc,
-    spectral_snr,
-)
+Here are the names that most programs begin with. The rest is in namespaces, which load when they
+are named: `fslice.fourier`, `geometry`, `operators`, `symmetry`, `simulation`, `io`, `metrics`,
+`postprocess`, `likelihoods`, `data`, `posterior`, `solvers`, `plot`, `testing`, `interop`, ...
+"""
+
+from typing import TYPE_CHECKING
+
+from fslice._lazy import lazy_namespace
+from fslice.fourier import irfft2, irfft3, rfft2, rfft3
+from fslice.geometry import random_rotations
+from fslice.metrics import fsc, resolution
 from fslice.operators.ctf import CTF
-from fslice.operators.direct import backproject_direct, fourier_sum, project_direct
-from fslice.operators.projector import Gradients, Projector
-from fslice.operators.shifts import shift_slices, shift_slices_vjp
-from fslice.operators.slices import extract_slices, extract_slices_vjp, insert_slices
-from fslice.posterior.accumulate import accumulate
-from fslice.posterior.normal import NormalEquations
-from fslice.posterior.solve import ExactSolution, solve_exact
-from fslice.reconstruct import reconstruct
-from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.models import model_from_atoms, volume_from_map
-from fslice.simulation.phantom import phantom
-from fslice.simulation.simulate import Simulation, simulate
-from fslice.solvers.results import Progress, Reconstruction
-from fslice.symmetry.average import symmetrize
-from fslice.symmetry.groups import symmetry_rotations
+from fslice.operators.projector import Projector
+from fslice.operators.slices import extract_slices, insert_slices
+from fslice.simulation import phantom, simulate
 
-__all__ = [
+if TYPE_CHECKING:
+    from fslice.data.dataset import Dataset
+    from fslice.data.poses import Poses
+    from fslice.reconstruction import reconstruct
+    from fslice.solvers.adam import Adam
+    from fslice.solvers.exact import Exact
+    from fslice.solvers.wiener import Wiener
+
+__all__ = [  # noqa: RUF022 (in plain alphabetical order)
+    "Adam",
     "CTF",
-    "ExactSolution",
-    "GaussianModel",
-    "Gradients",
-    "NormalEquations",
-    "Progress",
+    "Dataset",
+    "Exact",
+    "Poses",
     "Projector",
-    "Reconstruction",
-    "Simulation",
-    "accumulate",
-    "backproject_direct",
-    "euler_to_matrix",
+    "Wiener",
     "extract_slices",
-    "extract_slices_vjp",
-    "fourier_sum",
     "fsc",
-    "fsc_from_snr",
-    "grid_rotations",
-    "half_sets",
-    "hermitian_part",
-    "hermitian_weights",
-    "inner_product",
     "insert_slices",
     "irfft2",
     "irfft3",
-    "matrix_to_euler",
-    "mean_squared_error",
-    "model_from_atoms",
     "phantom",
-    "project_direct",
     "random_rotations",
     "reconstruct",
     "resolution",
     "rfft2",
     "rfft3",
-    "rotations_in_cone",
-    "shell_frequencies",
-    "shift_slices",
-    "shift_slices_vjp",
     "simulate",
-    "snr_from_fsc",
-    "solve_exact",
-    "spectral_snr",
-    "symmetrize",
-    "symmetry_rotations",
-    "volume_from_map",
 ]
 
 __version__ = "0.1.0"
+
+__getattr__, __dir__ = lazy_namespace(
+    __name__,
+    {
+        "Adam": "solvers.adam",
+        "Dataset": "data.dataset",
+        "Exact": "solvers.exact",
+        "Poses": "data.poses",
+        "Wiener": "solvers.wiener",
+        "reconstruct": "reconstruction",
+    },
+)

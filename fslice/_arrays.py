@@ -59,6 +59,17 @@ def check_one_library(*values: Any) -> None:
     array_namespace(*(value for value in values if _library(value) in _LIBRARIES))
 
 
+def is_array(value: Any) -> bool:
+    """Return whether a value is an array of a known library.
+
+    Examples
+    --------
+    >>> is_array(np.zeros(1)), is_array([0.0])
+    (True, False)
+    """
+    return _library(value) in _LIBRARIES
+
+
 def _library(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
@@ -66,6 +77,45 @@ def _library(value: Any) -> str:
 def to_numpy(array: Array) -> np.ndarray:
     """Copy an array to the host if it is not there already."""
     return array.get() if hasattr(array, "get") else np.asarray(array)
+
+
+def check_on_host(name: str, array: Array) -> None:
+    """Raise unless `array` is a NumPy array: for what works on atoms and files.
+
+    Examples
+    --------
+    >>> check_on_host("volume", [1.0])
+    Traceback (most recent call last):
+    ...
+    TypeError: volume: expected a NumPy array, as this is computed on the host, got builtins.list
+    """
+    if not isinstance(array, np.ndarray):
+        got = f"{type(array).__module__}.{type(array).__name__}"
+        raise TypeError(
+            f"{name}: expected a NumPy array, as this is computed on the host, got {got}"
+        )
+
+
+def placed(host: np.ndarray, like: Array | None = None, dtype: Any = None) -> Array:
+    """Return a real NumPy array in the library, on the device and in the precision of `like`.
+
+    `dtype` overrides the precision. With neither the array stays as it is.
+
+    Examples
+    --------
+    >>> placed(np.zeros(2), like=np.zeros(1, "complex64")).dtype
+    dtype('float32')
+    """
+    if like is not None:
+        _check_dtype("like", like, _NUMBERS)
+        dtype = real_dtype(like.dtype) if dtype is None else dtype
+    if dtype is not None:
+        name = check_choice("dtype", np.dtype(dtype).name, ("float32", "float64"))
+        host = host.astype(name, copy=False)
+    if like is None or isinstance(like, np.ndarray):
+        return host
+    with like.device:
+        return array_namespace(like).asarray(host)
 
 
 def real_dtype(dtype: Any) -> np.dtype:

@@ -18,15 +18,25 @@ def result(capsys, *words):
     return json.loads(succeed(capsys, *words, "--json").splitlines()[-1])
 
 
-def fail(capsys, *words):
-    """Run a command, assert exit 2 with one line on stderr and nothing else; return the line."""
+def fail(capsys, *words, warned=False):
+    """Run a command, assert exit 2 with one line on stderr and nothing else; return the line.
+
+    Where the command warns before it fails, lines of warning may come before that line.
+    """
     status = main([str(word) for word in words])
     printed = capsys.readouterr()
     assert status == 2
     assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
-    return printed.err
+    *before, line = printed.err.splitlines(keepends=True)
+    assert line.startswith("error: ")
+    assert all(warned and other.startswith("warning: ") for other in before)
+    return line
+
+
+def without_warnings(printed):
+    """Return what was printed but for the lines of warning."""
+    lines = printed.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("warning: "))
 
 
 def names(folder):

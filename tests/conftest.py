@@ -2,11 +2,12 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
 import pytest
+import standin
 from hypothesis import HealthCheck, settings
 
 from fslice import _kernels
@@ -37,18 +38,41 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20190722)
 
 
-@pytest.fixture(params=["numpy", "numba", "cupy"])
-def backend(request, monkeypatch) -> Iterator[ModuleType]:
-    """Have one implementation compute the kernels; return the library its arrays belong to."""
-    if request.param == "cupy":
-        cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-        try:
-            _kernels.kernels_for(cupy.zeros(1))
-        except TypeError as error:
-            pytest.skip(str(error))
+@pytest.fixture
+def device(monkeypatch) -> Iterator[ModuleType]:
+    """Have a library with CuPy's manners in CuPy's place, and kernels for its arrays."""
+    monkeypatch.setitem(_kernels.select.DEFAULTS, "cupy", lambda: standin.KERNELS)
+    with standin.installed() as cupy:
         yield cupy
-        return
-    if request.param == "numba":
-        pytest.importorskip("numba", reason="Numba is not installed")
-    with _kernels.use_kernels(_kernels.kernels_named(request.param)):
-        yield np
+
+
+@pytest.fixture
+def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
+    """Return what has one implementation compute the kernels and yields its arrays' library."""
+
+    def computed_by(name: str) -> Iterator[ModuleType]:
+        if name == "standin":
+            yield request.getfixturevalue("device")
+            return
+        if name == "cupy":
+            cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+            if not cupy.cuda.is_available():
+                pytest.skip("CuPy finds no GPU")
+            try:
+                _kernels.kernels_for(cupy.zeros(1))
+            except TypeError as error:
+                pytest.skip(str(error))
+            yield cupy
+            return
+        if name == "numba":
+            pytest.importorskip("numba", reason="Numba is not installed")
+        with _kernels.use_kernels(_kernels.host_kernels()[name]):
+            yield np
+
+    return computed_by
+
+
+@pytest.fixture(params=["numpy", "numba", "standin", "cupy"])
+def backend(request, computed_by) -> Iterator[ModuleType]:
+    """Have one implementation compute the kernels; return the library its arrays belong to."""
+    yield from computed_by(request.param)

@@ -1,9 +1,19 @@
 """Small problems as dense matrices, the oracle for everything that is in closed form."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 import fslice
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.fourier import hermitian_weights, inverse_transform, shells, transform
+from fslice.likelihoods.gaussian import GaussianNoise
+from fslice.posterior.elbo import elbo, elbo_of_prior, mean_field_std
+from fslice.posterior.latent import MaskedVolume, SymmetricVolume
+from fslice.posterior.mean import solve
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.sums import normal_equations
 
 
 def coordinates(array_ft, size):
@@ -41,7 +51,7 @@ def dense_problem(size=4, oversampling=1, n=6, seed=0, *, full=True, dimension=3
     shell = np.minimum(shells(size, dimension - 1), size // 2)
     root = np.sqrt(1 / noise[:, shell])
     poses = {key: given_inputs.get(key) for key in ("shifts", "ctf")}
-    box = projector.box
+    box = projector.padded_size
     basis = np.eye(box**dimension).reshape(-1, *[box] * dimension)
     columns = [
         coordinates(root * projector.project_ft(transform(e, dimension), rotations, **poses), size)
@@ -60,3 +70,49 @@ def real_matrix(operator, box, dimension=3):
         inverse_transform(operator(transform(e, dimension)), dimension, box).ravel() for e in basis
     ]
     return np.stack(columns, 1)
+
+
+def accumulate(
+    images,
+    rotations,
+    shifts=None,
+    ctf=None,
+    *,
+    projector,
+    noise_variance=None,
+    symmetry="C1",
+    **how,
+):
+    """Return the normal equations of images, each with noise of its own where that is given."""
+    noise = None
+    if noise_variance is not None:
+        table = np.broadcast_to(noise_variance, (len(noise_variance), projector.size // 2 + 1))
+        noise = GaussianNoise(table, None if len(table) == 1 else np.arange(len(table)))
+    dataset = Dataset(images, Poses(rotations, shifts), ctf, noise, symmetry)
+    return normal_equations(dataset, projector, **how)
+
+
+def masked(normal, prior, mask, noise=1.0):
+    """Return the posterior precision of a volume inside a mask."""
+    return PosteriorPrecision(normal, prior, noise, MaskedVolume(normal.projector, mask))
+
+
+def symmetric(normal, prior, mask, noise=1.0, symmetry="C1"):
+    """Return the posterior precision of a symmetric volume inside a mask."""
+    return PosteriorPrecision(
+        normal, prior, noise, SymmetricVolume(normal.projector, mask, symmetry)
+    )
+
+
+def solve_exact(normal, prior, noise=1.0, **how):
+    """Return the best independent-Gaussian posterior, with its bound."""
+    precision = PosteriorPrecision(normal, prior, noise)
+    found = solve(precision, **how)
+    std = mean_field_std(precision)
+    return SimpleNamespace(
+        **found._asdict(),
+        std=std,
+        elbo=elbo(precision, found.mean, std),
+        elbo_prior=elbo_of_prior(precision),
+        volume=found.volume,
+    )

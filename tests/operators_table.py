@@ -1,5 +1,7 @@
 """Every public operator with arrays that it takes: the table of tests/test_bad_input.py."""
 
+import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,15 +10,19 @@ from strategies import random_ctf
 
 import fslice
 from fslice import geometry, metrics, optim
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.fourier import hermitian_part, transform
-from fslice.likelihoods import poisson, scales
-from fslice.likelihoods import white as likelihood
-from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods import density, poisson, scales
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators import contrast, direct, realspace
 from fslice.operators.pose_curvature import pose_curvature
 from fslice.posterior import families as posterior
-from fslice.posterior.masked import SupportedPrecision
-from fslice.posterior.normal import no_images
+from fslice.posterior.latent import MaskedVolume
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.stencil import no_images
+from fslice.posterior.sums import normal_equations
+from fslice.solvers.wiener import Wiener
 
 D, N = 6, 2
 
@@ -49,7 +55,7 @@ COUNTS, RATES = rng.poisson(3, (N, D, D)).astype(float), rng.uniform(1, 4, (N, D
 COTANGENT_3D = rng.normal(size=(N, D, D, D))
 PROJECTOR = fslice.Projector(D)
 CTFS = random_ctf(rng, N)
-NOISE = NoiseModel(np.ones((1, D // 2 + 1)))
+NOISE = GaussianNoise(np.ones((1, D // 2 + 1)))
 NORMAL, MODEL = no_images(PROJECTOR), fslice.phantom(D, 4.0)
 SIGMA = np.abs(VOLUME_FT) + 1
 
@@ -64,6 +70,30 @@ def turn(**arrays: np.ndarray) -> dict[str, np.ndarray]:
     return arrays | {"rotations": TURNS, "shifts": MOVES, "ctf": LINE_CTF}
 
 
+def beside(array: Any, state: Any) -> Any:
+    """Return an object with its arrays, and those of its fields, in the library of an array."""
+    if not hasattr(array, "dtype"):
+        return state  # a fault, to be refused
+    if isinstance(state, np.ndarray):
+        return sys.modules[type(array).__module__.partition(".")[0]].asarray(state)
+    if not dataclasses.is_dataclass(state):
+        return state
+    fields = (field.name for field in dataclasses.fields(state) if field.init)
+    return dataclasses.replace(state, **{f: beside(array, getattr(state, f)) for f in fields})
+
+
+def of_precision(array: Any, state: np.ndarray) -> np.ndarray:
+    """Return a complex array in single precision if another one is."""
+    single = getattr(array, "dtype", None) == np.complex64
+    return state.astype(np.complex64) if single else state
+
+
+def normal_beside(array: Any) -> Any:
+    """Return the normal equations in the library and in the precision of an array."""
+    single = getattr(array, "dtype", None) in (np.float32, np.complex64)
+    return beside(array, NORMAL.astype("float32") if single else NORMAL)
+
+
 def moved(rotations: np.ndarray, shifts: np.ndarray, **arrays: np.ndarray) -> dict[str, np.ndarray]:
     """Return arrays with a pose without a CTF."""
     return arrays | {"rotations": rotations, "shifts": shifts}
@@ -76,7 +106,7 @@ OPERATORS = {
     "irfft2": Operator(fslice.irfft2, {"images_ft": IMAGES_FT}),
     "irfft3": Operator(fslice.irfft3, {"volume_ft": VOLUME_FT}),
     "inner_product": Operator(
-        fslice.inner_product, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, ("a_ft", "b_ft")
+        fslice.fourier.inner_product, {"a_ft": IMAGES_FT, "b_ft": IMAGES_FT}, ("a_ft", "b_ft")
     ),
     "hermitian_part": Operator(
         lambda array_ft: hermitian_part(array_ft, 2), {"array_ft": IMAGES_FT}
@@ -86,12 +116,15 @@ OPERATORS = {
     ),
     "insert_slices": Operator(fslice.insert_slices, {"slices": IMAGES_FT, "rotations": ROTATIONS}),
     "extract_slices_vjp": Operator(
-        fslice.extract_slices_vjp,
+        fslice.operators.extract_slices_vjp,
         {"volume_ft": VOLUME_FT, "rotations": ROTATIONS, "cotangent": IMAGES_FT},
     ),
-    "shift_slices": Operator(fslice.shift_slices, {"slices": IMAGES_FT, "shifts": SHIFTS}),
+    "shift_slices": Operator(
+        fslice.operators.shift_slices, {"slices": IMAGES_FT, "shifts": SHIFTS}
+    ),
     "shift_slices_vjp": Operator(
-        fslice.shift_slices_vjp, {"slices": IMAGES_FT, "shifts": SHIFTS, "cotangent": IMAGES_FT}
+        fslice.operators.shift_slices_vjp,
+        {"slices": IMAGES_FT, "shifts": SHIFTS, "cotangent": IMAGES_FT},
     ),
     "scale_slices": Operator(contrast.scale_slices, {"slices": IMAGES_FT, "scales": SCALES}),
     "scale_slices_vjp": Operator(
@@ -113,13 +146,19 @@ OPERATORS = {
     ),
     "Projector.misfit": Operator(
         P.misfit,
-        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
-        ("precision",),
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
     ),
     "Projector.misfit_gradients": Operator(
         P.misfit_gradients,
-        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
-        ("precision",),
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
+    ),
+    "Projector.gram": Operator(
+        P.gram,
+        {"volume_ft": VOLUME_FT, "rotations": ROTATIONS, "ctf": CTF_VALUES}
+        | {"weights": abs(CTF_VALUES[0])},
+        ("weights",),
     ),
     "Projector.gram_diagonal": Operator(
         P.gram_diagonal, {"rotations": ROTATIONS, "ctf": CTF_VALUES}
@@ -132,11 +171,13 @@ OPERATORS = {
     "Projector.project_vjp (lines)": Operator(P.project_vjp, turn(volume=IMAGE, cotangent=LINES)),
     "Projector.project_ft (lines)": Operator(P.project_ft, turn(volume_ft=IMAGE_FT)),
     "Projector.backproject_ft (lines)": Operator(P.backproject_ft, turn(images_ft=LINES_FT)),
-    "symmetrize": Operator(lambda volume: fslice.symmetrize(volume, "C3"), {"volume": VOLUME}),
+    "symmetrize": Operator(
+        lambda volume: fslice.symmetry.symmetrize(volume, "C3"), {"volume": VOLUME}
+    ),
     "pose_curvature": Operator(
         lambda **given: pose_curvature(P, **given),
-        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, precision=abs(CTF_VALUES[0])),
-        ("precision",),
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
     ),
     "fourier_sum": Operator(direct.fourier_sum, {"volume": VOLUME, "frequencies": POINTS}),
     "fourier_sum_adjoint": Operator(
@@ -147,9 +188,11 @@ OPERATORS = {
     "fourier_sum_vjp": Operator(
         direct.fourier_sum_vjp, {"volume": VOLUME, "frequencies": POINTS, "cotangent": VALUES}
     ),
-    "project_direct": Operator(fslice.project_direct, moved(ROTATIONS, SHIFTS, volume=VOLUME)),
+    "project_direct": Operator(
+        fslice.operators.project_direct, moved(ROTATIONS, SHIFTS, volume=VOLUME)
+    ),
     "backproject_direct": Operator(
-        fslice.backproject_direct, moved(ROTATIONS, SHIFTS, images=IMAGES)
+        fslice.operators.backproject_direct, moved(ROTATIONS, SHIFTS, images=IMAGES)
     ),
     "project_direct_vjp": Operator(
         direct.project_direct_vjp, moved(ROTATIONS, SHIFTS, volume=VOLUME, cotangent=IMAGES)
@@ -174,7 +217,10 @@ OPERATORS = {
         realspace.rotate_volume_vjp,
         moved(ROTATIONS, rng.normal(size=(N, 3)), volume=VOLUME, cotangent=COTANGENT_3D),
     ),
-    "CTF.vjp": Operator(lambda cotangent: CTFS.vjp(D, cotangent), {"cotangent": CTF_VALUES}),
+    "CTF.vjp": Operator(
+        lambda cotangent: beside(cotangent, CTFS).vjp(D, cotangent=cotangent),
+        {"cotangent": CTF_VALUES},
+    ),
     "euler_to_matrix": Operator(geometry.euler_to_matrix, {"angles": MATRICES[:, 0]}),
     "euler_to_matrix_vjp": Operator(
         geometry.euler_to_matrix_vjp, {"angles": MATRICES[:, 0], "cotangent": MATRICES}
@@ -195,24 +241,22 @@ OPERATORS = {
     "matrix_to_rotvec": Operator(geometry.matrix_to_rotvec, {"rotations": ROTATIONS}),
     "tangent_vjp": Operator(geometry.tangent_vjp, {"rotations": ROTATIONS, "cotangent": MATRICES}),
     "angle_between": Operator(geometry.angle_between, {"a": ROTATIONS, "b": ROTATIONS}),
-    "NoiseModel.log_likelihood": Operator(
-        NOISE.log_likelihood, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
+    "GaussianNoise.log_likelihood": Operator(
+        lambda images_ft, **given: beside(images_ft, NOISE).log_likelihood(images_ft, **given),
+        {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
     ),
-    "NoiseModel.log_likelihood_gradients": Operator(
-        NOISE.log_likelihood_gradients, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
-    ),
-    "NoiseModel.updated": Operator(
-        NOISE.updated,
-        {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT, "uncertainty": abs(CTF_VALUES)},
-    ),
-    "residual_power": Operator(
-        likelihood.residual_power, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
-    ),
-    "log_likelihood_gradients": Operator(
-        lambda **given: likelihood.log_likelihood_gradients(
-            **given, noise_variance=1.0, degrees=9.0
+    "GaussianNoise.log_likelihood_gradients": Operator(
+        lambda images_ft, **given: beside(images_ft, NOISE).log_likelihood_gradients(
+            images_ft, **given
         ),
         {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT},
+    ),
+    "GaussianNoise.updated": Operator(
+        lambda images_ft, **given: beside(images_ft, NOISE).updated(images_ft, **given),
+        {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT, "uncertainty": abs(CTF_VALUES)},
+    ),
+    "squared_residuals": Operator(
+        density.squared_residuals, {"images_ft": IMAGES_FT, "expected_ft": IMAGES_FT}
     ),
     "poisson_log_likelihood": Operator(
         poisson.poisson_log_likelihood, {"counts": COUNTS, "rates": RATES}
@@ -222,7 +266,7 @@ OPERATORS = {
     ),
     "fsc": Operator(fslice.fsc, {"a": VOLUME, "b": VOLUME, "mask": VOLUME}, ("a", "b", "mask")),
     "spectral_snr": Operator(
-        fslice.spectral_snr, {"mean_ft": VOLUME_FT, "sigma": SIGMA}, ("mean_ft", "sigma")
+        fslice.metrics.spectral_snr, {"mean_ft": VOLUME_FT, "sigma": SIGMA}, ("mean_ft", "sigma")
     ),
     "mean_squared_error": Operator(
         metrics.mean_squared_error, {"a": VOLUME, "b": VOLUME}, ("a", "b")
@@ -231,13 +275,18 @@ OPERATORS = {
     "snr_from_fsc": Operator(
         metrics.snr_from_fsc, {"curve": abs(SCALES) / 9}, any_shape=("curve",)
     ),
-    "accumulate": Operator(
-        lambda **given: fslice.accumulate(**given, projector=P),
-        pose(images=IMAGES, noise_variance=abs(LINE_CTF)),
-        ("images", "rotations", "shifts", "ctf", "noise_variance"),
+    "normal_equations": Operator(
+        lambda images, rotations, shifts, ctf: normal_equations(
+            Dataset(images, Poses(rotations, shifts), ctf), P
+        ),
+        pose(images=IMAGES),
+        ("images", "rotations", "shifts", "ctf"),
+        any_real=("images",),
     ),
     "reconstruct": Operator(
-        fslice.reconstruct,
+        lambda images, rotations, shifts: fslice.reconstruct(
+            images, rotations, shifts, solver=Wiener()
+        ),
         moved(ROTATIONS, SHIFTS, images=IMAGES),
         ("images", "rotations", "shifts"),
         any_real=("images",),
@@ -245,13 +294,18 @@ OPERATORS = {
     "resolution": Operator(
         lambda curve: fslice.resolution(curve, 2, 1.0), {"curve": abs(SCALES) / 9}
     ),
-    "GaussianPosterior": Operator(posterior.GaussianPosterior, {"mean": VOLUME_FT, "sigma": SIGMA}),
-    "NormalEquations.apply": Operator(NORMAL.apply, {"volume_ft": VOLUME_FT}),
-    "SupportedPrecision": Operator(
-        lambda mask: SupportedPrecision(NORMAL, 1.0, mask), {"mask": np.clip(abs(VOLUME), 0, 1)}
+    "GaussianPosterior": Operator(posterior.GaussianPosterior, {"mean": VOLUME_FT, "std": SIGMA}),
+    "NormalEquations.apply": Operator(
+        lambda volume_ft: normal_beside(volume_ft).apply(volume_ft), {"volume_ft": VOLUME_FT}
     ),
-    "volume_from_map": Operator(
-        lambda volume: fslice.volume_from_map(volume, 4.0, 2 * D, 2.0), {"volume": VOLUME}
+    "MaskedVolume": Operator(
+        lambda mask: PosteriorPrecision(
+            normal_beside(mask), 1.0, latent=MaskedVolume(P, mask)
+        ).diagonal(),
+        {"mask": np.clip(abs(VOLUME), 0, 1)},
+    ),
+    "resample_map": Operator(
+        lambda volume: fslice.simulation.resample_map(volume, 4.0, 2 * D, 2.0), {"volume": VOLUME}
     ),
     "check_rotations": Operator(
         lambda rotations: geometry.check_rotations("rotations", rotations), {"rotations": ROTATIONS}
@@ -267,7 +321,9 @@ OPERATORS = {
         lambda rotation: MODEL.rotate(rotation), {"rotation": ROTATIONS[0]}
     ),
     "adam_update": Operator(
-        lambda gradient: optim.adam_update(gradient, optim.adam_init(VOLUME_FT)),
+        lambda gradient: optim.adam_update(
+            gradient, optim.adam_init(beside(gradient, of_precision(gradient, VOLUME_FT)))
+        ),
         {"gradient": VOLUME_FT},
     ),
 }

@@ -34,8 +34,9 @@ class Case:
     def on(self, xp):
         """Return the case with all arrays in the library `xp`."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        arrays = {k: xp.asarray(v) for k, v in fields.items() if isinstance(v, np.ndarray)}
-        return dataclasses.replace(self, **arrays)
+        moved = {k: xp.asarray(v) for k, v in fields.items() if isinstance(v, np.ndarray)}
+        moved |= {k: v.to(xp) for k, v in fields.items() if isinstance(v, CTF)}
+        return dataclasses.replace(self, **moved)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +80,12 @@ class ProjectorCase(Case):
         return self.rotations, self.shifts, self.ctf
 
 
-def noise(rng, shape, dtype="float64"):
-    """Return normal noise, complex where the dtype is."""
+def noise(rng, shape, dtype="float64", xp=np):
+    """Return normal noise, complex where the dtype is, as an array of the library `xp`."""
+    drawn = rng.normal(size=shape)
     if np.dtype(dtype).kind == "c":
-        return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
-    return rng.normal(size=shape).astype(dtype)
+        drawn = drawn + 1j * rng.normal(size=shape)
+    return xp.asarray(drawn.astype(dtype))
 
 
 def laid_out(array, layout):
@@ -191,10 +193,10 @@ def projector_cases(draw, smooth=False, dimension=None):
     batch, layout = draw(batches), draw(layouts)
     size, flat = projector.size, dimension - 1
     make = poses_inside_cells if smooth else lambda rng, batch, a, b, d: poses(rng, batch, d)
-    rotations = make(rng, batch, size, projector.box / size, dimension).astype(dtype)
+    rotations = make(rng, batch, size, projector.padded_size / size, dimension).astype(dtype)
     volume = noise(rng, (size,) * dimension, dtype)
     half = (*batch, *[size] * (flat - 1), size // 2 + 1)
-    wide = noise(rng, (projector.box,) * dimension, dtype)
+    wide = noise(rng, (projector.padded_size,) * dimension, dtype)
     with_shifts, with_ctf = draw(st.booleans()), draw(st.booleans())
     return ProjectorCase(
         projector=projector,
@@ -206,6 +208,18 @@ def projector_cases(draw, smooth=False, dimension=None):
         images=laid_out(noise(rng, (*batch, *[size] * flat), dtype), layout),
         images_ft=laid_out(noise(rng, half, complex_dtype(dtype)), layout),
     )
+
+
+REFINABLE = (
+    "defocus_u",
+    "defocus_v",
+    "astigmatism_angle",
+    "phase_shift",
+    "amplitude_contrast",
+    "b_factor",
+    "scale",
+)
+"""The parameters of a CTF that have gradients."""
 
 
 def random_ctf(rng, count, pixel_size=3.0):

@@ -5,10 +5,10 @@ import functools
 import numpy as np
 import pytest
 
-from fslice import Projector, inner_product, random_rotations, rfft2
-from fslice.fourier import frequencies
+from fslice import Projector, random_rotations, rfft2
+from fslice.fourier import frequencies, inner_product
 from fslice.operators.realspace import project_realspace
-from fslice.simulation.phantom import phantom
+from fslice.simulation.phantoms import phantom
 
 SIZE, PIXEL_SIZE = 64, 4.0
 OVERSAMPLING = (1, 1.5, 2, 3)

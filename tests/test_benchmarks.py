@@ -72,11 +72,12 @@ def test_the_certificates_questions_are_answered_by_all_that_are_installed(scrip
     ours = [line for line in lines if line[3] == "fslice"]
     assert len(ours) == 24
     assert [line for line in ours if not line[4] <= line[5]] == []
-    # what the documentation says of the peers
-    for test, subject, dtype, name, figure, bound, note in lines:
+    peers = [line for line in lines if line[3] != "fslice"]
+    # what the documentation says of these: what they insert is not the adjoint
+    for test, subject, dtype, name, figure, bound, note in peers:
         if name == "torch-fourier-slice" and dtype == "float64":
             assert note == "expected scalar type Double but found Float"
         elif subject.startswith("insertion") and subject != "insertion, zero mean":
-            assert name == "fslice" or 1e-4 < figure < 1e-2
+            assert 1e-4 < figure < 1e-2, (test, subject, dtype, name)
         elif subject != "insertion, zero mean":
             assert figure <= bound, (test, subject, dtype, name)

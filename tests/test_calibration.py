@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from dense import accumulate, solve_exact
 
 import fslice
 from fslice.fourier import hermitian_part, hermitian_weights, radii, rfft3, shells
-from fslice.posterior.accumulate import accumulate
-from fslice.posterior.samples import marginal_variance, posterior_deviations, voxel_deviation
-from fslice.posterior.solve import solve_exact
+from fslice.posterior.samples import centred_samples, marginal_variance, voxel_std
 
 SIZE, IMAGES, SETS = 16, 300, 10
 NORMAL_68, NORMAL_95 = 1.0, 1.96
@@ -30,18 +29,18 @@ def scores():
         solution = solve_exact(
             accumulate(images, rotations, projector=projector), prior, 16.0, tolerance=1e-6
         )
-        deviations = list(posterior_deviations(solution.precision, 60, rng))
+        deviations = list(centred_samples(solution.precision, 60, rng))
         exact = np.sqrt(marginal_variance(solution.precision, deviations).variance)
         # real and imaginary part share the variance; self-conjugate coefficients have one part
         chosen = inside & (hermitian_part(1j * truth, 3) != 0)
-        error = (truth - solution.mean_ft)[chosen]
-        for name, sigma in (("waves", exact), ("mean-field waves", solution.sigma)):
+        error = (truth - solution.mean)[chosen]
+        for name, sigma in (("waves", exact), ("mean-field waves", solution.std)):
             scaled = error / (sigma[chosen] / np.sqrt(2))
             found[name].append(np.concatenate([scaled.real, scaled.imag]))
-        difference = projector.to_volume(truth - solution.mean_ft)
+        difference = projector.to_volume(truth - solution.mean)
         attenuation = projector.to_volume(rfft3(np.ones((SIZE,) * 3)))
-        flat = np.sqrt((hermitian_weights(SIZE) * solution.sigma**2).sum() / SIZE**3)
-        found["voxels"].append(difference / voxel_deviation(solution.precision, deviations))
+        flat = np.sqrt((hermitian_weights(SIZE) * solution.std**2).sum() / SIZE**3)
+        found["voxels"].append(difference / voxel_std(solution.precision, deviations))
         found["mean-field voxels"].append(difference / (flat * attenuation))
     return {name: np.concatenate([s.ravel() for s in sets]) for name, sets in found.items()}
 

@@ -1,5 +1,6 @@
 """``fslice demo``: it shows the two commands, and ends with maps, a picture and a resolution."""
 
+import math
 import subprocess
 import sys
 import time
@@ -7,10 +8,11 @@ import time
 import pytest
 from cli_tools import names, result
 
-from fslice.cli import demo
+from fslice.cli import _progress, demo
 
 RESULTS = [
-    *("half1.mrc", "half2.mrc", "mean.mrc", "result.json", "sigma.mrc", "summary.png"),
+    *("fsc.star", "fsc.xml", "half1.mrc", "half1_unfil.mrc", "half2.mrc", "half2_unfil.mrc"),
+    *("mask.mrc", "mean.mrc", "result.json", "sigma.mrc", "summary.png"),
 ]
 
 
@@ -29,14 +31,16 @@ def test_the_demo_shows_and_runs_both_commands(tmp_path, monkeypatch, capsys):
 
 
 def test_the_demo_says_what_it_does_and_how_to_read_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "_SIMULATE", "--size 24 --pixel-size 4 -n 60 --snr 1")
+    monkeypatch.setattr(demo, "_SIMULATE", "--size 24 --pixel-size 4 -n 400 --snr 1")
+    monkeypatch.setattr(_progress, "SILENT", math.inf)
     from fslice.cli import main
 
     assert main(["demo", "-o", str(tmp_path / "x y")]) == 0
     printed = capsys.readouterr()
     assert "$ fslice simulate phantom -o '" in printed.out
     assert "$ fslice reconstruct '" in printed.out
-    assert "resolution against the truth: " in printed.out
+    assert "\nresolution         " in printed.out
+    assert "\nagainst the truth  " in printed.out
     for name in ("summary.png", "mean.mrc", "sigma.mrc", "result.json"):
         assert str(tmp_path / "x y" / "recon" / name) in printed.out
     assert printed.err == ""

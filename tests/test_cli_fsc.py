@@ -92,8 +92,11 @@ def test_maps_that_do_not_fit_together_are_refused(maps, capsys):
     assert "expected a box of 12 voxels, got 11" in fail(capsys, "fsc", first, folder / "small.mrc")
     message = "expected a pixel size of 2.5 Angstrom, got 3"
     assert message in fail(capsys, "fsc", first, folder / "other.mrc")
-    message = "expected a mask that is not zero everywhere"
+    message = "expected a mask of values from 0 to 1, not all 0, got 0 to 0"
     assert message in fail(capsys, "fsc", first, first, "--mask", folder / "zero.mrc")
+    write_volume(folder / "bytes.mrc", np.full_like(a, 255), PIXEL_SIZE)
+    message = "expected a mask of values from 0 to 1, not all 0, got 255 to 255"
+    assert message in fail(capsys, "fsc", first, first, "--mask", folder / "bytes.mrc")
 
 
 @pytest.mark.parametrize("threshold", ["0", "1", "-0.5", "nan", "half"])

@@ -9,7 +9,7 @@ from cli_tools import fail, names
 import fslice.cli.info
 from fslice.cli import main
 
-COMMANDS = ["simulate", "reconstruct", "fsc", "info", "demo"]
+COMMANDS = [command.__name__.rpartition(".")[2] for command in fslice.cli._COMMANDS]
 
 
 def python(*words, **options):
@@ -17,6 +17,12 @@ def python(*words, **options):
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, timeout=100, **options
     )
+
+
+def test_the_commands_are_those_that_are_documented():
+    assert COMMANDS == [
+        "simulate", "reconstruct", "fsc", "symmetrize", "info", "certify", "demo",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -103,7 +109,7 @@ def raising(error):
         (ValueError("size: expected\n  more"), "error: size: expected more\n"),
         (OSError(28, "No space left on device", "x"), "error: x: No space left on device\n"),
         (OSError("damaged"), "error: damaged\n"),
-        (ImportError('pip install "fslice[io]"'), 'error: pip install "fslice[io]"\n'),
+        (ImportError("pip install gemmi"), "error: pip install gemmi\n"),
         (MemoryError(), "error: out of memory\n"),
         (MemoryError("Unable to allocate 3 PiB"), "error: out of memory: Unable to allocate 3 PiB"),
     ],

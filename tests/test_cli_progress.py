@@ -1,7 +1,8 @@
-"""Progress: bars with ELBO, images per second and time left on a terminal, none elsewhere."""
+"""Progress: a bar for each stage on a terminal, none elsewhere."""
 
 import functools
 import io
+import math
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from fslice.cli import _progress, main
 from fslice.cli._progress import fit_bar, image_bar
-from fslice.solvers.results import Progress
+from fslice.solvers.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -29,24 +30,34 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch):
     """Let bars be drawn on a terminal."""
     stream = Terminal()
-    on_it = functools.partial(tqdm, file=stream, mininterval=0)
-    monkeypatch.setattr(_progress, "tqdm", on_it)
+    monkeypatch.setattr(_progress, "_stream", lambda: stream)
+    monkeypatch.setattr(_progress, "tqdm", functools.partial(tqdm, mininterval=0))
     return stream
 
 
-def run_fit(epochs=3, start=0):
-    with fit_bar("half1 ") as show:
-        show(Progress("reading", 100, 100, 0, epochs, None))
-        for epoch in range(start, epochs + 1):
-            for done in (50, 100):
-                show(Progress("fitting", done, 100, epoch, epochs, None if epoch < 1 else -1.5e6))
+def run_fit():
+    with fit_bar() as show:
+        show(Progress("reading", 100, 100, "images"))
+        for done in (0, 50, 100, 150, 200):
+            show(Progress("fitting", done, 200, "images", f"epoch {done // 100}/2, ELBO -1.5e+06"))
 
 
-def test_bars_are_off_where_stderr_is_no_terminal(capsys):
+def test_short_stages_are_silent_where_stderr_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(_progress, "SILENT", math.inf)
     run_fit()
     with image_bar("writing", 10) as progress:
         progress(10)
     assert capsys.readouterr().err == ""
+
+
+def test_long_stages_have_a_line_for_each_tenth_where_stderr_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(_progress, "SILENT", 0.0)
+    with fit_bar() as show:
+        for done in range(1, 101):
+            show(Progress("reading", done, 100, "images"))
+        show(Progress("fitting", 1, 2, "images", "epoch 1/2"))
+    expected = [*(f"reading {share} %" for share in range(10, 101, 10)), "fitting 50 %, epoch 1/2"]
+    assert capsys.readouterr().err.splitlines() == expected
 
 
 def last(terminal):
@@ -54,17 +65,24 @@ def last(terminal):
     return re.split(r"[\r\n]+", terminal.getvalue().strip())[-1]
 
 
-def test_a_fit_has_a_bar_for_each_stage_with_epoch_bound_rate_and_time_left(terminal):
+def test_a_fit_has_a_bar_for_each_stage_with_rate_time_left_and_note(terminal):
     run_fit()
-    assert "half1 reading 100%|" in terminal.getvalue()
-    pattern = r"half1 fitting 100%\|[█#]+\| .* images/s, 00:00 left, epoch 3/3, ELBO -1.5e\+06"
+    assert "reading 100%|" in terminal.getvalue()
+    pattern = r"fitting 100%\|[█#]+\| .* images/s, 00:00 left, epoch 2/2, ELBO -1.5e\+06"
     assert re.fullmatch(pattern, last(terminal))
+
+
+def test_a_stage_counts_in_its_own_unit(terminal):
+    with fit_bar() as show:
+        show(Progress("sampling", 8, 8, "samples"))
+    assert re.search(r"sampling 100%\|.* samples/s", last(terminal))
 
 
 def test_all_of_a_line_fits_80_columns(terminal, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    with fit_bar("half1 ") as show:
-        show(Progress("fitting", 40_000, 40_000, 12, 50, -1.234567e10))
+    with fit_bar() as show:
+        note = "epoch 12/50, ELBO -1.2346e+10"
+        show(Progress("fitting", 40_000, 40_000, "images", note))
     assert len(last(terminal)) <= 80
     assert last(terminal).endswith("left, epoch 12/50, ELBO -1.2346e+10")
 
@@ -75,23 +93,23 @@ def shares(terminal):
 
 
 def test_a_resumed_fit_counts_from_where_it_goes_on(terminal):
-    with fit_bar("") as show:
-        for done in (50, 100):
-            show(Progress("fitting", done, 100, 3, 4, None))
-    assert shares(terminal) == [60, 70, 80, 100]
+    with fit_bar() as show:
+        for done in (300, 350, 400):
+            show(Progress("fitting", done, 500, "images"))
+    assert [share for share in shares(terminal) if share] == [60, 70, 80, 100]
 
 
-def test_a_repeated_epoch_takes_the_bar_back(terminal):
-    with fit_bar("") as show:
-        for epoch, done in ((0, 100), (1, 50), (1, 100), (1, 50), (1, 100), (2, 100), (3, 100)):
-            show(Progress("fitting", done, 100, epoch, 3, -1.0))
+def test_what_is_repeated_takes_the_bar_back(terminal):
+    with fit_bar() as show:
+        for done in (100, 150, 200, 150, 200, 300, 400):
+            show(Progress("fitting", done, 400, "images"))
     assert shares(terminal)[-1] == 100
     assert max(shares(terminal)) == 100
 
 
 def test_a_fit_that_converges_early_ends_at_all_of_it(terminal):
-    with fit_bar("") as show:
-        show(Progress("fitting", 100, 100, 0, 50, None))
+    with fit_bar() as show:
+        show(Progress("fitting", 1, 50, "iterations"))
     assert shares(terminal) == [0, 2, 100]
 
 
@@ -109,7 +127,7 @@ def test_ctrl_c_on_the_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_pat
     assert main([*words.split(), "-o", str(tmp_path)]) == 0
     # Small batches converge slowly and epochs are long, so that there is time to interrupt.
     words = ["reconstruct", tmp_path / "particles.star", "-o", tmp_path / "recon"]
-    words += ["--batch-size", "1", "--oversampling", "2"]
+    words += ["--solver", "adam", "--batch-size", "1", "--oversampling", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "fslice", *map(str, words)], stderr=subprocess.PIPE, text=True
     )
@@ -121,7 +139,8 @@ def test_ctrl_c_on_the_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_pat
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=100)
     assert process.returncode == 130
-    assert printed.startswith("interrupted: go on with: fslice reconstruct ")
-    assert printed.endswith(" --resume\n")
-    assert printed.count("\n") == 1
+    *before, line = printed.splitlines()
+    assert all(re.fullmatch(r"(reading|fitting) \d+ %.*", other) for other in before)
+    assert line.startswith("interrupted: go on with: fslice reconstruct ")
+    assert line.endswith(" --resume")
     assert names(tmp_path / "recon") == ["checkpoint.json", "checkpoint_all.npz"]

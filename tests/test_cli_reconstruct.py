@@ -1,8 +1,10 @@
 """``fslice reconstruct``: files, numbers, halves, interruption and resumption."""
 
 import contextlib
+import dataclasses
 import errno
 import json
+import math
 import os
 import re
 import shlex
@@ -10,15 +12,21 @@ import sys
 
 import numpy as np
 import pytest
-from cli_tools import fail, names, result, succeed
+from cli_tools import fail, names, result, succeed, without_warnings
 
 import fslice
-from fslice.cli import _fits, _results, main
-from fslice.io import read_particles, read_volume, write_particles, write_volume
-from fslice.metrics import half_sets, resolution, shell_frequencies
+from fslice.cli import _fits, _progress, _results, main, reconstruct
+from fslice.io import read_particles, read_star, read_volume, write_particles, write_volume
+from fslice.io.fsc_files import read_fsc_xml
+from fslice.metrics import shell_frequencies, split_half_sets
+from fslice.postprocess.fsc import corrected_fsc
+from fslice.postprocess.resolution import find_resolution
+from fslice.solvers.adam import Adam
+from fslice.solvers.exact import Exact
 
 SIZE, PIXEL_SIZE, NUMBER = 24, 4.0, 150
-FIT_FILES = ["mean.mrc", "result.json", "sigma.mrc", "summary.png"]
+OF_HALVES = ["half1.mrc", "half2.mrc", "half1_unfil.mrc", "half2_unfil.mrc", "fsc.xml", "fsc.star"]
+FIT_FILES = sorted([*OF_HALVES, "mask.mrc", "mean.mrc", "result.json", "sigma.mrc", "summary.png"])
 
 
 @pytest.fixture(scope="module")
@@ -32,27 +40,52 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recon(run, tmp_path_factory):
-    """Reconstruct them with everything, once; return the folder."""
+    """Reconstruct them, once; return the folder."""
     folder = tmp_path_factory.mktemp("recon")
-    words = ["--truth", run / "truth.mrc", "--halves"]
-    words = ["reconstruct", run / "particles.star", "-o", folder, *words]
+    words = ["reconstruct", run / "particles.star", "-o", folder, "--truth", run / "truth.mrc"]
     assert main([str(word) for word in words]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
-def fit(run):
-    """Fit them through the library."""
+def by_steps(run, tmp_path_factory):
+    """Reconstruct them by the stochastic solver, once; return the folder."""
+    folder = tmp_path_factory.mktemp("steps")
+    words = ["reconstruct", run / "particles.star", "-o", folder, "--truth", run / "truth.mrc"]
+    assert main([str(word) for word in [*words, "--solver", "adam"]]) == 0
+    return folder
+
+
+def labels(seed=0):
+    """Return the half sets that the command draws."""
+    half_sets = np.full(NUMBER, 2)
+    half_sets[split_half_sets(NUMBER, np.random.default_rng(seed))[0]] = 1
+    return half_sets
+
+
+def fit_by_library(run, half_sets, **options):
+    """Fit the particles through the library."""
     particles = read_particles(run / "particles.star")
-    return fslice.reconstruct(
-        particles.images[:], particles.rotations, particles.shifts, particles.ctf
-    )
+    poses = particles.rotations, particles.shifts, particles.ctf
+    return fslice.reconstruct(particles.images[:], *poses, half_sets=half_sets, **options)
+
+
+@pytest.fixture(scope="module")
+def fit(run):
+    """Fit them through the library, once."""
+    return fit_by_library(run, labels())
 
 
 @pytest.fixture(scope="module")
 def record(recon):
     """Return what result.json holds."""
     return json.loads((recon / "result.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch):
+    """Have no lines of progress, which a busy machine would add to what is printed."""
+    monkeypatch.setattr(_progress, "SILENT", math.inf)
 
 
 @pytest.fixture
@@ -62,7 +95,7 @@ def no_picture(monkeypatch):
 
 
 def test_files_are_written_and_nothing_else_is_left(recon):
-    assert names(recon) == sorted([*FIT_FILES, "half1.mrc", "half2.mrc"])
+    assert names(recon) == FIT_FILES
 
 
 def test_the_map_is_the_librarys(recon, fit):
@@ -73,11 +106,11 @@ def test_the_map_is_the_librarys(recon, fit):
 
 def test_sigma_lies_on_the_centred_fourier_grid_in_units_of_frequency(recon, fit):
     sigma, step = read_volume(recon / "sigma.mrc")
-    np.testing.assert_array_equal(sigma, fit.sigma_grid())
+    np.testing.assert_array_equal(sigma, fit.posterior_std_grid())
     assert step == pytest.approx(1 / (SIZE * PIXEL_SIZE), rel=1e-6)
     prior, centre = fit.prior_variance**0.5, SIZE // 2
-    assert sigma[0, 0, 0] == pytest.approx(prior)  # the corner is out of the band
-    assert sigma[centre, centre, centre - 1 : centre + 2].max() < 0.7 * prior
+    assert sigma[0, 0, 0] == pytest.approx(prior[-1])  # the corner is out of the band
+    assert sigma[centre, centre, centre - 1 : centre + 2].max() < 0.7 * prior[:2].min()
 
 
 def test_the_record_has_the_bound_and_the_variances(record, fit):
@@ -86,32 +119,65 @@ def test_the_record_has_the_bound_and_the_variances(record, fit):
     assert record["elbo_trace"] == pytest.approx(fit.elbo_trace)
     assert record["noise_variance"] == pytest.approx(fit.noise_variance)
     assert record["prior_variance"] == pytest.approx(fit.prior_variance)
-    assert record["epochs"] == fit.epochs
+    assert record["iterations"] == fit.iterations
     assert record["converged"] is True
 
 
 def test_the_record_has_resolutions_and_curves(record, recon, run):
     truth, _ = read_volume(run / "truth.mrc")
-    mean, half1, half2 = (
-        read_volume(recon / name)[0] for name in ("mean.mrc", "half1.mrc", "half2.mrc")
+    mean, *halves, mask = (
+        read_volume(recon / f"{name}.mrc")[0] for name in ("mean", "half1", "half2", "mask")
     )
-    against_truth, between = fslice.fsc(mean, truth), fslice.fsc(half1, half2)
-    expected = resolution(against_truth, SIZE, PIXEL_SIZE, 0.5)
-    assert record["resolution_angstrom"] == pytest.approx(expected)
-    assert record["resolutions_angstrom"]["truth"] == pytest.approx(expected)
-    expected = resolution(between, SIZE, PIXEL_SIZE, 0.143)
-    assert record["resolutions_angstrom"]["halves"] == pytest.approx(expected)
-    assert record["fsc"]["truth"]["value"] == pytest.approx(against_truth)
-    assert record["fsc"]["halves"]["value"] == pytest.approx(between)
+    found = corrected_fsc(*halves, mask, PIXEL_SIZE)
+    assert record["resolution_angstrom"] == pytest.approx(found.resolution)
+    assert record["resolution_limit"] == found.resolutions["corrected"].limit
+    for name in ("corrected", "unmasked", "masked", "randomized"):
+        assert record["fsc"][name]["value"] == pytest.approx(getattr(found, name), abs=1e-5)
+    reached = found.resolutions["unmasked"].first_falls
+    assert record["resolutions_angstrom"]["unmasked"] == pytest.approx(reached)
+    for name, curve in (
+        ("truth", fslice.fsc(mean, truth, mask)), ("truth_unmasked", fslice.fsc(mean, truth))
+    ):  # fmt: skip
+        reached = find_resolution(curve, SIZE, PIXEL_SIZE, 0.5).first_falls
+        assert record["fsc"][name]["value"] == pytest.approx(curve)
+        assert record["resolutions_angstrom"][name] == pytest.approx(reached)
     assert record["fsc"]["predicted"]["value"][0] > 0.9
     frequencies = shell_frequencies(SIZE, PIXEL_SIZE)
     for curve in record["fsc"].values():
         assert curve["frequency_per_angstrom"] == pytest.approx(frequencies)
     assert record["mean_squared_error"] == pytest.approx(np.mean((mean - truth) ** 2), rel=1e-4)
+    expected = (mask * (mean - truth) ** 2).sum() / (mask * truth**2).sum()
+    assert record["relative_error"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_curves_are_written_for_other_programs(record, recon):
+    frequencies, values, _ = read_fsc_xml(recon / "fsc.xml")
+    assert values == pytest.approx(record["fsc"]["corrected"]["value"])
+    assert frequencies == pytest.approx(shell_frequencies(SIZE, PIXEL_SIZE))
+    tables = read_star(recon / "fsc.star")
+    (final,) = tables["general"]["rlnFinalResolution"]
+    assert float(final) == pytest.approx(record["resolution_angstrom"])
+    column = tables["fsc"]["rlnFourierShellCorrelationUnmaskedMaps"]
+    assert np.array(column, float) == pytest.approx(record["fsc"]["unmasked"]["value"])
+
+
+def test_the_mask_is_about_the_object(recon, run):
+    mask, _ = read_volume(recon / "mask.mrc")
+    truth, _ = read_volume(run / "truth.mrc")
+    assert 0 <= mask.min() < mask.max() == 1
+    assert (mask * truth).sum() > 0.98 * truth.sum()
+
+
+def test_unfiltered_half_maps_are_the_librarys(recon, fit):
+    for number, expected in enumerate(fit.unfiltered_half_maps, 1):
+        half, _ = read_volume(recon / f"half{number}_unfil.mrc")
+        np.testing.assert_array_equal(half, expected)
 
 
 def test_the_record_has_seconds_versions_and_arguments(record, run):
-    assert {"opening", "reading", "fitting", "half1 fitting", "writing"} <= set(record["seconds"])
+    assert {"opening", "reading", "fitting", "half maps", "assessing", "writing"} <= set(
+        record["seconds"]
+    )
     assert record["versions"]["fslice"] == fslice.__version__
     assert record["arguments"]["particles"] == str(run / "particles.star")
     assert record["arguments"]["halves"] is True
@@ -126,8 +192,13 @@ def test_words_and_json_tell_the_result(run, tmp_path, capsys):
     words = "reconstruct", run / "particles.star", "-o", tmp_path, "--truth", run / "truth.mrc"
     line = result(capsys, *words)
     printed = succeed(capsys, *words)
-    assert f"{tmp_path}: wrote mean.mrc, sigma.mrc, summary.png, result.json\n" in printed
-    assert f"resolution against the truth: {line['resolution_angstrom']:.2f} Angstrom" in printed
+    assert f"{tmp_path}: wrote mean.mrc, sigma.mrc, half1.mrc, half2.mrc, " in printed
+    first, second, third, *_ = printed.splitlines()
+    reached = line["resolutions_angstrom"]
+    assert first.startswith(f"resolution         {reached['corrected']:.2f} Angstrom")
+    assert second.startswith(f"  unmasked         {reached['unmasked']:.2f} Angstrom")
+    assert third.startswith(f"against the truth  {reached['truth']:.2f} Angstrom")
+    assert printed.index("symmetry") < printed.index("noise variance") < printed.index("ELBO")
     assert line["output"] == str(tmp_path)
 
 
@@ -136,40 +207,47 @@ def test_a_point_estimate_has_no_sigma_and_replaces_an_earlier_one(run, tmp_path
     words = "reconstruct", run / "particles.star", "-o", tmp_path
     line = result(capsys, *words)
     assert names(tmp_path) == FIT_FILES
-    assert "resolution_angstrom" not in line
+    assert "resolution_angstrom" in line
     (tmp_path / "notes.txt").write_text("mine")
-    line = result(capsys, *words, "--posterior", "dirac")
-    assert names(tmp_path) == ["mean.mrc", "notes.txt", "result.json", "summary.png"]
+    line = result(capsys, *words, "--posterior", "dirac", "--no-halves")
+    left = ["mask.mrc", "mean.mrc", "notes.txt", "result.json", "summary.png"]
+    assert names(tmp_path) == left
+    assert "resolution_angstrom" not in line
     assert line["fsc"] == {}
 
 
 @pytest.mark.usefixtures("no_picture")
-def test_options_reach_the_fit(run, tmp_path, capsys):
-    options = {
-        "epochs": 1,
-        "batch_size": 40,
-        "prior_variance": 300.0,
-        "noise_variance": 5e4,
-        "oversampling": 1.5,
-        "seed": 7,
-    }
+def test_options_reach_the_stochastic_solver(run, tmp_path, capsys):
+    of_solver = {"epochs": 1, "batch_size": 40, "seed": 7}
+    of_model = {"noise_variance": 5e4, "oversampling": 1.5}
+    options = {"solver": "adam", "prior_variance": 300.0, **of_solver, **of_model}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     line = result(capsys, "reconstruct", run / "particles.star", "-o", tmp_path, *words)
-    particles = read_particles(run / "particles.star")
-    poses = particles.rotations, particles.shifts, particles.ctf
-    expected = fslice.reconstruct(particles.images[:], *poses, **options)
+    expected = fit_by_library(run, labels(7), solver=Adam(**of_solver), prior=300.0, **of_model)
     np.testing.assert_array_equal(read_volume(tmp_path / "mean.mrc")[0], expected.mean)
-    assert line["epochs"] <= 1
+    np.testing.assert_array_equal(read_volume(tmp_path / "half1.mrc")[0], expected.half_maps[0])
+    assert line["iterations"] <= 1
     assert line["noise_variance"] == 5e4
     assert line["prior_variance"] == 300
     sigma, step = read_volume(tmp_path / "sigma.mrc")
-    assert len(sigma) == SIZE * 3 // 2
-    assert step == pytest.approx(1 / (1.5 * SIZE * PIXEL_SIZE), rel=1e-6)
+    np.testing.assert_array_equal(sigma, expected.posterior_std_grid())
+    assert step == pytest.approx(1 / (SIZE * PIXEL_SIZE), rel=1e-6)
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_options_reach_the_exact_solver(run, tmp_path, capsys):
+    words = "--prior-variance=300", "--noise-variance=5e4", "--seed=7", "--samples=2"
+    line = result(capsys, "reconstruct", run / "particles.star", "-o", tmp_path, *words)
+    exact = Exact(samples=2, seed=7)
+    expected = fit_by_library(run, labels(7), solver=exact, prior=300.0, noise_variance=5e4)
+    np.testing.assert_array_equal(read_volume(tmp_path / "mean.mrc")[0], expected.mean)
+    np.testing.assert_array_equal(read_volume(tmp_path / "voxel_sigma.mrc")[0], expected.voxel_std)
+    assert (line["noise_variance"], line["prior_variance"]) == (5e4, 300)
 
 
 @pytest.mark.usefixtures("no_picture")
 def test_variances_may_be_auto(run, tmp_path, capsys):
-    words = "--noise-variance", "auto", "--prior-variance", "auto", "--epochs", 1
+    words = "--noise-variance", "auto", "--prior-variance", "auto"
     line = result(capsys, "reconstruct", run / "particles.star", "-o", tmp_path, *words)
     assert line["noise_variance"] > 0
 
@@ -179,41 +257,34 @@ def test_a_mask_is_used_in_every_fsc(run, recon, record, tmp_path, capsys):
     mask = np.zeros((SIZE,) * 3, np.float32)
     mask[6:-6, 6:-6, 6:-6] = 1
     write_volume(tmp_path / "mask.mrc", mask, PIXEL_SIZE)
-    words = "--truth", run / "truth.mrc", "--halves", "--mask", tmp_path / "mask.mrc"
+    words = "--truth", run / "truth.mrc", "--mask", tmp_path / "mask.mrc"
     words = "reconstruct", run / "particles.star", "-o", tmp_path / "x", *words
     line = result(capsys, *words)
     maps = [read_volume(recon / name)[0] for name in ("mean.mrc", "half1.mrc", "half2.mrc")]
     truth = read_volume(run / "truth.mrc")[0]
     assert line["fsc"]["truth"]["value"] == pytest.approx(fslice.fsc(maps[0], truth, mask))
-    assert line["fsc"]["halves"]["value"] == pytest.approx(fslice.fsc(*maps[1:], mask))
+    assert line["fsc"]["masked"]["value"] == pytest.approx(fslice.fsc(*maps[1:], mask))
     assert line["fsc"]["truth"]["value"] != record["fsc"]["truth"]["value"]
+    np.testing.assert_array_equal(read_volume(tmp_path / "x" / "mask.mrc")[0], mask)
 
 
-def fit_part(particles, chosen):
-    """Fit some of the particles through the library."""
-    part = particles[chosen]
-    return fslice.reconstruct(part.images[:], part.rotations, part.shifts, part.ctf).mean
-
-
-def test_halves_are_those_of_the_seed(run, recon):
-    particles = read_particles(run / "particles.star")
-    first, second = half_sets(NUMBER, np.random.default_rng(0))
-    for name, chosen in (("half1.mrc", first), ("half2.mrc", second)):
-        mean, _ = read_volume(recon / name)
-        np.testing.assert_array_equal(mean, fit_part(particles, chosen))
+def test_halves_are_those_of_the_seed(recon, fit):
+    for name, expected in zip(("half1.mrc", "half2.mrc"), fit.half_maps, strict=True):
+        np.testing.assert_array_equal(read_volume(recon / name)[0], expected)
 
 
 @pytest.mark.usefixtures("no_picture")
 def test_halves_are_those_of_the_file_where_it_has_them(run, tmp_path, capsys, rng):
-    import dataclasses
-
     particles = read_particles(run / "particles.star")
     halves = rng.integers(1, 3, NUMBER)
     star = run / "with_halves.star"
     write_particles(star, dataclasses.replace(particles, half_set=halves))
-    succeed(capsys, "reconstruct", star, "-o", tmp_path, "--halves")
+    succeed(capsys, "reconstruct", star, "-o", tmp_path)
     mean, _ = read_volume(tmp_path / "half2.mrc")
-    np.testing.assert_array_equal(mean, fit_part(particles, halves == 2))
+    np.testing.assert_array_equal(mean, fit_by_library(run, halves).half_maps[1])
+
+
+FITS = ["all", "all_half1", "all_half2"]
 
 
 @contextlib.contextmanager
@@ -221,28 +292,30 @@ def interrupt_at_epoch(epoch, label, monkeypatch):
     """Press Ctrl-C when the fit of this label reports this epoch."""
 
     @contextlib.contextmanager
-    def bar(name):
+    def bar():
+        stages = []
+
         def show(progress):
-            if (
-                name.strip() == label.removeprefix("all")
-                and progress.stage == "fitting"
-                and progress.epoch == epoch
-            ):
+            if not stages or stages[-1] != progress.stage:
+                stages.append(progress.stage)
+            fit = stages.count("fitting") - 1
+            now = progress.note.startswith(f"epoch {epoch}/")
+            if stages[-1] == "fitting" and FITS[fit] == label and now:
                 raise KeyboardInterrupt
 
         yield show
 
     with monkeypatch.context() as patch:
-        patch.setattr(_fits, "fit_bar", bar)
+        patch.setattr(reconstruct, "fit_bar", bar)
         yield
 
 
-@pytest.mark.parametrize("label", ["all", "half1", "half2"])
+@pytest.mark.parametrize("label", FITS)
 @pytest.mark.usefixtures("no_picture")
 def test_an_interrupted_run_is_resumed_to_the_same_result(
-    label, run, recon, tmp_path, monkeypatch, capsys
+    label, run, by_steps, tmp_path, monkeypatch, capsys
 ):
-    words = ["reconstruct", run / "particles.star", "-o", tmp_path, "--halves"]
+    words = ["reconstruct", run / "particles.star", "-o", tmp_path, "--solver", "adam"]
     words = [str(word) for word in [*words, "--truth", run / "truth.mrc"]]
     with interrupt_at_epoch(1, label, monkeypatch):
         assert main(words) == 130
@@ -251,13 +324,14 @@ def test_an_interrupted_run_is_resumed_to_the_same_result(
     assert f"checkpoint_{label}.npz" in names(tmp_path)
     command = re.fullmatch("interrupted: go on with: fslice (.*)\n", printed.err).group(1)
     assert main(shlex.split(command)) == 0
-    assert names(tmp_path) == names(recon)
+    assert names(tmp_path) == names(by_steps)
     for name in ("mean.mrc", "sigma.mrc", "half1.mrc", "half2.mrc"):
-        assert (tmp_path / name).read_bytes() == (recon / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (by_steps / name).read_bytes()
     resumed, straight = (
-        json.loads((folder / "result.json").read_text()) for folder in (tmp_path, recon)
+        json.loads((folder / "result.json").read_text()) for folder in (tmp_path, by_steps)
     )
-    for name in ("elbo", "elbo_trace", "noise_variance", "epochs", "fsc", "resolution_angstrom"):
+    same = "elbo", "elbo_trace", "noise_variance", "iterations", "fsc", "resolution_angstrom"
+    for name in same:
         assert resumed[name] == straight[name]
 
 
@@ -267,31 +341,44 @@ def test_an_interruption_before_the_first_epoch_ends_leaves_nothing(
 ):
     words = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path / "x" / "y")]
     with interrupt_at_epoch(0, "all", monkeypatch):
-        assert main(words) == 130
-    message = "interrupted: no epoch was finished, nothing is left behind\n"
-    assert capsys.readouterr().err == message
+        assert main([*words, "--solver", "adam"]) == 130
+    assert capsys.readouterr().err == "interrupted: nothing is left behind\n"
     assert names(tmp_path) == []
 
 
 @pytest.mark.usefixtures("no_picture")
-def test_an_interruption_while_writing_keeps_the_fit(run, recon, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_exact_fit_leaves_nothing(run, tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    words = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path)]
+    words = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path / "x")]
+    monkeypatch.setattr(_results, "_write_summary", interrupt)
+    assert main(words) == 130
+    printed = without_warnings(capsys.readouterr().err)
+    assert printed == "interrupted: nothing is left behind\n"
+    assert names(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_an_interruption_while_writing_keeps_the_fit(run, by_steps, tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    words = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path), "--solver", "adam"]
     with monkeypatch.context() as patch:
         patch.setattr(_results, "_write_summary", interrupt)
         assert main(words) == 130
     assert "go on with: fslice reconstruct" in capsys.readouterr().err
-    assert names(tmp_path) == ["checkpoint.json", "checkpoint_all.npz"]
+    assert names(tmp_path) == sorted(_fits.CHECKPOINTS)
     succeed(capsys, *words, "--resume")
-    assert (tmp_path / "mean.mrc").read_bytes() == (recon / "mean.mrc").read_bytes()
+    assert (tmp_path / "mean.mrc").read_bytes() == (by_steps / "mean.mrc").read_bytes()
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_an_interrupted_run_is_neither_thrown_away_nor_mixed_with_another(
     run, tmp_path, monkeypatch, capsys
 ):
-    words = ["reconstruct", run / "particles.star", "-o", tmp_path]
+    words = ["reconstruct", run / "particles.star", "-o", tmp_path, "--solver", "adam"]
     with interrupt_at_epoch(1, "all", monkeypatch):
         assert main([str(word) for word in words]) == 130
     capsys.readouterr()
@@ -311,18 +398,18 @@ def test_an_interrupted_run_is_neither_thrown_away_nor_mixed_with_another(
 @pytest.mark.usefixtures("no_picture")
 def test_a_damaged_checkpoint_is_one_line(run, tmp_path, capsys):
     (tmp_path / "checkpoint_all.npz").write_bytes(b"damaged")
-    words = "reconstruct", run / "particles.star", "-o", tmp_path, "--resume"
+    words = "reconstruct", run / "particles.star", "-o", tmp_path, "--solver", "adam", "--resume"
     assert "checkpoint_all.npz is not a readable checkpoint" in fail(capsys, *words)
     (tmp_path / "checkpoint.json").write_text("{")
     assert "checkpoint.json: expected what an interrupted run left" in fail(capsys, *words)
 
 
 @pytest.mark.usefixtures("no_picture")
-def test_resuming_nothing_starts_anew(run, recon, tmp_path, capsys):
-    words = ["reconstruct", run / "particles.star", "-o", tmp_path, "--resume"]
+def test_resuming_nothing_starts_anew(run, by_steps, tmp_path, capsys):
+    words = ["reconstruct", run / "particles.star", "-o", tmp_path, "--solver", "adam", "--resume"]
     assert main([str(word) for word in words]) == 0
     assert "no interrupted run to resume: starting anew" in capsys.readouterr().err
-    assert (tmp_path / "mean.mrc").read_bytes() == (recon / "mean.mrc").read_bytes()
+    assert (tmp_path / "mean.mrc").read_bytes() == (by_steps / "mean.mrc").read_bytes()
 
 
 def test_without_matplotlib_only_the_picture_is_left_out(run, tmp_path, monkeypatch, capsys):
@@ -334,41 +421,65 @@ def test_without_matplotlib_only_the_picture_is_left_out(run, tmp_path, monkeypa
     line = (
         'summary.png is left out: drawing needs the package matplotlib: pip install "fslice[plot]"'
     )
-    assert capsys.readouterr().err == f"{line}\n"
+    assert without_warnings(capsys.readouterr().err) == f"{line}\n"
     assert names(tmp_path) == [name for name in FIT_FILES if name != "summary.png"]
 
 
 def test_without_gemmi_one_line_says_how_to_install_it(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gemmi", None)
     line = fail(capsys, "reconstruct", run / "particles.star", "-o", tmp_path / "x")
-    assert line == ('error: reading STAR files needs the package gemmi: pip install "fslice[io]"\n')
+    expected = "reading STAR files needs the package gemmi, which is missing: pip install gemmi"
+    assert line == f"error: {expected}\n"
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("writes", range(4))
-@pytest.mark.usefixtures("no_picture")
-def test_a_disk_that_fills_up_leaves_no_partial_output_and_the_fit_can_be_kept(
-    writes, run, recon, tmp_path, monkeypatch, capsys
-):
-    left = [writes]
+@contextlib.contextmanager
+def full_disk(writes, monkeypatch):
+    """Let the disk be full at the given write of results that has to reach it."""
+    left, write_results = [writes], reconstruct.write_results
 
     def fsync(_):
         left[0] -= 1
         if left[0] < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    words = "reconstruct", run / "particles.star", "-o", tmp_path / "x"
+    def write(*arguments):
+        with monkeypatch.context() as inner:
+            inner.setattr("os.fsync", fsync)
+            return write_results(*arguments)
+
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", fsync)
-        line = fail(capsys, *words)
-    name = ["checkpoint.json", "mean.mrc", "sigma.mrc", "result.json"][writes]
-    assert line == f"error: {tmp_path / 'x' / name}: No space left on device\n"
-    if writes == 0:
-        assert names(tmp_path) == []
-    else:
-        assert set(names(tmp_path / "x")) == {"checkpoint.json", "checkpoint_all.npz"}
-        succeed(capsys, *words, "--resume")
-        assert (tmp_path / "x" / "mean.mrc").read_bytes() == (recon / "mean.mrc").read_bytes()
+        patch.setattr(reconstruct, "write_results", write)
+        yield
+
+
+WRITTEN = [
+    *("mean.mrc", "half1.mrc", "half2.mrc", "half1_unfil.mrc", "half2_unfil.mrc", "mask.mrc"),
+    *("sigma.mrc", "fsc.xml", "fsc.star", "result.json"),
+]
+
+
+@pytest.mark.parametrize("writes", range(len(WRITTEN)))
+@pytest.mark.usefixtures("no_picture")
+def test_a_disk_that_fills_up_leaves_no_partial_output(writes, run, tmp_path, monkeypatch, capsys):
+    with full_disk(writes, monkeypatch):
+        words = "reconstruct", run / "particles.star", "-o", tmp_path / "x"
+        line = fail(capsys, *words, warned=True)
+    assert line == f"error: {tmp_path / 'x' / WRITTEN[writes]}: No space left on device\n"
+    assert names(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_disk_that_fills_up_leaves_a_fit_that_can_be_kept(
+    run, by_steps, tmp_path, monkeypatch, capsys
+):
+    words = "reconstruct", run / "particles.star", "-o", tmp_path / "x", "--solver", "adam"
+    with full_disk(1, monkeypatch):
+        line = fail(capsys, *words, warned=True)
+    assert line == f"error: {tmp_path / 'x' / 'half1.mrc'}: No space left on device\n"
+    assert names(tmp_path / "x") == sorted(_fits.CHECKPOINTS)
+    succeed(capsys, *words, "--resume")
+    assert (tmp_path / "x" / "mean.mrc").read_bytes() == (by_steps / "mean.mrc").read_bytes()
 
 
 @pytest.mark.usefixtures("no_picture")
@@ -379,9 +490,11 @@ def test_optics_that_are_not_modelled_are_one_line_of_warning(run, tmp_path, cap
     )
     star = run / "tilted.star"
     star.write_text(re.sub(r"(opticsGroup1.*)", r"\1 0.5", text))
-    assert main(["reconstruct", str(star), "-o", str(tmp_path), "--epochs", "1"]) == 0
-    printed = capsys.readouterr().err
-    assert printed == f"warning: {star}: not modelled, and left out: rlnBeamTiltX\n"
+    assert main(["reconstruct", str(star), "-o", str(tmp_path)]) == 0
+    printed = capsys.readouterr().err.splitlines()
+    line = f"{star}: not modelled, and left out: aberrations"
+    assert printed.count(f"warning: {line}") == 1
+    assert json.loads((tmp_path / "result.json").read_text())["warnings"].count(line) == 1
 
 
 @pytest.mark.usefixtures("no_picture")
@@ -406,16 +519,19 @@ def test_the_exact_solver_learns_a_prior_inside_a_sphere_and_draws_samples(run, 
     words = f"reconstruct {run / 'particles.star'} -o {tmp_path} --solver exact --prior shell"
     more = f"--noise shell --support 40 --samples 2 --evidence --truth {run / 'truth.mrc'}"
     assert main([*words.split(), *more.split()]) == 0
-    left = ["mean.mrc", "result.json", "summary.png", "voxel_sigma.mrc"]
-    assert names(tmp_path) == left  # s is not known inside a support
+    assert names(tmp_path) == [*FIT_FILES, "voxel_sigma.mrc"]
     record = json.loads((tmp_path / "result.json").read_text())
     assert len(record["prior_variance"]) == len(record["noise_variance"]) == SIZE // 2 + 1
     assert record["log_evidence"]["error"] > 0
-    assert record["log_evidence"]["value"] == record["elbo"] > record["elbo_prior"]
+    assert record["log_evidence"]["value"] > record["elbo"] > record["elbo_prior"]
     low, high = np.array(record["fsc"]["samples"]["band_95_percent"])
     value = np.array(record["fsc"]["samples"]["value"])
     assert ((low <= value) & (value <= high)).all()
     assert record["resolutions_angstrom"]["samples"] > 0
+    unfiltered = [read_volume(tmp_path / f"half{i}_unfil.mrc")[0] for i in (1, 2)]
+    mask, _ = read_volume(tmp_path / "mask.mrc")
+    found = corrected_fsc(*unfiltered, mask, PIXEL_SIZE)  # these know of no support
+    assert record["resolution_angstrom"] == pytest.approx(found.resolution)
     mean, _ = read_volume(tmp_path / "mean.mrc")
     deviation, _ = read_volume(tmp_path / "voxel_sigma.mrc")
     outside = np.linalg.norm(np.indices(mean.shape) - SIZE // 2, axis=0) > 40 / PIXEL_SIZE + 5
@@ -440,20 +556,23 @@ def test_a_support_can_be_a_map_and_a_prior_per_shell_leaves_s(run, tmp_path, no
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--prior shell", "--prior: expected --solver exact, got adam"),
-        ("--support 40", "--support: expected --solver exact, got adam"),
-        ("--samples 2 --solver wiener", "--samples: expected --solver exact, got wiener"),
-        ("--evidence", "--evidence: expected --solver exact, got adam"),
+        ("--prior shell --solver adam", "--prior: expected --solver exact, got adam"),
         (
-            "--evidence --solver exact --posterior dirac",
-            "--evidence: expected --posterior gaussian, got dirac",
+            "--support 40 --solver wiener",
+            "--support: expected --solver exact or adam, got wiener",
         ),
+        ("--samples 2 --solver wiener", "--samples: expected --solver exact, got wiener"),
+        ("--evidence --solver adam", "--evidence: expected --solver exact, got adam"),
+        ("--epochs 2", "--epochs: expected --solver adam, got exact"),
+        ("--batch-size 2", "--batch-size: expected --solver adam, got exact"),
+        ("--resume", "--resume: expected --solver adam, got exact"),
+        ("--evidence --posterior dirac", "--evidence: expected --posterior gaussian, got dirac"),
         ("--noise shell --noise-variance 2", "--noise-variance: expected auto with --noise shell"),
         ("--solver exact --support 400", "--support: expected a radius up to 48 Angstrom, got 400"),
         ("--solver exact --support 0", "--support: expected a radius up to 48 Angstrom, got 0"),
     ],
 )
-def test_what_needs_the_exact_solver_says_so(run, tmp_path, capsys, words, message):
+def test_what_needs_another_solver_says_so(run, tmp_path, capsys, words, message):
     command = ["reconstruct", str(run / "particles.star"), "-o", str(tmp_path / "out")]
     assert main([*command, *words.split()]) == 2
     assert message in capsys.readouterr().err

@@ -9,9 +9,9 @@ from mrcfile import validate
 
 from fslice.geometry import matrix_to_euler
 from fslice.io import open_stack, read_particles, read_star, read_volume, write_volume
-from fslice.simulation.models import volume_from_map
-from fslice.simulation.phantom import phantom
-from fslice.simulation.simulate import simulate
+from fslice.simulation.models import resample_map
+from fslice.simulation.particles import simulate
+from fslice.simulation.phantoms import phantom
 
 FILES = ["particles.mrcs", "particles.star", "simulation.json", "truth.mrc"]
 SIZE = 24
@@ -116,7 +116,7 @@ def test_a_map_gives_box_and_pixel_size_unless_others_are_asked_for(name, tmp_pa
     line = result(capsys, *words, "--size", 30, "--pixel-size", 3)
     assert (line["size"], line["pixel_size"]) == (30, 3)
     truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
-    expected = volume_from_map(model, 4.0, 30, 3.0)
+    expected = resample_map(model, 4.0, 30, 3.0)
     assert np.corrcoef(truth.ravel(), expected.ravel())[0, 1] > 0.999
 
 
@@ -134,12 +134,35 @@ def test_a_map_without_pixel_size_needs_one(data, tmp_path, capsys):
 def test_atoms_are_projected_about_their_centroid(tmp_path, capsys):
     model = atoms(tmp_path / "two.pdb", (100, 0, 0), (100, 0, 12))
     words = "-o", tmp_path / "run", *SMALL, "--noise-variance", "0"
+    succeed(capsys, "simulate", model, *words, "--scattering", "atomic-number")
+    truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
+    assert truth.sum() == pytest.approx(12, rel=1e-3)  # electrons of two carbons
     succeed(capsys, "simulate", model, *words)
     truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
-    assert truth.sum() == pytest.approx(12, rel=1e-3)  # electrons
+    assert truth.sum() == pytest.approx(2 * 2.5088, rel=1e-3)  # Angstrom scattered forward
     profile = truth.sum((1, 2))
     np.testing.assert_allclose(profile[1:], profile[:0:-1], atol=1e-3)
     assert profile.argmax() in (SIZE // 2 - 2, SIZE // 2 - 1, SIZE // 2 + 1, SIZE // 2 + 2)
+
+
+def test_models_and_assemblies_of_atoms_are_projected_where_they_are_asked_for(tmp_path, capsys):
+    path = atoms(tmp_path / "two.pdb", (-6, 0, 0))
+    path.write_text(path.read_text() + "ENDMDL\n" + path.read_text().replace("-6.000", " 6.000"))
+    words = "-o", tmp_path / "run", *SMALL, "--noise-variance", "0", "--scattering", "atomic-number"
+    for options, electrons in (((), 6), (("--models", "all"), 12)):
+        succeed(capsys, "simulate", path, *words, *options)
+        truth, _ = read_volume(tmp_path / "run" / "truth.mrc")
+        assert truth.sum() == pytest.approx(electrons, rel=1e-3)
+    message = "assembly: expected one of none"
+    assert message in fail(capsys, "simulate", path, *words, "--assembly", "1")
+    assert "--models: expected atoms" in fail(capsys, "simulate", "phantom", *words, *options)
+
+
+def test_only_atoms_have_form_factors(tmp_path, capsys):
+    words = "-o", tmp_path / "run", *SMALL, "--snr", 1, "--scattering", "electron"
+    assert "--scattering: expected atoms, got phantom" in fail(
+        capsys, "simulate", "phantom", *words
+    )
 
 
 def test_a_failure_leaves_earlier_files_as_they_were(tmp_path, capsys):

@@ -12,7 +12,9 @@ from fslice.io import read_volume, write_volume
 
 @pytest.fixture
 def blobs(tmp_path, rng):
-    model = fslice.GaussianModel(rng.normal(size=(9, 3)) * 8, np.ones(9), np.full(9, 30.0))
+    model = fslice.simulation.GaussianModel(
+        rng.normal(size=(9, 3)) * 8, np.ones(9), np.full(9, 30.0)
+    )
     write_volume(tmp_path / "map.mrc", model.volume(24, 3.0, dtype=np.float32), 3.0)
     return tmp_path
 
@@ -22,7 +24,7 @@ def test_a_map_is_averaged_and_compared(blobs, capsys):
     line = result(capsys, *words)
     volume, _ = read_volume(blobs / "map.mrc")
     written, pixel_size = read_volume(blobs / "out.mrc")
-    assert np.allclose(written, fslice.symmetrize(volume, "C7"))
+    assert np.allclose(written, fslice.symmetry.symmetrize(volume, "C7"))
     assert pixel_size == pytest.approx(3.0)
     assert (line["symmetry"], line["output"]) == ("C7", str(blobs / "out.mrc"))
     assert line["correlation"] == pytest.approx(np.corrcoef(volume.ravel(), written.ravel())[0, 1])
@@ -40,7 +42,7 @@ def test_simulation_and_reconstruction_take_and_record_the_symmetry(blobs, capsy
     run = blobs / "run"
     succeed(capsys, "simulate", blobs / "map.mrc", "-o", run, "-n", 150, "--snr", 0.5, *words)
     truth, _ = read_volume(run / "truth.mrc")
-    assert np.allclose(fslice.symmetrize(truth, "C3"), truth, atol=1e-4 * truth.max())
+    assert np.allclose(fslice.symmetry.symmetrize(truth, "C3"), truth, atol=1e-4 * truth.max())
     assert json.loads((run / "simulation.json").read_text())["arguments"]["symmetry"] == "C3"
     errors = {}
     for group in ("C1", "C3"):

@@ -7,18 +7,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from strategies import cube_rotations, noise, poses, seeds
 
-from fslice import (
-    Projector,
-    euler_to_matrix,
-    extract_slices,
-    inner_product,
-    irfft2,
-    random_rotations,
-    rfft2,
-    rfft3,
-    shift_slices,
-)
-from fslice.geometry import rotvec_to_matrix
+from fslice import Projector, extract_slices, irfft2, random_rotations, rfft2, rfft3
+from fslice.fourier import inner_product
+from fslice.geometry import euler_to_matrix, rotvec_to_matrix
+from fslice.operators import shift_slices
 from fslice.simulation.gaussians import GaussianModel
 
 sizes = st.sampled_from([8, 9])  # both parities

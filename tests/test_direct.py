@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, laid_out, layouts, noise, poses, precisions, seeds
 
-from fslice import GaussianModel, Projector, irfft2, phantom, random_rotations, rfft2, rfft3
+from fslice import Projector, irfft2, phantom, random_rotations, rfft2, rfft3
 from fslice._arrays import complex_dtype
 from fslice.fourier import frequencies
 from fslice.operators.direct import (
@@ -17,6 +17,7 @@ from fslice.operators.direct import (
     project_direct,
     project_direct_vjp,
 )
+from fslice.simulation import GaussianModel
 from fslice.testing import check_adjoint, check_gradient
 
 dimensions = st.sampled_from([2, 3])
@@ -61,8 +62,8 @@ def test_fourier_sum_has_exact_gradients(seed, size, dimension):
     rng = np.random.default_rng(seed)
     volume, g = noise(rng, (size,) * dimension), noise(rng, (3, 2), "complex128")
     q, direction = noise(rng, (2, 3, 2, dimension))
-    grad_volume, by_frequencies = fourier_sum_vjp(volume, q, g)
-    check_gradient(lambda q: real_part(g, fourier_sum(volume, q)), by_frequencies, q, direction)
+    grad_volume, grad_frequencies = fourier_sum_vjp(volume, q, cotangent=g)
+    check_gradient(lambda q: real_part(g, fourier_sum(volume, q)), grad_frequencies, q, direction)
     assert np.allclose(grad_volume, fourier_sum_adjoint(g, q, size), atol=1e-12)
 
 
@@ -96,7 +97,7 @@ def test_project_direct_has_exact_gradients_in_all_its_inputs(
     images = noise(rng, (*batch, *[size] * (dimension - 1)))
     options = {"max_radius": max_radius}
     grad_volume, grad_rotations, grad_shifts = project_direct_vjp(
-        volume, rotations, shifts, images, **options
+        volume, rotations, shifts, cotangent=images, **options
     )
     expected = backproject_direct(images, rotations, shifts, **options)
     assert np.allclose(grad_volume, expected, atol=1e-12)
@@ -151,7 +152,7 @@ def test_the_projector_tends_to_the_direct_sum(interpolation, rng):
 def test_many_points_are_summed_in_parts(monkeypatch, rng):
     volume, q = rng.normal(size=(4, 4, 4)), rng.normal(size=(50, 3))
     whole, back = fourier_sum(volume, q), fourier_sum_adjoint(np.ones(50, complex), q, 4)
-    monkeypatch.setattr("fslice.operators._fourier_sum._TEMPORARY", 100)
+    monkeypatch.setattr("fslice.operators.direct._waves._TEMPORARY", 100)
     assert np.allclose(fourier_sum(volume, q), whole, rtol=1e-13)
     assert np.allclose(fourier_sum_adjoint(np.ones(50, complex), q, 4), back, rtol=1e-13)
 
@@ -179,9 +180,9 @@ VOLUME, TURN, IMAGE = np.ones((4, 4, 4)), np.eye(3)[None], np.ones((1, 4, 4))
          r"volume: expected shape \(..., D\), got \(\)"),
         (lambda: backproject_direct(IMAGE[0], TURN), ValueError,
          r"images: expected shape \(1, 4, 4\), got \(4, 4\)"),
-        (lambda: project_direct_vjp(VOLUME, TURN, None, IMAGE[:, 1:]), ValueError,
+        (lambda: project_direct_vjp(VOLUME, TURN, cotangent=IMAGE[:, 1:]), ValueError,
          r"cotangent: expected shape \(1, 4, 4\), got \(1, 3, 4\)"),
-        (lambda: project_direct_vjp(VOLUME, TURN, None, IMAGE.astype("f4")), TypeError,
+        (lambda: project_direct_vjp(VOLUME, TURN, cotangent=IMAGE.astype("f4")), TypeError,
          "precisions differ"),
         (lambda: fourier_sum(VOLUME, np.ones((2, 2))), ValueError,
          r"volume: expected shape \(D, D\), got \(4, 4, 4\)"),
@@ -193,7 +194,7 @@ VOLUME, TURN, IMAGE = np.ones((4, 4, 4)), np.eye(3)[None], np.ones((1, 4, 4))
          r"values: expected shape \(3,\), got \(2,\)"),
         (lambda: fourier_sum_adjoint(np.ones(2, "c16"), np.ones((2, 3)), 0), ValueError,
          "size: expected at least 1, got 0"),
-        (lambda: fourier_sum_vjp(VOLUME, np.ones((2, 3)), np.ones(3, "c16")), ValueError,
+        (lambda: fourier_sum_vjp(VOLUME, np.ones((2, 3)), cotangent=np.ones(3, "c16")), ValueError,
          r"cotangent: expected shape \(2,\), got \(3,\)"),
     ],
 )  # fmt: skip

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from dense import accumulate
 
 import fslice
 from fslice.fourier import rfft3, shells
-from fslice.posterior.accumulate import accumulate
 from fslice.posterior.evidence import log_evidence
-from fslice.posterior.hyperparameters import learn
-from fslice.posterior.normal import no_images
-from fslice.posterior.precision import Precision
+from fslice.posterior.hyperparameters import fit_hyperparameters
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.stencil import no_images
 
 SIZE = 16
 TRUE_PRIOR = 10.0 ** -np.linspace(0, 2, SIZE // 2 + 1)
@@ -33,7 +33,7 @@ def shell_priors(precision):
 
 
 def test_noise_and_prior_are_found(normal):
-    learned = learn(normal).precision
+    learned = fit_hyperparameters(normal).precision
     assert abs(learned.noise_variance / TRUE_NOISE - 1) < 0.01
     # a shell has few coefficients: 6, 50, 98, ... of which the prior is an average
     ratio = shell_priors(learned)[1:] / TRUE_PRIOR[1:-1]
@@ -42,26 +42,30 @@ def test_noise_and_prior_are_found(normal):
 
 
 def test_what_is_given_is_kept(normal):
-    learned = learn(normal, prior_variance=2.0).precision
+    learned = fit_hyperparameters(normal, prior_variance=2.0).precision
     assert np.array_equal(learned.prior_variance.ravel(), [2.0])
     assert abs(learned.noise_variance / TRUE_NOISE - 1) < 0.02
-    assert learn(normal, noise_variance=0.6).precision.noise_variance == 0.6
+    assert fit_hyperparameters(normal, noise_variance=0.6).precision.noise_variance == 0.6
 
 
 def test_the_learned_model_has_more_evidence_than_the_true_one(normal):
-    learned = learn(normal, noise_variance=TRUE_NOISE).precision
-    true = Precision(normal, TRUE_PRIOR, TRUE_NOISE)
+    learned = fit_hyperparameters(normal, noise_variance=TRUE_NOISE).precision
+    true = PosteriorPrecision(normal, TRUE_PRIOR, TRUE_NOISE)
     shared = [log_evidence(precision, probes=8) for precision in (learned, true)]
     assert shared[0].value > shared[1].value - 5
 
 
 def test_progress_is_told_and_a_cut_off_is_warned_of(normal):
     seen = []
-    with pytest.warns(UserWarning, match="could still raise the log evidence by .* in iteration 1"):
-        learn(normal, max_iterations=1, progress=lambda step, precision: seen.append(step))
+    with pytest.warns(
+        UserWarning, match="could still raise the log evidence by .* nats in iteration 1"
+    ):
+        fit_hyperparameters(
+            normal, max_iterations=1, progress=lambda step, precision: seen.append(step)
+        )
     assert seen == [1]
 
 
 def test_nothing_is_learned_from_no_images():
     with pytest.raises(ValueError, match="normal: expected at least one image to learn from"):
-        learn(no_images(fslice.Projector(8)))
+        fit_hyperparameters(no_images(fslice.Projector(8)))

@@ -6,9 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, laid_out, layouts, noise, precisions, seeds
 
-from fslice import hermitian_part, hermitian_weights, inner_product, irfft2, irfft3, rfft2, rfft3
+from fslice import irfft2, irfft3, rfft2, rfft3
 from fslice._arrays import complex_dtype
-from fslice.fourier import crop, frequencies, pad, radii, shell_sum, shells
+from fslice.fourier import (
+    crop,
+    frequencies,
+    hermitian_part,
+    hermitian_weights,
+    inner_product,
+    pad,
+    radii,
+    shell_sum,
+    shells,
+)
 from fslice.testing import check_adjoint
 
 TRANSFORMS = {2: (rfft2, irfft2), 3: (rfft3, irfft3)}

@@ -160,7 +160,7 @@ def test_images_do_not_depend_on_how_they_are_split(rng, monkeypatch):
     model, rotations = points(16, rng), random_rotations(5, rng)
     shifts = rng.normal(size=(5, 2))
     whole = model.project_ft(rotations, 16, 1.0, shifts)
-    monkeypatch.setattr("fslice.simulation.gaussians._TABLE", 16 * 7)
+    monkeypatch.setattr("fslice.simulation._inputs.TABLE", 16 * 7)
     assert np.allclose(model.project_ft(rotations, 16, 1.0, shifts), whole)
 
 

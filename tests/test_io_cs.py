@@ -1,65 +1,21 @@
 """cryoSPARC's files: conventions, paths, and every way in which a file is bad."""
 
+import functools
 import re
 
 import numpy as np
 import pytest
+from cs_files import ROWS, make_rows, save, write_project
 from scipy.spatial.transform import Rotation
 
-from fslice.io import StackWriter, read_particles
-
-ROWS = 3
-
-
-def make_rows(**changes):
-    """Make a table of three particles; a field that is None is left out."""
-    fields = {
-        "uid": np.arange(ROWS, dtype="u8"),
-        "blob/path": np.array([b">J1/b.mrc", b">J1/a.mrc", b">J1/b.mrc"]),
-        "blob/idx": np.array([2, 0, 1], "u4"),
-        "blob/shape": np.full((ROWS, 2), 8, "u4"),
-        "blob/psize_A": np.full(ROWS, 1.5, "f4"),
-        "ctf/exp_group_id": np.array([0, 4, 0], "u4"),
-        "ctf/accel_kv": np.full(ROWS, 300, "f4"),
-        "ctf/cs_mm": np.full(ROWS, 2.5, "f4"),
-        "ctf/amp_contrast": np.full(ROWS, 0.125, "f4"),
-        "ctf/df1_A": np.array([15000, 16000, 17000], "f4"),
-        "ctf/df2_A": np.array([14000, 15500, 16500], "f4"),
-        "ctf/df_angle_rad": np.full(ROWS, np.pi / 6, "f4"),
-        "ctf/phase_shift_rad": np.full(ROWS, np.pi / 2, "f4"),
-        "ctf/scale": np.array([1, 0.5, 0.25], "f4"),
-        "ctf/bfactor": np.array([0, 50, 100], "f4"),
-        "ctf/tilt_A": np.zeros((ROWS, 2), "f4"),
-        "ctf/anisomag": np.zeros((ROWS, 4), "f4"),
-        "alignments3D/split": np.array([0, 1, 0], "u4"),
-        "alignments3D/shift": np.array([[4, -2], [1, 0], [0, 8]], "f4"),
-        "alignments3D/pose": np.array([[0.1, 0.2, 0.3], [-1, 2, 0], [0, 0, 3]], "f4"),
-        "alignments3D/psize_A": np.full(ROWS, 1.5, "f4"),
-    } | changes
-    fields = {name: values for name, values in fields.items() if values is not None}
-    dtype = [(name, values.dtype, values.shape[1:]) for name, values in fields.items()]
-    rows = np.zeros(ROWS, dtype)
-    for name, values in fields.items():
-        rows[name] = values
-    return rows
+from fslice.io import read_particles
 
 
 @pytest.fixture
 def write(tmp_path):
     """Write two stacks and a file two folders below the project's, as cryoSPARC does."""
-    (tmp_path / "J1").mkdir()
-    (tmp_path / "J2").mkdir()
-    for offset, name in ((0, "a.mrc"), (10, "b.mrc")):
-        with StackWriter(tmp_path / "J1" / name, 4, 8, 1.5) as writer:
-            writer.write(np.arange(4.0)[:, None, None] + offset + np.zeros((8, 8)))
-
-    def write(rows):
-        path = tmp_path / "J2" / "particles.cs"
-        with open(path, "wb") as file:
-            np.save(file, rows, allow_pickle=True)
-        return path
-
-    return write
+    write_project(tmp_path)
+    return functools.partial(save, tmp_path / "J2" / "particles.cs")
 
 
 def test_a_file_is_read(write):
@@ -91,7 +47,8 @@ def test_a_file_is_read(write):
 
 def test_shifts_are_in_pixels_of_the_alignment(write):
     coarse = make_rows(**{"alignments3D/psize_A": np.full(ROWS, 3, "f4")})
-    assert read_particles(write(coarse)).shifts[0].tolist() == [-8, 4]
+    with pytest.warns(UserWarning, match="1 of 3 particles sit outside their images$"):
+        assert read_particles(write(coarse)).shifts.tolist() == [[-8, 4], [-2, 0], [0, -16]]
     unknown = make_rows(**{"alignments3D/psize_A": None})
     assert read_particles(write(unknown)).shifts[0].tolist() == [-4, 2]
 
@@ -107,7 +64,9 @@ def test_what_may_be_absent_has_defaults(write):
 
 def test_a_split_of_one_part_is_none(write):
     rows = make_rows(**{"alignments3D/split": np.zeros(ROWS, "u4")})
-    assert read_particles(write(rows)).half_set is None
+    message = r"alignments3D/split \(\+ 1\): all particles are in half 1, so it is not used$"
+    with pytest.warns(UserWarning, match=message):
+        assert read_particles(write(rows)).half_set is None
 
 
 def test_without_defocus_there_is_no_ctf(write):
@@ -130,9 +89,11 @@ def test_a_header_longer_than_numpys_limit_is_read(write):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"alignments3D/pose": None}, "expected 3-D poses (alignments3D/pose), got no alignments"),
+        ({"alignments3D/pose": None}, "expected 3-D poses (alignments3D/pose), got no alignments; "
+         "if they are in another file of the job, pass it as passthrough (--passthrough)"),
         ({"alignments3D/pose": None, "alignments2D/pose": np.zeros(3, "f4")}, "expected 3-D poses "
-         "(alignments3D/pose), got 2-D alignments only"),
+         "(alignments3D/pose), got 2-D alignments only; if they are in another file of the job, "
+         "pass it as passthrough (--passthrough)"),
         ({"alignments3D/shift": None}, "expected the field alignments3D/shift, which is missing"),
         ({"alignments3D/shift": np.full((3, 2), np.nan, "f4")}, "alignments3D/shift: expected "
          "finite numbers, got NaN or infinity"),
@@ -143,15 +104,16 @@ def test_a_header_longer_than_numpys_limit_is_read(write):
         ({"blob/shape": np.full((3, 2), 16, "u4")}, "expected images of 16 x 16 pixels, got 8 x 8 "
          "in {folder}/J1/a.mrc"),
         ({"blob/shape": np.array([[8, 8], [8, 6], [8, 8]], "u4")}, "expected one image size for "
-         "all particles, got 6 to 8 pixels"),
+         "all particles, got 6 to 8 pixels; choose particles of one size with "
+         "optics_group (--optics-group)"),
         ({"blob/psize_A": None}, "expected a pixel size (blob/psize_A), got none; pass pixel_size "
          "in Angstrom"),
         ({"blob/psize_A": np.array([0, 0, 0], "f4")}, "expected a positive pixel size "
          "(blob/psize_A), got 0"),
-        ({"blob/psize_A": np.array([1, 1, np.nan], "f4")}, "expected a positive pixel size "
-         "(blob/psize_A), got nan"),
+        ({"blob/psize_A": np.array([1, 1, np.nan], "f4")}, "blob/psize_A: expected finite numbers, "
+         "got NaN or infinity"),
         ({"ctf/cs_mm": None}, "expected the field ctf/cs_mm, which is missing"),
-        ({"ctf/accel_kv": np.zeros(3, "f4")}, "voltage: expected positive values, got 0.0"),
+        ({"ctf/accel_kv": np.zeros(3, "f4")}, "ctf/accel_kv: expected 20 to 3000 kV, got 0"),
     ],
 )  # fmt: skip
 def test_a_bad_file_gives_one_line_that_names_it(write, tmp_path, changes, message):
@@ -229,11 +191,10 @@ def test_optics_that_are_not_modelled_are_warned_of(write):
 
 def test_the_cs_and_star_files_of_empiar_10076_agree(data):
     folder = data / "particles" / "empiar10076_7"
-    ours, relions = (
-        read_particles(folder / f"empiar_10076_7.{suffix}", poses=False)
-        for suffix in ("cs", "star")
-    )
-    np.testing.assert_array_equal(ours.images[:], relions.images[:])
+    relions = read_particles(folder / "empiar_10076_7.star", poses=False)
+    with pytest.warns(UserWarning, match="blob/sign: 7 of 7 images are multiplied by -1$"):
+        ours = read_particles(folder / "empiar_10076_7.cs", poses=False)
+    np.testing.assert_array_equal(ours.images[:], -relions.images[:])  # dark on light in the file
     assert ours.pixel_size == pytest.approx(relions.pixel_size, rel=1e-6)
     for name in ("defocus_u", "defocus_v"):
         difference = getattr(ours.ctf, name) - getattr(relions.ctf, name)
@@ -248,11 +209,12 @@ def test_the_cs_and_star_files_of_empiar_10076_agree(data):
 def test_two_dimensional_alignments_are_no_poses_but_the_rest_is_read(data):
     path = data / "metadata" / "cryosparc_J2_particles_exported.cs"
     message = "expected 3-D poses (alignments3D/pose), got 2-D alignments only"
-    with pytest.raises(ValueError, match=rf"^{re.escape(f'{path}: {message}')}$"):
+    with pytest.raises(ValueError, match=rf"^{re.escape(f'{path}: {message}')}; if they are in "):
         read_particles(path)
     with pytest.raises(FileNotFoundError, match="the stack 'J1/imported/0000903347882662660"):
         read_particles(path, poses=False)
-    particles = read_particles(path, poses=False, images=False)
+    with pytest.warns(UserWarning, match="blob/sign: 22 of 22 images are multiplied by -1$"):
+        particles = read_particles(path, poses=False, images=False)
     assert len(particles) == 22
     assert particles.pixel_size == pytest.approx(1.345)
     assert particles.ctf.defocus_u[0] == pytest.approx(16412.178)

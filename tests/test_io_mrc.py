@@ -3,8 +3,10 @@
 import bz2
 import gzip
 import itertools
+import lzma
 import math
 import re
+import tracemalloc
 import warnings
 
 import mrcfile
@@ -14,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mrcfile.dtypes import HEADER_DTYPE
 
-from fslice.io import read_volume, write_volume
+from fslice.io import open_stack, read_volume, write_volume
+from fslice.io.mrc import check_mask
 
 MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 
@@ -143,6 +146,75 @@ def test_an_unknown_pixel_size_is_nan_and_cannot_be_written(tmp_path, fields):
         write_volume(tmp_path / "b.mrc", volume, pixel_size)
 
 
+BYTES = np.arange(125, dtype=np.uint8).reshape(5, 5, 5) + 100
+
+
+def imod(flags, order):
+    """Return the field that holds IMOD's stamp and flags, in words 39 and 40 of the header."""
+    words = np.zeros(21, order + "i4")
+    words[10], words[11] = 1146047817, flags
+    return {"extra2": np.frombuffer(words.tobytes(), "V84")[0]}
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_bytes_are_unsigned_where_imod_or_the_greatest_value_says_so(tmp_path, order):
+    def read(**fields):
+        path = write_raw(tmp_path / "a.mrc", BYTES.view(np.int8), order, **fields)
+        volume, _ = read_volume(path)
+        np.testing.assert_array_equal(open_stack(path)[:], volume)
+        return volume.min(), volume.max()
+
+    unsigned, signed = (100, 224), (-128, 127)
+    assert read(dmax=224) == read(**imod(0, order)) == read(dmax=100, **imod(2, order)) == unsigned
+    assert read() == read(dmax=127) == read(dmax=224, **imod(1, order)) == signed
+    assert read(dmin=-128, dmax=224) == signed
+
+
+def test_a_full_cell_that_is_sampled_once_has_the_pixels_of_its_other_axes(tmp_path):
+    values = values_of(np.float32)
+    assert read_volume(write_raw(tmp_path / "a.mrc", values, mz=1))[1] == 2.5
+    one_section = write_raw(tmp_path / "b.mrc", values, mz=1, cella=(12.5, 12.5, 2.5))
+    assert read_volume(one_section)[1] == 2.5
+
+
+def test_a_stack_of_one_volume_is_that_volume(tmp_path):
+    values = values_of(np.float32)
+    path = write_raw(tmp_path / "a.mrc", values, ispg=401)
+    np.testing.assert_array_equal(read_volume(path)[0], values)
+
+
+@pytest.mark.parametrize("name", ["a.ccp4", "a.rec", "a.map.gz", "a"])
+def test_a_volume_is_told_by_its_content_not_by_its_name(tmp_path, name):
+    values = values_of(np.float32)
+    np.testing.assert_array_equal(read_volume(write_raw(tmp_path / name, values))[0], values)
+
+
+@pytest.mark.parametrize("compress", [bz2.compress, gzip.compress])
+def test_a_compressed_map_takes_the_memory_of_its_values_once(tmp_path, compress):
+    path = tmp_path / "a.mrc"
+    path.write_bytes(compress(mrc_bytes(np.zeros((128,) * 3, np.float32), extended=bytes(10**7))))
+    tracemalloc.start()
+    volume, _ = read_volume(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.6 * volume.nbytes + 2**25  # the rest: the check for finite values, pieces
+
+
+def test_a_few_bytes_may_not_become_gigabytes(tmp_path):
+    path = tmp_path / "a.mrc"
+    header = mrc_bytes(ONES, nx=640, ny=640, nz=640)[:1024]
+    path.write_bytes(bz2.compress(header + bytes(2**20)))
+    with pytest.raises(ValueError, match=r"expected at most 67108864 bytes in a compressed file"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("values", [[0, 1.001], [-0.001, 1], [0, 0], [0, 255]], ids=str)
+def test_what_is_not_from_0_to_1_is_no_mask(values):
+    with pytest.raises(ValueError, match=r"^m: expected a mask of values from 0 to 1, not all 0, "):
+        check_mask("m", np.array(values, float))
+    check_mask("m", np.array([0, 0.5, 1]))
+
+
 ONES = np.ones((5, 5, 5), np.float32)
 WHOLE = mrc_bytes(ONES)
 TERABYTES = {"nx": 30000, "ny": 30000, "nz": 30000}
@@ -160,8 +232,26 @@ BAD_FILES = {
     ),
     "claims terabytes, compressed": (
         gzip.compress(mrc_bytes(ONES, **TERABYTES)),
-        "expected 108000000001024 bytes for the 30000 x 30000 x 30000 values of float32 that the "
-        "header claims, got 1524",
+        "expected at most 67108864 bytes in a compressed file of this size, got a header that "
+        "claims 108000000001024; decompress it first",
+    ),
+    "claims more than it holds, compressed": (
+        gzip.compress(WHOLE[:-1]),
+        "expected 1524 bytes for the 5 x 5 x 5 values of float32 that the header claims, got 1523",
+    ),
+    "ends in its extended header, compressed": (
+        gzip.compress(mrc_bytes(ONES, nsymbt=9999)),
+        "expected 11523 bytes for the 5 x 5 x 5 values of float32 that the header claims, got 1524",
+    ),
+    "of xz": (lzma.compress(WHOLE), "expected gzip or bzip2, got xz; decompress it first"),
+    "of zip": (b"PK\x03\x04" + WHOLE, "expected gzip or bzip2, got zip; decompress it first"),
+    "of zstd": (
+        b"\x28\xb5\x2f\xfd" + WHOLE,
+        "expected gzip or bzip2, got zstd; decompress it first",
+    ),
+    "a stack of volumes": (
+        mrc_bytes(np.ones((15, 5, 5), np.float32), ispg=401, mz=5),
+        "expected one volume, got a stack of 3",
     ),
     "long extended header": (
         mrc_bytes(ONES, nsymbt=2**31 - 1),
@@ -174,7 +264,7 @@ BAD_FILES = {
     ),
     "text": (
         b"data_particles" * 100,
-        "expected an MRC file of mode 0, 1, 2, 6, 12, got mode 1633973093",
+        "expected an MRC file of mode 0, 1, 2, 6, 12, got another kind of file",
     ),
     "complex": (
         mrc_bytes(ONES, mode=4),

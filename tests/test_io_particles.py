@@ -1,5 +1,6 @@
 """Particles as one object: selected consistently, checked, and written as RELION reads them."""
 
+import dataclasses
 import re
 import sys
 
@@ -17,6 +18,7 @@ from fslice.io import (
     read_star,
     write_particles,
 )
+from fslice.operators.aberrations import Aberrations
 from fslice.operators.ctf import CTF
 
 CTF_FIELDS = (
@@ -44,10 +46,10 @@ def make_particles(number, rng, images=None, **changes):
     fields = {
         "images": rng.normal(size=(number, 8, 8)) if images is None else images,
         "rotations": random_rotations(number, rng),
-        "shifts": rng.normal(0, 3, (number, 2)),
+        "shifts": rng.uniform(-4, 4, (number, 2)),
         "ctf": make_ctf(number, rng),
         "pixel_size": 1.37,
-        "half_set": rng.integers(1, 3, number),
+        "half_set": np.arange(number) % 2 + 1,
         "optics_group": np.ones(number, int),
     }
     return Particles(**fields | changes)
@@ -80,6 +82,32 @@ def test_particles_written_are_read_back(tmp_path, number, seed):
     read = read_particles(tmp_path / "particles.star")
     assert_same(read, written)
     np.testing.assert_array_equal(read.images[:], written.images.astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["phase_flipped", "premultiplied"])
+def test_what_was_done_to_the_images_and_their_aberrations_are_read_back(tmp_path, rng, kind):
+    aberrations = Aberrations(
+        odd=rng.normal(size=(3, 6)),
+        even=np.array([[0.0] * 4, [1e-3, -1e-17, 0, 2], [0, 0, 0, 1]]),
+        group=np.array([2, 0, 1, 2]),
+        pixel_size=1.37,
+    )
+    written = make_particles(4, rng, aberrations=aberrations, **{kind: True})
+    write_particles(tmp_path / "a.star", written, "a.mrcs")
+    read = read_particles(tmp_path / "a.star", images=False)
+    assert_same(read, written)
+    assert getattr(read, kind)
+    for name in ("odd", "even"):
+        found, expected = getattr(read.aberrations, name), getattr(aberrations, name)
+        np.testing.assert_array_equal(found[read.aberrations.group], expected[aberrations.group])
+
+
+def test_images_of_reversed_contrast_need_a_stack_of_their_own(tmp_path, rng, stack):
+    reversed_stack = dataclasses.replace(stack, signs=np.full(9, -1.0))
+    particles = make_particles(9, rng, images=reversed_stack)
+    with pytest.raises(ValueError, match=r"^image_name: expected the name of a stack with the im"):
+        write_particles(tmp_path / "a.star", particles)
+    write_particles(tmp_path / "a.star", particles, "a.mrcs")
 
 
 @pytest.mark.parametrize("tilt", [0.0, 180.0, 1e-9, 90.0])
@@ -238,6 +266,10 @@ BAD_FIELDS = [
      "infinite, the first at index (1, 1)"),
     ({"pixel_size": 0.0}, "pixel_size: expected a positive number of Angstrom, got 0.0"),
     ({"pixel_size": float("nan")}, "pixel_size: expected a positive number of Angstrom, got nan"),
+    ({"ctf": None, "phase_flipped": True}, "ctf: expected that of the flipped or premultiplied "
+     "images, got None"),
+    ({"premultiplied": True, "phase_flipped": True}, "premultiplied: expected False for images "
+     "that are phase-flipped"),
     ({"pixel_size": 2.0}, "ctf: expected the pixel size of the particles, 2 Angstrom, got 1.37"),
 ]  # fmt: skip
 

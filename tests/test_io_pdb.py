@@ -43,18 +43,31 @@ def test_atoms_are_read(write):
 def test_hydrogens_are_kept_and_waters_and_unknown_elements_are_not(write):
     text = atom(1, "H", "HA") + atom(2, "O", "O", "HOH", 2) + atom(3, "O", "O", "DOD", 3)
     text += atom(4, "X", "X", "UNK", 4) + atom(5, "N", "N", "ALA", 5)
-    atoms = read_atoms(write(text))
+    with pytest.warns(UserWarning, match="1 atoms of unknown element are left out$"):
+        atoms = read_atoms(write(text))
     assert atoms.atomic_numbers.tolist() == [1, 7]
+    assert atoms.left_out == {"waters": 2, "unknown elements": 1}
 
 
 def test_the_first_of_alternative_positions_is_kept(write):
     text = atom(1, alternative="A") + atom(9, alternative="B") + atom(2, "N", "N")
-    assert read_atoms(write(text)).positions[:, 0].tolist() == [1, 2]
+    atoms = read_atoms(write(text))
+    assert atoms.positions[:, 0].tolist() == [1, 2]
+    assert atoms.left_out == {"alternative locations": 1}
+    assert atoms.warnings == ()
 
 
 def test_the_first_model_is_read(write):
     text = f"MODEL        1\n{atom(1)}ENDMDL\nMODEL        2\n{atom(9)}{atom(8)}ENDMDL\n"
-    assert read_atoms(write(text)).positions[:, 0].tolist() == [1]
+    message = "model 1 of 2 is read, the others are left out; models='all' (--models all) takes all"
+    with pytest.warns(UserWarning, match=re.escape(message)):
+        atoms = read_atoms(write(text))
+    assert atoms.positions[:, 0].tolist() == [1]
+    assert atoms.warnings == (message,)
+    assert atoms.left_out == {"other models": 2}
+    both = read_atoms(write(text, "a.pdb1"), models="all")
+    assert both.positions[:, 0].tolist() == [1, 9, 8]
+    assert both.warnings == ()
 
 
 @pytest.mark.parametrize("suffix", [".pdb", ".ent", ".cif", ".mmcif", ".PDB"])
@@ -81,8 +94,8 @@ def test_formats_and_compression_read_alike(write, suffix, compressed):
         ("a.cif", b"data_a\n_x 1\n", "expected at least one atom, got 0"),
         ("a.cif", b"", "expected at least one atom, got 0"),
         ("a.cif", b"hello\n", "expected a PDB or mmCIF file, got: +"),
-        ("a.pdb", atom(1)[:40], "expected a PDB or mmCIF file, got: Problem in line 1: The line is "
-         "too short to be correct:"),
+        ("a.pdb", atom(1)[:40], "expected a PDB file, got line 1 without three coordinates in "
+         "columns 31 to 54"),
         ("a.pdb", atom(float("nan")), "expected finite positions and B-factors, got NaN or "
          "infinity"),
         ("a.pdb.gz", gzip.compress(atom(1).encode())[:-9], "the compressed data is damaged: +"),
@@ -105,7 +118,8 @@ def test_a_missing_file_is_an_oserror_that_names_it(tmp_path):
 def test_without_gemmi_the_error_says_how_to_install_it(write, monkeypatch):
     path = write(atom(1))
     monkeypatch.setitem(sys.modules, "gemmi", None)
-    message = 'reading PDB and mmCIF files needs the package gemmi: pip install "fslice[io]"'
+    message = "reading PDB and mmCIF files needs the package gemmi, which is missing: pip "
+    message += "install gemmi"
     with pytest.raises(ImportError, match=rf"^{re.escape(message)}$"):
         read_atoms(path)
 

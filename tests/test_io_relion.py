@@ -1,68 +1,24 @@
 """RELION's STAR files, 3.0 to 5.0: conventions, units and every way in which a file is bad."""
 
+import functools
 import math
 import re
 
 import numpy as np
 import pytest
+from relion_files import OPTICS, PARTICLES, VERSION_3_0, changed, write_stacks, write_tables
 from scipy.spatial.transform import Rotation
 
 from fslice.fourier import frequencies, irfft2, radii
 from fslice.io import StackWriter, open_stack, read_particles
 from fslice.operators.ctf import CTF
 
-OPTICS = {
-    "rlnOpticsGroup": [1, 2],
-    "rlnOpticsGroupName": ["a", "b"],
-    "rlnVoltage": [300, 200],
-    "rlnSphericalAberration": [2.7, 1.4],
-    "rlnAmplitudeContrast": [0.1, 0.07],
-    "rlnImagePixelSize": [1.5, 1.5],
-    "rlnImageSize": [8, 8],
-}
-PARTICLES = {
-    "rlnImageName": ["3@stack.mrcs", "000001@stack.mrcs", "2@other/stack.mrcs"],
-    "rlnOpticsGroup": [2, 1, 2],
-    "rlnAngleRot": [10, 20, -30],
-    "rlnAngleTilt": [40, 50, 60],
-    "rlnAnglePsi": [70, -80, 90],
-    "rlnOriginXAngst": [3, -1.5, 0],
-    "rlnOriginYAngst": [0.75, 6, 0],
-    "rlnDefocusU": [15000, 16000, 17000],
-    "rlnDefocusV": [14000, 15500, 16500],
-    "rlnDefocusAngle": [12, 34, 56],
-    "rlnPhaseShift": [0, 90, 45],
-    "rlnCtfBfactor": [10, 20, 30],
-    "rlnCtfScalefactor": [1, 0.9, 0.8],
-    "rlnRandomSubset": [1, 2, 2],
-}
-
-
-def changed(table, **changes):
-    """Return a table with columns replaced, or left out where they are None."""
-    merged = table | changes
-    return {name: values for name, values in merged.items() if values is not None}
-
 
 @pytest.fixture
 def write(tmp_path):
-    """Write two stacks and a STAR file, in RELION's layout but not by our writer."""
-    (tmp_path / "other").mkdir()
-    for offset, name in ((0, "stack.mrcs"), (10, "other/stack.mrcs")):
-        with StackWriter(tmp_path / name, 4, 8, 1.5) as writer:
-            writer.write(np.arange(4.0)[:, None, None] + offset + np.zeros((8, 8)))
-
-    def write(**tables):
-        text = ""
-        for name, table in tables.items():
-            text += f"\n# version 30001\n\ndata_{name.strip('_')}\n\nloop_ \n"
-            text += "".join(f"_{column} #{i} \n" for i, column in enumerate(table, 1))
-            rows = zip(*table.values(), strict=True)
-            text += "".join(" ".join(map(str, row)) + " \n" for row in rows) + " \n"
-        (tmp_path / "particles.star").write_text(text)
-        return tmp_path / "particles.star"
-
-    return write
+    """Write two stacks and a STAR file."""
+    write_stacks(tmp_path)
+    return functools.partial(write_tables, tmp_path / "particles.star")
 
 
 def test_a_file_of_relion_3_1_is_read(write):
@@ -95,20 +51,7 @@ def test_a_file_of_relion_3_1_is_read(write):
 
 
 def test_a_file_of_relion_3_0_is_read(write):
-    table = changed(
-        PARTICLES,
-        rlnOpticsGroup=None,
-        rlnOriginXAngst=None,
-        rlnOriginYAngst=None,
-        rlnOriginX=[2, -1, 0],
-        rlnOriginY=[0.5, 4, 0],
-        rlnVoltage=[300] * 3,
-        rlnSphericalAberration=[2.7] * 3,
-        rlnAmplitudeContrast=[0.1] * 3,
-        rlnMagnification=[40000] * 3,
-        rlnDetectorPixelSize=[6] * 3,
-    )
-    particles = read_particles(write(_=table))
+    particles = read_particles(write(_=VERSION_3_0))
     assert particles.pixel_size == 1.5
     np.testing.assert_allclose(particles.shifts, [[-2, -0.5], [1, -4], [0, 0]])
     assert particles.ctf.voltage.tolist() == [300] * 3
@@ -152,16 +95,45 @@ def test_an_optics_table_of_one_row_needs_no_group_column(write):
     assert read_particles(path).ctf.voltage.tolist() == [300] * 3
 
 
-@pytest.mark.parametrize("values", [None, [0, 0, 0], [1, 2, 0], [1, 2, 3]], ids=str)
-def test_particles_that_are_not_in_two_halves_have_none(write, values):
-    path = write(optics=OPTICS, particles=changed(PARTICLES, rlnRandomSubset=values))
+def test_without_half_sets_there_are_none(write):
+    path = write(optics=OPTICS, particles=changed(PARTICLES, rlnRandomSubset=None))
     assert read_particles(path).half_set is None
 
 
-def test_a_name_without_a_number_is_the_first_image(write):
-    table = changed(PARTICLES, rlnImageName=["stack.mrcs", "other/stack.mrcs", "2@stack.mrcs"])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 0, 0], "not every particle is in half 1 or 2, so the halves are not used"),
+        ([1, 2, 0], "not every particle is in half 1 or 2, so the halves are not used"),
+        ([1, 2, 3], "not every particle is in half 1 or 2, so the halves are not used"),
+        ([2, 2, 2], "all particles are in half 2, so it is not used"),
+    ],
+    ids=str,
+)
+def test_halves_that_do_not_part_the_particles_are_not_used_and_that_is_said(
+    write, values, message
+):
+    path = write(optics=OPTICS, particles=changed(PARTICLES, rlnRandomSubset=values))
+    with pytest.warns(UserWarning, match=rf"^{path}: rlnRandomSubset: {message}$"):
+        particles = read_particles(path)
+    assert particles.half_set is None
+    assert particles.warnings == (f"rlnRandomSubset: {message}",)
+
+
+def test_a_name_without_a_number_is_a_file_of_one_image(write, tmp_path):
+    table = changed(PARTICLES, rlnImageName=["one.mrc", "other/stack.mrcs", "2@stack.mrcs"])
+    path = write(optics=OPTICS, particles=table)
+    with StackWriter(tmp_path / "one.mrc", 1, 8, 1.5) as writer:
+        writer.write(np.full((1, 8, 8), 7.0))
+    message = (
+        f"{path}: expected one image, or its number before '@', got the name 'other/stack.mrcs' "
+        f"of 4 sections (a volume, or a tilt series)"
+    )
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}$"):
+        read_particles(path)
+    table = changed(PARTICLES, rlnImageName=["one.mrc", "4@other/stack.mrcs", "2@stack.mrcs"])
     particles = read_particles(write(optics=OPTICS, particles=table))
-    assert particles.images[:, 0, 0].tolist() == [0, 10, 1]
+    assert particles.images[:, 0, 0].tolist() == [7, 13, 1]
 
 
 def test_stacks_are_found_from_the_projects_folder_too(write, tmp_path, monkeypatch):
@@ -193,11 +165,15 @@ def test_a_pixel_size_is_taken_from_the_caller_where_the_file_has_none(write):
         read_particles(path, pixel_size=0)
 
 
-def test_a_pixel_size_that_the_file_has_cannot_be_given(write):
+def test_a_pixel_size_that_is_given_comes_before_that_of_the_file_and_moves_no_particle(write):
     path = write(optics=OPTICS, particles=PARTICLES)
-    message = f"pixel_size: expected None, since {path} says 1.5 Angstrom, got 3.0"
-    with pytest.raises(ValueError, match=rf"^{re.escape(message)}$"):
-        read_particles(path, pixel_size=3.0)
+    message = "pixel size 3 Angstrom as given, where the file says 1.5"
+    with pytest.warns(UserWarning, match=rf"{message}$"):
+        particles = read_particles(path, pixel_size=3.0)
+    assert particles.pixel_size == 3
+    assert particles.ctf.pixel_size.tolist() == [3] * 3
+    np.testing.assert_array_equal(particles.shifts, read_particles(path).shifts)
+    assert read_particles(path, pixel_size=1.5).warnings == ()
 
 
 PIXEL_SIZE_COLUMNS = "rlnImagePixelSize, or rlnDetectorPixelSize and rlnMagnification"
@@ -212,9 +188,7 @@ PIXEL_SIZE_COLUMNS = "rlnImagePixelSize, or rlnDetectorPixelSize and rlnMagnific
         ({"rlnVoltage": None}, {}, "expected the column rlnVoltage, which is missing"),
         ({"rlnSphericalAberration": None}, {}, "expected the column rlnSphericalAberration, which "
          "is missing"),
-        ({"rlnAmplitudeContrast": None}, {}, "expected the column rlnAmplitudeContrast, which is "
-         "missing"),
-        ({"rlnVoltage": [0, 300]}, {}, "voltage: expected positive values, got 0.0"),
+        ({"rlnVoltage": [0, 300]}, {}, "rlnVoltage: expected 20 to 3000 kV, got 0"),
         ({}, {"rlnOpticsGroup": [1, 2, 7]}, "expected one of the optics groups 1, 2, got 7"),
         ({}, {"rlnOpticsGroup": None}, "expected the column rlnOpticsGroup, which is missing"),
         ({}, {"rlnImageName": None}, "expected one table with the column rlnImageName, got none"),
@@ -231,7 +205,7 @@ PIXEL_SIZE_COLUMNS = "rlnImagePixelSize, or rlnDetectorPixelSize and rlnMagnific
         ({"rlnImageSize": [16, 16]}, {}, "expected images of 16 x 16 pixels, got 8 x 8 in "
          "{folder}/stack.mrcs"),
         ({"rlnImageSize": [8, 16]}, {}, "expected one image size for all particles, got 8 to 16 "
-         "pixels"),
+         "pixels; choose particles of one size with optics_group (--optics-group)"),
         ({"rlnImagePixelSize": None}, {}, f"expected a pixel size ({PIXEL_SIZE_COLUMNS}), got "
          "none; pass pixel_size in Angstrom"),
         ({"rlnImagePixelSize": [0, 0]}, {}, f"expected a positive pixel size "
@@ -241,9 +215,10 @@ PIXEL_SIZE_COLUMNS = "rlnImagePixelSize, or rlnDetectorPixelSize and rlnMagnific
         ({"rlnImagePixelSize": None}, {"rlnDetectorPixelSize": [5] * 3, "rlnMagnification":
          [0] * 3}, f"expected a positive pixel size ({PIXEL_SIZE_COLUMNS}), got inf"),
         ({"rlnImagePixelSize": [1.5, 1.6]}, {}, "expected one pixel size for all particles, got "
-         "1.5 to 1.6 Angstrom"),
-        ({"rlnCtfDataAreCtfPremultiplied": [0, 1]}, {}, "expected images not multiplied by their "
-         "CTF, got rlnCtfDataAreCtfPremultiplied 1"),
+         "1.5 to 1.6 Angstrom; choose particles of one size with optics_group (--optics-group)"),
+        ({"rlnCtfDataAreCtfPremultiplied": [0, 1]}, {}, "rlnCtfDataAreCtfPremultiplied: expected "
+         "one value for all particles, got 0 to 1; choose one of the optics groups with "
+         "optics_group (--optics-group)"),
         ({"rlnImageDimensionality": [3, 3]}, {}, "expected two-dimensional images, got "
          "rlnImageDimensionality 3"),
     ],
@@ -291,17 +266,10 @@ def test_a_truncated_stack_is_named(write, tmp_path):
         read_particles(path)
 
 
-@pytest.mark.parametrize(
-    ("optics", "names"),
-    [
-        ({"rlnBeamTiltX": [0, 0.1], "rlnBeamTiltY": [0, 0]}, ["rlnBeamTiltX"]),
-        ({"rlnEvenZernike": ["[0,0]", "[0,0,1e-3]"]}, ["rlnEvenZernike"]),
-        ({"rlnMagMat00": [1, 1.01], "rlnMagMat11": [1, 1]}, ["rlnMagMat00"]),
-    ],
-)
-def test_optics_that_are_not_modelled_are_warned_of(write, optics, names):
-    path = write(optics=OPTICS | optics, particles=PARTICLES)
-    message = f"{path}: not modelled, and left out: {', '.join(names)}"
+def test_a_magnification_that_is_not_modelled_is_warned_of(write):
+    optics = OPTICS | {"rlnMagMat00": [1, 1.01], "rlnMagMat11": [1, 1]}
+    path = write(optics=optics, particles=PARTICLES)
+    message = f"{path}: not modelled, and left out: rlnMagMat00"
     with pytest.warns(UserWarning, match=rf"^{re.escape(message)}$") as caught:
         read_particles(path)
     assert caught[0].filename == __file__
@@ -309,7 +277,8 @@ def test_optics_that_are_not_modelled_are_warned_of(write, optics, names):
 
 def test_optics_without_effect_are_not_warned_of(write):
     neutral = {"rlnBeamTiltX": [0, 0], "rlnOddZernike": ["[0,0]"] * 2, "rlnMagMat00": [1, 1]}
-    read_particles(write(optics=OPTICS | neutral, particles=PARTICLES))
+    particles = read_particles(write(optics=OPTICS | neutral, particles=PARTICLES))
+    assert particles.aberrations is None
 
 
 # Real files.
@@ -320,6 +289,7 @@ def relion(data):
     return data / "particles"
 
 
+@pytest.mark.filterwarnings("ignore:.*left out. rlnNormCorrection$")
 def test_relions_projections_of_a_point_are_where_its_poses_put_it(relion):
     """The point lies at (17, 0, 0) from the origin; its image is a shifted CTF."""
     particles = read_particles(relion / "relion_pointmass_ctf" / "relion_proj_batch_pfac2.star")
@@ -384,20 +354,32 @@ def test_metadata_of_relion_3_1_is_read(data):
     path = data / "metadata" / "relion31.v2.star"
     with pytest.raises(FileNotFoundError, match=r"the stack 'relion31.mrcs' was not found: "):
         read_particles(path)
-    particles = read_particles(path, images=False)
+    with pytest.warns(UserWarning, match="relion31.v2.star: "):
+        particles = read_particles(path, images=False)
+    assert particles.warnings == (
+        "rlnRandomSubset: all particles are in half 1, so it is not used",
+        "not modelled, and left out: rlnNormCorrection",
+    )
     assert (len(particles), particles.pixel_size) == (5, 2.806)
     expected = Rotation.from_euler("ZYZ", [-102.30296, 82.318041, 124.706463], degrees=True)
     np.testing.assert_allclose(particles.rotations[0], expected.as_matrix(), atol=1e-14)
     np.testing.assert_allclose(particles.shifts[0] * 2.806, [-0.019324, 0.64686])
-    assert particles.half_set is None or set(particles.half_set) <= {1, 2}
+    assert particles.half_set is None
     assert isinstance(particles.ctf, CTF)
     assert particles.ctf.spherical_aberration.tolist() == [0.01] * 5
 
 
 def test_metadata_of_relion_5_is_read(data):
     path = data / "metadata" / "relion5.star"
-    with pytest.warns(UserWarning, match="rlnBeamTiltX, rlnBeamTiltY, rlnOddZernike, rlnEvenZern"):
+    left_out = "rlnMagMat00, rlnMagMat01, rlnMagMat10, rlnMagMat11, rlnNormCorrection"
+    with pytest.warns(UserWarning, match="relion5.star: "):
         particles = read_particles(path, images=False)
+    assert particles.warnings == (
+        f"not modelled, and left out: {left_out}",
+        "2 images are listed more than once",
+    )
+    assert particles.aberrations.odd.shape == (1, 6)
+    assert particles.aberrations.even.shape == (1, 9)
     assert (len(particles), particles.pixel_size) == (17, 0.89)
     np.testing.assert_allclose(particles.shifts[0] * 0.89, [3.12578, 1.41031])
     assert particles.half_set.tolist()[:4] == [1, 2, 2, 1]

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -64,8 +65,16 @@ def test_an_empty_block_is_an_empty_table(tmp_path):
     ("text", "message"),
     [
         ("hello world\n", "expected a STAR file, got: 1:1(0): expected block header (data_)"),
-        ("data_\nloop_\n_a\n_b\n1 2 3\n", "expected a STAR file, got: 2:1(6): Wrong number of "
-         "values in loop _*"),
+        ("data_\nloop_\n_a\n_b\n1 2 3\n", "expected a STAR file, got: the loop of _a in data_: "
+         "expected 2 values in row 1, got 3"),
+        ("data_p\nloop_\n_a #1\n_b #2\n1 2\n3 4 5\n6\n", "expected a STAR file, got: the loop of "
+         "_a in data_p: expected 2 values in row 2, got 3"),
+        ("data_p\nloop_\n_a #1\n_b #2\n1 'a b'\n'a b' # 2\n", "expected a STAR file, got: the "
+         "loop of _a in data_p: expected 2 values in row 2, got 1"),
+        ("data_p\n\nloop_\n_a\n1\n\n2\n", "expected a STAR file, got: the loop of _a in data_p: "
+         "expected no rows after the empty line that follows row 1, where RELION stops reading"),
+        ("data_a\nloop_\n_x\n_y\n_x\n1 2 3\n", "expected a STAR file, got: 2 in data_a: duplicate "
+         "tag _x"),
         ("data_a\n_x 1\ndata_a\n_x 2\n", "expected a STAR file, got: duplicate block name: a"),
         ("data_a\n_x 1\nloop_\n_y\n1\n", "expected one table in the block data_a"),
     ],
@@ -76,6 +85,26 @@ def test_a_bad_file_gives_one_line_that_names_it(tmp_path, text, message):
     pattern = re.sub(r"\d+:\d+\\\(\d+\\\)", r".+", re.escape(f"{path}: {message}"))
     with pytest.raises(ValueError, match=rf"^{pattern}$"):
         read_star(path)
+
+
+def test_comments_and_empty_lines_after_a_loop_are_no_rows(tmp_path):
+    text = "# a\ndata_a\nloop_\n_x #1\n_y #2\n# b\n1 2 # c\n# d e\n'#3' \"it's\"\n"
+    text += "\n# f\n\ndata_b\n_z 1\n"
+    (tmp_path / "a.star").write_text(text)
+    expected = {"a": {"x": ["1", "#3"], "y": ["2", "it's"]}, "b": {"z": ["1"]}}
+    assert read_star(tmp_path / "a.star") == expected
+
+
+def test_a_hundred_thousand_rows_of_24_columns_are_read_in_seconds(tmp_path):
+    """1.5 s are promised; twice that is the limit here, since machines that test are busy."""
+    row = " ".join(f"{1.2345 * column:.6f}" for column in range(23))
+    names = "".join(f"_rlnColumn{column} #{column}\n" for column in range(24))
+    rows = "".join(f"{number:06d}@a.mrcs {row}\n" for number in range(100_000))
+    (tmp_path / "a.star").write_text(f"data_particles\n\nloop_\n{names}{rows}")
+    start = time.process_time()
+    table = read_star(tmp_path / "a.star")["particles"]
+    assert time.process_time() - start < 3
+    assert table["rlnColumn0"][-1] == "099999@a.mrcs"
 
 
 def test_what_is_not_text_is_not_a_star_file(tmp_path):
@@ -107,7 +136,7 @@ def test_what_cannot_be_written_is_named(tmp_path, columns, message):
 
 def test_without_gemmi_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gemmi", None)
-    message = 'reading STAR files needs the package gemmi: pip install "fslice[io]"'
+    message = "reading STAR files needs the package gemmi, which is missing: pip install gemmi"
     with pytest.raises(ImportError, match=rf"^{re.escape(message)}$"):
         read_star(tmp_path / "a.star")
 

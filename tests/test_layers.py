@@ -1,6 +1,7 @@
 """Imports point downward, and optional packages are imported where they belong, when needed."""
 
 import ast
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -12,27 +13,28 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 # Each module may import those of the rows above it and those to its left. A package counts as one
 # module. To add one, put it to the right of what it imports.
 LAYERS = {
-    "arrays": "_arrays",
+    "arrays": "_arrays _lazy _threads",
     "primitives": "fourier geometry optim _kernels testing",
     "operators": "operators symmetry",
     "objects": "simulation",
     "files": "io",
-    "statistics": "metrics likelihoods data posterior",
-    "fits": "solvers reconstruct",
+    "statistics": "metrics postprocess plot likelihoods data posterior",
+    "fits": "solvers reconstruction",
     "names": "__init__",
-    "programs": "plot certify cli __main__",
+    "programs": "certify interop cli __main__",
 }
 ORDER = " ".join(LAYERS.values()).split()
 
-ALWAYS_INSTALLED = {"numpy", "scipy", "mrcfile", "tqdm"}
+ALWAYS_INSTALLED = {"numpy", "scipy", "mrcfile", "tqdm", "gemmi"}
 OPTIONAL = {
     "numba": "_kernels",
     "llvmlite": "_kernels",
-    "gemmi": "io",
     "matplotlib": "plot",
+    "torch": "interop",
+    "jax": "interop",
     "cupy": None,
 }
-"""The one module that may import each optional package; CuPy is never imported."""
+"""The modules that may import each optional package; CuPy is never imported."""
 
 
 def modules():
@@ -106,10 +108,26 @@ def test_packages_are_imported_where_they_belong(name):
     for imported in imports(MODULES[name]):
         top = imported.partition(".")[0]
         if top in OPTIONAL:
-            assert member(name) == OPTIONAL[top], f"{name} imports {imported}"
+            assert member(name) in (OPTIONAL[top] or "").split(), f"{name} imports {imported}"
         else:
             known = top == "fslice" or top in sys.stdlib_module_names | ALWAYS_INSTALLED
             assert known, f"{name} imports {imported}, which is no dependency"
+
+
+def test_no_file_of_the_package_exceeds_300_lines():
+    sources = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".cu", ".cuh"}]
+    lines = {path: len(path.read_text().splitlines()) for path in sources}
+    assert not {str(path): count for path, count in lines.items() if count > 300}
+
+
+def test_no_module_imports_unittest():
+    """It is for tests: the package chooses implementations by values, not by patches."""
+    users = {
+        name
+        for name, path in MODULES.items()
+        if any(imported.partition(".")[0] == "unittest" for imported in imports(path))
+    }
+    assert not users
 
 
 def run(code):
@@ -127,6 +145,8 @@ def test_importing_fslice_imports_no_optional_package():
 def test_all_modules_are_imported_without_a_warning():
     pytest.importorskip("numba", reason="Numba is not installed")
     names = [name for name in MODULES if not name.endswith("__main__")]
+    absent = {name for name in ("torch", "jax") if importlib.util.find_spec(name) is None}
+    names = [name for name in names if name.removeprefix("fslice.interop.") not in absent]
     found = run(f"import {', '.join(names)}")
     assert (found.stderr, found.returncode) == ("", 0)
 

@@ -6,14 +6,15 @@ from scipy.stats import norm
 
 from fslice import rfft2
 from fslice.fourier import inner_product
-from fslice.likelihoods.white import log_likelihood, log_likelihood_gradients, residual_power
+from fslice.likelihoods.density import gaussian_log_density, squared_residuals
+from fslice.likelihoods.gaussian import GaussianNoise
 
 
 @given(size=st.integers(3, 9), seed=st.integers(0, 99), deviation=st.floats(0.1, 10))
 def test_the_fourier_log_likelihood_is_that_of_the_pixels(size, seed, deviation):
     images, expected = np.random.default_rng(seed).normal(size=(2, 3, size, size))
-    power = residual_power(rfft2(images), rfft2(expected)).sum()
-    fourier = log_likelihood(power, deviation**2, images.size)
+    power = squared_residuals(rfft2(images), rfft2(expected)).sum()
+    fourier = gaussian_log_density(power, deviation**2, images.size)
     pixels = norm.logpdf(images, expected, deviation).sum()
     assert fourier == pytest.approx(pixels, rel=1e-10)
 
@@ -29,8 +30,8 @@ def test_the_density_per_coefficient_is_eq_11():
         for part in (spectrum[y, x].real, spectrum[y, x].imag):
             density += norm.logpdf(part, scale=deviation)
     density -= len(pairs) * np.log(2)  # d(re) d(im) of a pair against two real coordinates
-    power = residual_power(rfft2(image), rfft2(np.zeros((5, 5))))
-    assert log_likelihood(power, variance, 25) == pytest.approx(density, rel=1e-12)
+    power = squared_residuals(rfft2(image), rfft2(np.zeros((5, 5))))
+    assert gaussian_log_density(power, variance, 25) == pytest.approx(density, rel=1e-12)
 
 
 def test_gradients_match_central_differences(rng):
@@ -38,12 +39,12 @@ def test_gradients_match_central_differences(rng):
     y, z, dz = rfft2(images), rfft2(expected), rfft2(direction)
 
     def value(step, variance):
-        power = residual_power(y, z + step * dz).sum()
-        return log_likelihood(power, variance, images.size)
+        power = squared_residuals(y, z + step * dz).sum()
+        return gaussian_log_density(power, variance, images.size)
 
-    grad_expected, by_variance = log_likelihood_gradients(y, z, 2.0, images.size)
+    gradients = GaussianNoise(2.0).log_likelihood_gradients(y, z)
     h = 1e-5
     slope = (value(h, 2.0) - value(-h, 2.0)) / (2 * h)
-    assert inner_product(grad_expected, dz) == pytest.approx(slope, rel=1e-7)
+    assert inner_product(gradients.expected, dz) == pytest.approx(slope, rel=1e-7)
     slope = (value(0, 2.0 + h) - value(0, 2.0 - h)) / (2 * h)
-    assert by_variance == pytest.approx(slope, rel=1e-7)
+    assert gradients.variances[0, 0] == pytest.approx(slope, rel=1e-7)

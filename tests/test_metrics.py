@@ -10,12 +10,12 @@ from fslice.metrics import (
     credible_band,
     fsc,
     fsc_from_snr,
-    half_sets,
     mean_squared_error,
     resolution,
     shell_frequencies,
     snr_from_fsc,
     spectral_snr,
+    split_half_sets,
 )
 
 sizes = st.integers(2, 9)
@@ -248,17 +248,17 @@ def test_mean_squared_error_needs_volumes_of_one_shape():
 
 @given(n=st.integers(2, 200), seed=seeds)
 def test_half_sets_are_disjoint_complete_and_equal_in_size(n, seed):
-    first, second = half_sets(n, np.random.default_rng(seed))
+    first, second = split_half_sets(n, np.random.default_rng(seed))
     assert sorted([*first, *second]) == list(range(n))
     assert 0 <= len(first) - len(second) <= 1
     assert (np.diff(first) > 0).all()
     assert (np.diff(second) > 0).all()
-    again = half_sets(n, np.random.default_rng(seed))
+    again = split_half_sets(n, np.random.default_rng(seed))
     np.testing.assert_array_equal(first, again[0])
 
 
 def test_half_sets_are_drawn_at_random():
-    drawn = [half_sets(100, np.random.default_rng(seed))[0] for seed in range(200)]
+    drawn = [split_half_sets(100, np.random.default_rng(seed))[0] for seed in range(200)]
     counts = np.bincount(np.concatenate(drawn), minlength=100)
     assert counts.min() > 60
     assert counts.max() < 140
@@ -266,9 +266,9 @@ def test_half_sets_are_drawn_at_random():
 
 def test_the_inputs_of_half_sets_are_checked():
     with pytest.raises(ValueError, match="n: expected at least 2, got 1"):
-        half_sets(1, np.random.default_rng(0))
+        split_half_sets(1, np.random.default_rng(0))
     with pytest.raises(TypeError, match=r"rng: expected a numpy\.random\.Generator, got int"):
-        half_sets(4, 0)
+        split_half_sets(4, 0)
 
 
 def test_credible_band_holds_the_share_of_the_curves(rng):

@@ -17,7 +17,10 @@ from mutants import NUMBA, NUMPY
 
 from fslice.certify import certify
 
-MODULES = ("splines", "interface", "numpy/slices", "numpy/stencil", "numpy/pose", "numpy/__init__")
+MODULES = (
+    "splines", "interface", "filters", "composed",
+    "numpy/slices", "numpy/stencil", "numpy/__init__",
+)  # fmt: skip
 """What makes up the NumPy kernels, in the order of their imports."""
 PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from strategies import noise, precisions, seeds
 
-from fslice import Projector, inner_product, irfft2, random_rotations, rfft2
-from fslice.fourier import hermitian_weights, radii, shells
-from fslice.likelihoods.gaussian import NoiseModel
-from fslice.likelihoods.white import log_likelihood, residual_power
+from fslice import Projector, irfft2, random_rotations, rfft2
+from fslice.fourier import hermitian_weights, inner_product, radii, shells
+from fslice.likelihoods.density import gaussian_log_density, squared_residuals
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.testing import check_gradient
 
 COUNT = 5
@@ -20,9 +20,9 @@ def draw_model(rng, size, kind, max_radius=None):
     """Return a model: white, per shell, per group, or both."""
     columns = size // 2 + 1 if "shell" in kind else 1
     if "group" not in kind:
-        return NoiseModel(rng.uniform(0.5, 2, columns), max_radius=max_radius)
+        return GaussianNoise(rng.uniform(0.5, 2, columns), max_radius=max_radius)
     groups = rng.integers(0, 3, COUNT)
-    return NoiseModel(rng.uniform(0.5, 2, (4, columns)), groups, max_radius)
+    return GaussianNoise(rng.uniform(0.5, 2, (4, columns)), groups, max_radius)
 
 
 def draw_images(rng, size, dtype="float64"):
@@ -39,7 +39,7 @@ radius = st.sampled_from([None, 2.5])
 def test_the_white_density_is_that_of_the_pixels(seed, size):
     rng = np.random.default_rng(seed)
     images, expected = rng.normal(size=(2, COUNT, size, size))
-    found = NoiseModel(0.7).log_likelihood(rfft2(images), rfft2(expected))
+    found = GaussianNoise(0.7).log_likelihood(rfft2(images), rfft2(expected))
     pixels = norm.logpdf(images, expected, np.sqrt(0.7)).sum((1, 2))
     assert np.allclose(found, pixels, rtol=1e-10)
 
@@ -60,8 +60,10 @@ def test_one_variance_in_the_band_is_the_white_likelihood(rng):
     y, mean = draw_images(rng, 8)
     band = radii(8, 2) <= 3
     degrees = (band * hermitian_weights(8)).sum()
-    expected = [log_likelihood(p, 0.3, degrees) for p in residual_power(y * band, mean * band)]
-    assert np.allclose(NoiseModel(0.3, max_radius=3).log_likelihood(y, mean), expected)
+    expected = [
+        gaussian_log_density(p, 0.3, degrees) for p in squared_residuals(y * band, mean * band)
+    ]
+    assert np.allclose(GaussianNoise(0.3, max_radius=3).log_likelihood(y, mean), expected)
 
 
 @given(seed=seeds, size=sizes, kind=kinds, max_radius=radius)
@@ -71,7 +73,7 @@ def test_the_gradients_are_exact(seed, size, kind, max_radius):
     grad_expected, grad_variances = model.log_likelihood_gradients(y, mean)
 
     def total(mean=mean, variances=model.variances):
-        own = NoiseModel(variances, model.groups, max_radius)
+        own = GaussianNoise(variances, model.groups, max_radius)
         return own.log_likelihood(y, mean).sum()
 
     check_gradient(
@@ -103,16 +105,21 @@ def test_the_update_is_where_the_gradient_vanishes(seed, size, kind, max_radius)
 def test_an_uncertain_expectation_adds_to_the_noise(rng):
     y, mean = draw_images(rng, 8)
     one = np.ones(y.shape)
-    certain, uncertain = NoiseModel(1.0).updated(y, mean), NoiseModel(1.0).updated(y, mean, one)
+    certain, uncertain = (
+        GaussianNoise(1.0).updated(y, mean),
+        GaussianNoise(1.0).updated(y, mean, one),
+    )
     assert np.allclose(uncertain.variances - certain.variances, 1)
 
 
 def test_coloured_noise_is_learned_from_images_of_it(rng):
     size, count = 16, 300
-    truth = NoiseModel(np.stack([np.linspace(3, 1, 9), np.linspace(1, 4, 9)]), np.arange(count) % 2)
+    truth = GaussianNoise(
+        np.stack([np.linspace(3, 1, 9), np.linspace(1, 4, 9)]), np.arange(count) % 2
+    )
     deviations = np.sqrt(truth.evaluate(size))
     images_ft = rfft2(irfft2(rfft2(rng.normal(size=(count, size, size))) * deviations))
-    flat = NoiseModel(np.ones((2, 9)), truth.groups)
+    flat = GaussianNoise(np.ones((2, 9)), truth.groups)
     learned = flat.updated(images_ft, 0 * images_ft).variances
     assert np.allclose(learned[:, 1:] / truth.variances[:, 1:], 1, atol=0.12)
     assert np.allclose(learned[:, 0] / truth.variances[:, 0], 1, atol=0.4)  # one value per image
@@ -120,14 +127,14 @@ def test_coloured_noise_is_learned_from_images_of_it(rng):
 
 def test_its_inverse_weights_the_fits(rng):
     size = 8
-    projector, model = Projector(size), NoiseModel(rng.uniform(1, 2, 5), max_radius=3)
+    projector, model = Projector(size), GaussianNoise(rng.uniform(1, 2, 5), max_radius=3)
     volume_ft, rotations = (
         projector.transform(rng.normal(size=(size,) * 3)),
         random_rotations(2, rng),
     )
     images_ft = rfft2(rng.normal(size=(2, size, size)))
     power, grad_volume = projector.misfit(
-        volume_ft, images_ft, rotations, precision=1 / model.evaluate(size)[0]
+        volume_ft, images_ft, rotations, weights=1 / model.evaluate(size)[0]
     )
     expected_ft = projector.project_ft(volume_ft, rotations)
     grad_expected, _ = model.log_likelihood_gradients(images_ft, expected_ft)
@@ -136,34 +143,34 @@ def test_its_inverse_weights_the_fits(rng):
 
 
 def test_images_are_selected_with_their_groups():
-    model = NoiseModel([[1.0], [2.0], [3.0]], np.array([0, 2, 1]))
+    model = GaussianNoise([[1.0], [2.0], [3.0]], np.array([0, 2, 1]))
     assert list(model[[1, 2]].groups) == [2, 1]
     assert model[model.groups > 0].evaluate(4).shape == (2, 4, 3)
-    white = NoiseModel(1.0)
+    white = GaussianNoise(1.0)
     assert white[:3] is white
 
 
-Y = np.ones((2, 4, 3), complex)
+Y, Noise = np.ones((2, 4, 3), complex), GaussianNoise
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: NoiseModel(0.0), ValueError, "variances: expected finite values above 0"),
-        (lambda: NoiseModel([1.0, np.nan]), ValueError, "variances: expected finite values"),
-        (lambda: NoiseModel(np.ones((2, 1))), ValueError, "groups: expected one for each image"),
-        (lambda: NoiseModel(np.ones((1, 2, 3))), ValueError, r"variances: expected shape \(G, S\)"),
-        (lambda: NoiseModel(1.0, np.zeros(2)), TypeError, "groups: expected integers, got float64"),
-        (lambda: NoiseModel(1.0, np.array([0, 1])), ValueError, "groups: expected 0 to 0, got 1"),
-        (lambda: NoiseModel(1.0, np.array([-1, 0])), ValueError, "groups: expected 0 to 0, got -1"),
-        (lambda: NoiseModel([1.0, 1.0]).log_likelihood(Y, Y), ValueError,
+        (lambda: Noise(0.0), ValueError, "variances: expected finite values above 0"),
+        (lambda: Noise([1.0, np.nan]), ValueError, "variances: expected finite values"),
+        (lambda: Noise(np.ones((2, 1))), ValueError, "groups: expected one for each image"),
+        (lambda: Noise(np.ones((1, 2, 3))), ValueError, r"variances: expected shape \(G, S\)"),
+        (lambda: Noise(1.0, np.zeros(2)), TypeError, "groups: expected integers, got float64"),
+        (lambda: Noise(1.0, np.array([0, 1])), ValueError, "groups: expected 0 to 0, got 1"),
+        (lambda: Noise(1.0, np.array([-1, 0])), ValueError, "groups: expected 0 to 0, got -1"),
+        (lambda: Noise([1.0, 1.0]).log_likelihood(Y, Y), ValueError,
          "variances: expected 1 or 3 shells for box 4, got 2"),
-        (lambda: NoiseModel(1.0, np.zeros(3, int)).log_likelihood(Y, Y), ValueError,
+        (lambda: Noise(1.0, np.zeros(3, int)).log_likelihood(Y, Y), ValueError,
          r"images_ft: expected shape \(3, 4, 3\), got \(2, 4, 3\)"),
-        (lambda: NoiseModel(1.0).log_likelihood(Y, Y[:1]), ValueError, "expected_ft: expected"),
-        (lambda: NoiseModel(1.0).log_likelihood(Y.real, Y), TypeError, "images_ft: expected"),
-        (lambda: NoiseModel(1.0).log_likelihood(Y, Y.astype("c8")), TypeError, "precisions differ"),
-        (lambda: NoiseModel(1.0).updated(Y, Y, np.ones((2, 4))), ValueError,
+        (lambda: Noise(1.0).log_likelihood(Y, Y[:1]), ValueError, "expected_ft: expected"),
+        (lambda: Noise(1.0).log_likelihood(Y.real, Y), TypeError, "images_ft: expected"),
+        (lambda: Noise(1.0).log_likelihood(Y, Y.astype("c8")), TypeError, "precisions differ"),
+        (lambda: Noise(1.0).updated(Y, Y, np.ones((2, 4))), ValueError,
          "uncertainty: expected shape"),
     ],
 )  # fmt: skip

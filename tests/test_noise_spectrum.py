@@ -5,10 +5,16 @@ import pytest
 
 import fslice
 from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.fourier import shells
-from fslice.posterior.masked import soft_sphere
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.sums import normal_equations
+from fslice.postprocess.masks import soft_spherical_mask
 from fslice.simulation.draws import random_ctf
-from fslice.solvers.noise_spectrum import residual_spectrum
+from fslice.solvers.adam import Adam
+from fslice.solvers.alternate import Fit, measure
+from fslice.solvers.exact import Exact
+from fslice.solvers.model import Model
 
 SIZE, N = 24, 400
 SPECTRUM = 4.0 * np.exp(-np.arange(SIZE // 2 + 1) / 5)
@@ -27,25 +33,28 @@ def data():
     return simulated, (clean + noise).astype(np.float32)
 
 
-def test_the_residual_spectrum_is_the_sum_over_images(data):
+def test_the_spectrum_follows_the_residuals_of_all_images(data):
     simulated, images = data
-    dataset = Dataset(images, simulated.rotations, simulated.shifts, None)
-    projector = fslice.Projector(SIZE)
-    rng = np.random.default_rng(1)
-    mean, deviation = (fslice.rfft3(v).astype("c8") for v in rng.normal(size=(2, *[SIZE] * 3)))
-    found = residual_spectrum(dataset, projector, mean, deviation)
-    rotations, shifts = dataset.rotations, dataset.shifts
-    residual = fslice.rfft2(images) - projector.project_ft(mean, rotations, shifts)
-    spread = projector.project_ft(deviation, rotations)
-    pairs = fslice.hermitian_weights(SIZE) * np.ones((SIZE, 1))
+    dataset = Dataset(images, Poses(simulated.rotations, simulated.shifts))
+    projector, rng = fslice.Projector(SIZE), np.random.default_rng(1)
+    mean = fslice.rfft3(rng.normal(size=[SIZE] * 3)).astype("c8")
+    model = Model(projector, noise="shell")
+    precision = PosteriorPrecision(normal_equations(dataset, projector), 1.0)
+    learned, _ = measure(dataset, model, Fit(precision, mean, None, 0.0, True), None)
+    found = learned.noise.variances[0]
+    poses = dataset.poses.rotations, dataset.poses.shifts
+    residual = fslice.rfft2(images) - projector.project_ft(mean, *poses)
+    pairs = fslice.fourier.hermitian_weights(SIZE) * np.ones((SIZE, 1))
+    expected = []
     for shell in (0, 3, LAST - 1):
         inside = shells(SIZE, 2) == shell
-        power = ((abs(residual) ** 2 + abs(spread) ** 2) * pairs)[:, inside].sum()
-        assert np.isclose(found[shell], power / (N * pairs[inside].sum()), rtol=1e-4)
+        power = (abs(residual) ** 2 * pairs)[:, inside].sum()
+        expected.append(power / (N * pairs[inside].sum()))
+    assert np.allclose(found[[0, 3, LAST - 1]] / found[3], expected / expected[1], rtol=1e-4)
     assert found[LAST + 1] == found[LAST]
 
 
-@pytest.mark.parametrize("solver", ["adam", "exact"])
+@pytest.mark.parametrize("solver", [Adam(), Exact()])
 def test_the_spectrum_is_found_and_the_bound_and_the_map_gain_from_it(data, solver):
     simulated, images = data
     poses = simulated.rotations, simulated.shifts
@@ -62,7 +71,10 @@ def test_the_spectrum_is_found_and_the_bound_and_the_map_gain_from_it(data, solv
 def test_both_solvers_agree_on_the_bound(data):
     simulated, images = data
     poses = simulated.rotations, simulated.shifts
-    fits = [fslice.reconstruct(images, *poses, solver=s, noise="shell") for s in ("adam", "exact")]
+    fits = [
+        fslice.reconstruct(images, *poses, solver=s, prior="scalar", noise="shell")
+        for s in (Adam(), Exact())
+    ]
     gain = fits[1].elbo - fits[1].elbo_prior
     assert abs(fits[0].elbo - fits[1].elbo) < 2e-3 * gain
     assert np.allclose(fits[0].noise_variance, fits[1].noise_variance, rtol=0.01)
@@ -74,7 +86,7 @@ def test_white_noise_stays_white_and_the_bound_is_that_of_the_pixels():
     fits = [
         fslice.reconstruct(
             simulated.images(), simulated.rotations, simulated.shifts, simulated.ctf,
-            solver="exact", noise=noise,
+            prior="scalar", noise=noise,
         )
         for noise in ("white", "shell")
     ]  # fmt: skip
@@ -85,8 +97,8 @@ def test_white_noise_stays_white_and_the_bound_is_that_of_the_pixels():
 def test_a_support_can_be_had_with_it(data):
     simulated, images = data
     result = fslice.reconstruct(
-        images, simulated.rotations, simulated.shifts, solver="exact", noise="shell",
-        prior="shell", support=soft_sphere(SIZE, 8, 3, "float32"), samples=2,
+        images, simulated.rotations, simulated.shifts, solver=Exact(samples=2), noise="shell",
+        mask=soft_spherical_mask(SIZE, 8, 3, "float32"),
     )  # fmt: skip
     assert abs(np.log(result.noise_variance / SPECTRUM))[3 : LAST + 1].max() < 0.03
     assert result.fsc_samples.shape == (2, SIZE // 2 + 1)
@@ -97,3 +109,17 @@ def test_a_given_variance_and_a_learned_spectrum_exclude_each_other(data):
     simulated, images = data
     with pytest.raises(ValueError, match="noise_variance: expected None with noise='shell', got 1"):
         fslice.reconstruct(images, simulated.rotations, noise="shell", noise_variance=1.0)
+
+
+def test_noise_is_learned_for_each_optics_group(data):
+    simulated, images = data
+    groups = np.arange(N) % 2
+    rng = np.random.default_rng(3)
+    louder = images + 3.0 * groups[:, None, None] * rng.normal(size=images.shape)
+    found = fslice.reconstruct(
+        louder.astype(np.float32), simulated.rotations, simulated.shifts, noise="group",
+        groups=groups,
+    )  # fmt: skip
+    assert found.noise_variance.shape == (2, SIZE // 2 + 1)
+    truth = np.stack([SPECTRUM, SPECTRUM + 9])
+    assert abs(np.log(found.noise_variance / truth))[:, 3 : LAST + 1].max() < 0.06

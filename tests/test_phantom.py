@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fslice.geometry import euler_to_matrix
 from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.phantom import phantom
+from fslice.simulation.phantoms import phantom
 
 
 def overlap(a, b):

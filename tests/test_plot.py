@@ -7,7 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from fslice.plot import Curve, draw_curves, summary_figure
+from fslice.geometry import random_rotations, rotations_in_cone
+from fslice.plot import Curve, draw_curves, half_map_curves, summary_figure
+from fslice.postprocess.fsc import corrected_fsc
+from fslice.postprocess.masks import soft_spherical_mask
+from fslice.postprocess.orientations import orientation_distribution
 
 SIZE, PIXEL_SIZE = 12, 3.0
 FREQUENCIES = np.arange(SIZE // 2 + 1) / (SIZE * PIXEL_SIZE)
@@ -83,7 +87,8 @@ def test_the_uncertainty_is_relative_to_the_prior_on_axes_of_frequency(volume):
     step = 1 / (SIZE * PIXEL_SIZE)
     assert left == pytest.approx(-(SIZE // 2 + 0.5) * step)  # zero lies at SIZE // 2
     assert right - left == pytest.approx(SIZE * step)
-    assert "relative to the prior" in labelled(figure, figure.axes[3].get_xlabel()).get_xlabel()
+    (bar,) = [axes for axes in figure.axes if "relative to the prior" in axes.get_xlabel()]
+    assert labelled(figure, bar.get_xlabel()) is bar
 
 
 def test_uncertainties_share_one_logarithmic_scale(volume):
@@ -180,23 +185,117 @@ def titled_left(figure, title):
     return found
 
 
-@pytest.mark.parametrize("size", [4, 5, 33])
-@pytest.mark.parametrize("with_sigma", [False, True])
-def test_whatever_is_given_is_drawn_without_a_warning(size, with_sigma, rng):
-    volume = rng.normal(size=(size,) * 3)
-    frequencies = np.arange(size // 2 + 1) / size
+@pytest.mark.parametrize("axis", range(3))
+def test_local_resolution_lies_over_the_map_where_there_is_one(axis, volume):
+    places = np.abs(volume) + 5
+    places[:4] = np.nan
+    figure = summary_figure(volume, PIXEL_SIZE, local_resolution=places)
+    axes = titled(figure, f"local resolution at {'zyx'[axis]} = 0")
+    below, above = axes.get_images()
+    np.testing.assert_array_equal(below.get_array(), volume.take(SIZE // 2, axis))
+    expected = places.take(SIZE // 2, axis)
+    np.testing.assert_array_equal(above.get_array().filled(np.nan), expected)
+    (bar,) = [part for part in figure.axes if part.get_xlabel().startswith("local resolution")]
+    assert "[Å]" in bar.get_xlabel()
+    limits = {part.get_images()[1].get_clim() for part in figure.axes if len(part.get_images()) > 1}
+    assert len(limits) == 1
+
+
+def test_deviations_of_voxels_are_smoothed_and_say_so(volume):
+    rough = np.abs(volume)
+    figure = summary_figure(volume, PIXEL_SIZE, voxel_std=rough)
+    image = shown(titled(figure, "uncertainty at z = 0"))
+    assert image.std() < 0.5 * rough.std()
+    assert image.mean() == pytest.approx(np.sqrt((rough**2).mean()), rel=0.1)
+    assert any("smoothed" in axes.get_xlabel() for axes in figure.axes)
+    even = summary_figure(volume, PIXEL_SIZE, voxel_std=np.full_like(volume, 0.3))
+    np.testing.assert_allclose(shown(titled(even, "uncertainty at z = 0")), 0.3, rtol=1e-6)
+
+
+def test_directions_of_view_are_where_they_are_on_the_sphere(volume):
+    rotations = rotations_in_cone(3000, 30, np.random.default_rng(0))
+    found = orientation_distribution(rotations, nside=4)
+    figure = summary_figure(volume, PIXEL_SIZE, orientations=found)
+    (axes,) = [axes for axes in figure.axes if axes.name == "mollweide"]
+    title = axes.get_title()
+    assert f"efficiency {found.efficiency:.2f}" in title
+    assert f"{100 * found.unseen:.0f} % of frequencies unseen" in title
+    (mesh,) = axes.collections
+    density = mesh.get_array().reshape(180, 360)
+    assert density[-1].filled(0).min() > 0  # north, where all views are
+    assert density[:120].mask.all()
+    even = orientation_distribution(random_rotations(3000, np.random.default_rng(0)))
+    even = summary_figure(volume, PIXEL_SIZE, orientations=even)
+    (axes,) = [axes for axes in even.axes if axes.name == "mollweide"]
+    assert "unseen" not in axes.get_title()
+
+
+def test_the_outline_is_that_of_the_mask(volume):
+    mask = soft_spherical_mask(SIZE, 3, 2)
+    axes = titled(summary_figure(volume, PIXEL_SIZE, mask=mask), "slice at z = 0")
+    (outline,) = axes.collections
+    (path,) = outline.get_paths()
+    distance = np.hypot(*(path.vertices - SIZE // 2).T)
+    assert distance.min() > 3
+    assert distance.max() < 5
+    whole = summary_figure(volume, PIXEL_SIZE, mask=np.ones_like(volume))
+    assert not titled(whole, "slice at z = 0").collections
+
+
+def test_the_curves_of_half_maps_lead_with_the_corrected_one(rng):
+    volume, *noise = rng.normal(size=(3, SIZE, SIZE, SIZE))
+    mask = soft_spherical_mask(SIZE, 4, 2)
+    found = corrected_fsc(*(volume + part for part in noise), mask, PIXEL_SIZE)
+    drawn = half_map_curves(found)
+    assert drawn[0].label == "half maps, corrected"
+    np.testing.assert_array_equal(drawn[0].values, found.corrected)
+    assert drawn[0].resolution == found.resolution
+    assert [curve.threshold for curve in drawn] == [0.143, 0.143, 0.143, None]
+    figure = summary_figure(volume, PIXEL_SIZE, curves=drawn)
+    assert len(labelled(figure, "spatial frequency [1/Å]").get_legend().get_texts()) == 4
+
+
+def test_a_curve_that_cannot_be_relied_on_says_so_in_the_picture(volume):
+    drawn = [Curve("predicted from s", FREQUENCIES, FALLING, reliable=False), *curves()]
+    axes = labelled(summary_figure(volume, PIXEL_SIZE, curves=drawn), "spatial frequency [1/Å]")
+    first, second, *_ = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert first == "predicted from s (unreliable: no resolution to report)"
+    assert "unreliable" not in second
+
+
+def test_everything_at_once_is_drawn_without_a_warning(volume):
+    places = np.full_like(volume, np.nan)
     figure = summary_figure(
         volume,
-        1.0,
-        sigma=np.ones_like(volume) if with_sigma else None,
-        curves=[Curve("a", frequencies, np.linspace(1, -0.2, size // 2 + 1), 0.5, 2.5)],
-        particles=volume[:2],
-        elbo_gains=[3.5],
+        PIXEL_SIZE,
+        sigma=np.abs(volume) + 0.1,
+        voxel_std=np.abs(volume),
+        local_resolution=places,  # of an empty mask
+        mask=np.zeros_like(volume),
+        curves=curves(),
+        orientations=orientation_distribution(random_rotations(9, np.random.default_rng(0))),
+        particles=volume[:3],
+        elbo_gains=[1.0, 2.0],
         title="everything",
     )
-    width, height = rendered(figure)
-    assert width == 1950
-    assert height == (1395 if with_sigma else 990)
+    assert rendered(figure) == (1950, 2205)
+
+
+@pytest.mark.parametrize("size", [4, 5, 33])
+def test_whatever_is_given_is_drawn_without_a_warning_in_a_figure_that_has_room(size, rng):
+    volume = rng.normal(size=(size,) * 3)
+    frequencies = np.arange(size // 2 + 1) / size
+    given = {
+        "curves": [Curve("a", frequencies, np.linspace(1, -0.2, size // 2 + 1), 0.5, 2.5)],
+        "particles": volume[:2],
+        "elbo_gains": [3.5],
+        "title": "everything",
+    }
+    width, height = rendered(summary_figure(volume, 1.0, **given))
+    same, higher = rendered(summary_figure(volume, 1.0, sigma=np.ones_like(volume), **given))
+    assert same == width
+    assert higher > height  # by the row of uncertainties
+    assert min(width, height) > 900
 
 
 def test_a_map_of_zeros_is_drawn():

@@ -12,11 +12,11 @@ from fslice.geometry import angle_between, rotvec_to_matrix, tangent_vjp
 from fslice.operators.pose_curvature import PoseCurvature, pose_curvature, pose_deviations
 
 
-def arguments(case, precision=1.0):
-    return (case.projector, case.volume_ft, case.images_ft, *case.pose, precision)
+def arguments(case, weights=1.0):
+    return (case.projector, case.volume_ft, case.images_ft, *case.pose, weights)
 
 
-def draw_precision(case):
+def draw_weights(case):
     return abs(case.images_ft.reshape(-1, *case.images_ft.shape[case.rotations.ndim - 2 :])[0])
 
 
@@ -30,39 +30,39 @@ def turned(rotations, w):
 
 
 @given(case=projector_cases(smooth=True))
-def test_power_and_gradient_are_those_of_the_misfit(backend, case):
+def test_chi_squared_and_gradient_are_those_of_the_misfit(backend, case):
     case = case.on(backend)
-    precision = draw_precision(case)
-    found = pose_curvature(*arguments(case, precision))
-    power, _ = case.projector.misfit(case.volume_ft, case.images_ft, *case.pose, precision)
-    assert np.allclose(found.power, power, rtol=1e-10)
+    weights = draw_weights(case)
+    found = pose_curvature(*arguments(case, weights))
+    power, _ = case.projector.misfit(case.volume_ft, case.images_ft, *case.pose, weights)
+    assert np.allclose(found.chi_squared, power, rtol=1e-10)
     shifts = case.shifts
     if shifts is None:
-        shifts = np.zeros((*case.rotations.shape[:-2], case.volume.ndim - 1))
+        shifts = backend.zeros((*case.rotations.shape[:-2], case.volume.ndim - 1))
     residual = case.projector.project_ft(case.volume_ft, *case.pose) - case.images_ft
     chain = case.projector.project_ft_vjp(
-        case.volume_ft, case.rotations, residual * precision, shifts, case.ctf
+        case.volume_ft, case.rotations, shifts, case.ctf, cotangent=residual * weights
     )
     turns = chain.rotations
     if case.volume.ndim == 3:
-        turns = tangent_vjp(case.rotations, turns)
+        turns = tangent_vjp(case.rotations, cotangent=turns).tangent
     else:
         product = case.rotations.swapaxes(-1, -2) @ turns
         turns = (product[..., 1, 0] - product[..., 0, 1])[..., None]
-    expected = np.concatenate([turns, chain.shifts], -1)
+    expected = backend.concatenate([turns, chain.shifts], -1)
     assert np.allclose(found.gradient, expected, rtol=1e-9, atol=1e-9 * abs(expected).max())
 
 
 @given(case=projector_cases(smooth=True))
 def test_the_matrix_is_made_of_the_derivatives_of_projections(backend, case):
     case = case.on(backend)
-    precision, batch = draw_precision(case), case.rotations.shape[:-2]
+    weights, batch = draw_weights(case), case.rotations.shape[:-2]
     dimension, step = case.volume.ndim, 1e-6
     free = 3 if dimension == 3 else 1
-    shifts = np.zeros((*batch, dimension - 1)) if case.shifts is None else case.shifts
+    shifts = backend.zeros((*batch, dimension - 1)) if case.shifts is None else case.shifts
 
     def images(change):
-        change = np.broadcast_to(change, (*batch, free + dimension - 1))
+        change = backend.broadcast_to(change, (*batch, free + dimension - 1))
         return case.projector.project_ft(
             case.volume_ft,
             turned(case.rotations, change[..., :free]),
@@ -72,14 +72,14 @@ def test_the_matrix_is_made_of_the_derivatives_of_projections(backend, case):
 
     columns = [
         (images(step * unit) - images(-step * unit)) / (2 * step)
-        for unit in np.eye(free + dimension - 1)
+        for unit in backend.eye(free + dimension - 1)
     ]
-    weights = (hermitian_weights(case.projector.size) * precision)[..., : precision.shape[-1]]
+    pairs = (hermitian_weights(case.projector.size, backend) * weights)[..., : weights.shape[-1]]
     inside = tuple(range(len(batch), columns[0].ndim))
-    expected = np.array(
-        [[(weights * (a.conj() * b).real).sum(inside) for a in columns] for b in columns]
+    expected = backend.array(
+        [[(pairs * (a.conj() * b).real).sum(inside) for a in columns] for b in columns]
     )
-    found = np.moveaxis(pose_curvature(*arguments(case, precision)).matrix, (-2, -1), (0, 1))
+    found = np.moveaxis(pose_curvature(*arguments(case, weights)).matrix, (-2, -1), (0, 1))
     assert np.allclose(found, expected, rtol=0, atol=1e-7 * max(1e-3, abs(expected).max()))
 
 
@@ -89,7 +89,7 @@ def test_both_precisions_and_any_layout_are_taken(backend, case):
     found = pose_curvature(*arguments(case))
     coordinates = {2: 2, 3: 5}[case.volume.ndim]
     batch = case.rotations.shape[:-2]
-    assert found.power.shape == batch
+    assert found.chi_squared.shape == batch
     assert found.gradient.shape == (*batch, coordinates)
     assert found.matrix.shape == (*batch, coordinates, coordinates)
     assert {array.dtype for array in found} == {np.dtype("float64")}
@@ -103,7 +103,7 @@ def test_the_implementations_agree(case):
 
     found = []
     for name in ("numba", "numpy"):
-        with _kernels.use_kernels(_kernels.kernels_named(name)):
+        with _kernels.use_kernels(_kernels.host_kernels()[name]):
             found.append(pose_curvature(*arguments(case)))
     tolerance = 200 * np.finfo(case.volume.dtype).eps
     for a, b in zip(*found, strict=True):
@@ -175,7 +175,7 @@ def test_one_ctf_serves_all_images_and_a_number_all_frequencies(seed, size):
         assert np.allclose(a, b, rtol=1e-12)
     residual = projector.project_ft(volume_ft, rotations, None, values) - images_ft
     inside = residual * (projector.project_ft(0 * volume_ft + 1, rotations) != 0)
-    assert np.isclose(one.power.sum(), 3 * half_inner(size)(inside, inside))
+    assert np.isclose(one.chi_squared.sum(), 3 * half_inner(size)(inside, inside))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_one_ctf_serves_all_images_and_a_number_all_frequencies(seed, size):
         ({"images_ft": np.zeros((1, 4, 3), "c8")}, TypeError, "precisions differ"),
         ({"volume_ft": np.zeros((4, 4, 4), complex)}, ValueError,
          r"volume_ft: expected shape \(4, 4, 3\)"),
-        ({"precision": np.ones(3)}, ValueError, r"precision: expected shape \(4, 3\), got \(3,\)"),
+        ({"weights": np.ones(3)}, ValueError, r"weights: expected shape \(4, 3\), got \(3,\)"),
         ({"shifts": np.full((1, 2), np.nan)}, ValueError, "shifts: 2 of 2"),
         ({"rotations": 2 * np.eye(3)[None]}, ValueError, "rotations: expected orthonormal"),
     ],

@@ -10,18 +10,18 @@ from fslice.posterior.families import DiracPosterior, GaussianPosterior, weighte
 def gaussian(rng, size):
     """Return a posterior whose s is symmetric on the Hermitian planes."""
     volume = rng.normal(size=(size,) * 3)
-    sigma = np.exp(rfft3(irfft3(0.3 * rfft3(rng.normal(size=(size,) * 3)))).real)
-    sigma = np.exp(hermitian_part(np.log(sigma).astype(complex), 3).real)
-    return GaussianPosterior(rfft3(volume), sigma)
+    std = np.exp(rfft3(irfft3(0.3 * rfft3(rng.normal(size=(size,) * 3)))).real)
+    std = np.exp(hermitian_part(np.log(std).astype(complex), 3).real)
+    return GaussianPosterior(rfft3(volume), std)
 
 
 @pytest.mark.parametrize("size", [4, 5])
 def test_samples_have_the_mean_and_the_deviations(rng, size):
     q = gaussian(rng, size)
     draws = np.stack([q.sample(rng) for _ in range(4000)])
-    error = abs(draws.mean(0) - q.mean) / q.sigma
+    error = abs(draws.mean(0) - q.mean) / q.std
     assert error.max() < 5 / np.sqrt(4000)
-    power = (abs(draws - q.mean) ** 2).mean(0) / q.sigma**2
+    power = (abs(draws - q.mean) ** 2).mean(0) / q.std**2
     assert abs(power - 1).max() < 6 * np.sqrt(2 / 4000)
 
 
@@ -37,8 +37,8 @@ def test_kl_agrees_with_a_monte_carlo_estimate(rng, size):
 
     def log_q_minus_log_prior():
         noise = q.noise(rng)
-        sample = q.mean + q.sigma * noise
-        log_q = -0.5 * inner_product(noise, noise) - weighted_sum(np.log(q.sigma))
+        sample = q.mean + q.std * noise
+        log_q = -0.5 * inner_product(noise, noise) - weighted_sum(np.log(q.std))
         log_p = -0.5 * inner_product(sample, sample) / tau2 - 0.5 * np.log(tau2) * weighted_sum(
             white
         )
@@ -51,34 +51,34 @@ def test_kl_agrees_with_a_monte_carlo_estimate(rng, size):
 def test_kl_gradients_match_central_differences(rng):
     q, tau2, h = gaussian(rng, 5), 1.7, 1e-5
     direction = gaussian(rng, 5)
-    change = np.log(direction.sigma)
-    grad_mean, grad_log_sigma = q.kl_gradients(tau2)
+    change = np.log(direction.std)
+    grad_mean, grad_log_std = q.kl_gradients(tau2)
 
     def kl(a, b):
-        moved = GaussianPosterior(q.mean + a * direction.mean, q.sigma * np.exp(b * change))
+        moved = GaussianPosterior(q.mean + a * direction.mean, q.std * np.exp(b * change))
         return moved.kl(tau2)
 
     slope = (kl(h, 0) - kl(-h, 0)) / (2 * h)
     assert inner_product(grad_mean, direction.mean) == pytest.approx(slope, rel=1e-6)
     slope = (kl(0, h) - kl(0, -h)) / (2 * h)
-    assert weighted_sum(grad_log_sigma * change) == pytest.approx(slope, rel=1e-6)
+    assert weighted_sum(grad_log_std * change) == pytest.approx(slope, rel=1e-6)
 
 
 def test_reparameterised_gradients_match_central_differences(rng):
     q, noise, h = gaussian(rng, 5), gaussian(rng, 5).noise(rng), 1e-5
     direction, target = gaussian(rng, 5), rfft3(rng.normal(size=(5, 5, 5)))
-    change = np.log(direction.sigma)
+    change = np.log(direction.std)
 
     def loss(a, b):
-        sample = q.mean + a * direction.mean + q.sigma * np.exp(b * change) * noise
+        sample = q.mean + a * direction.mean + q.std * np.exp(b * change) * noise
         return 0.5 * inner_product(sample - target, sample - target)
 
-    gradient = q.mean + q.sigma * noise - target
-    grad_mean, grad_log_sigma = q.reparameterised(noise, gradient)
+    gradient = q.mean + q.std * noise - target
+    grad_mean, grad_log_std = q.reparameterised(noise, gradient)
     slope = (loss(h, 0) - loss(-h, 0)) / (2 * h)
     assert inner_product(grad_mean, direction.mean) == pytest.approx(slope, rel=1e-6)
     slope = (loss(0, h) - loss(0, -h)) / (2 * h)
-    assert weighted_sum(grad_log_sigma * change) == pytest.approx(slope, rel=1e-6)
+    assert weighted_sum(grad_log_std * change) == pytest.approx(slope, rel=1e-6)
 
 
 def test_reparameterised_gradients_average_to_the_closed_form(rng):
@@ -86,11 +86,11 @@ def test_reparameterised_gradients_average_to_the_closed_form(rng):
     size, projector = 6, Projector(6)
     q, rotations = gaussian(rng, size), random_rotations(5, rng)
     images_ft = rfft2(rng.normal(size=(5, size, size)))
-    closed = projector.gram_diagonal(rotations) * q.sigma**2
+    closed = projector.gram_diagonal(rotations) * q.std**2
     draws = []
     for _ in range(3000):
         noise = q.noise(rng)
-        _, gradient = projector.misfit(q.mean + q.sigma * noise, images_ft, rotations)
+        _, gradient = projector.misfit(q.mean + q.std * noise, images_ft, rotations)
         draws.append(q.reparameterised(noise, gradient)[1])
     draws = np.array(draws)
     deviation = np.maximum(draws.std(0) / np.sqrt(len(draws)), 1e-12)
@@ -105,7 +105,7 @@ def test_a_dirac_pays_minus_the_log_prior(rng):
 
 def test_mixed_precisions_are_refused(rng):
     mean = rfft3(rng.normal(size=(4, 4, 4)))
-    with pytest.raises(TypeError, match="precisions differ: mean is complex128, sigma is float32"):
+    with pytest.raises(TypeError, match="precisions differ: mean is complex128, std is float32"):
         GaussianPosterior(mean, np.ones(mean.shape, np.float32))
-    with pytest.raises(ValueError, match=r"sigma: expected shape \(4, 4, 3\), got \(4, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"std: expected shape \(4, 4, 3\), got \(4, 4, 4\)"):
         GaussianPosterior(mean, np.ones((4, 4, 4)))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
+    REFINABLE,
     half_inner,
     interpolations,
     noise,
@@ -16,16 +17,17 @@ from strategies import (
     seeds,
 )
 
-from fslice import (
-    Projector,
-    euler_to_matrix,
-    extract_slices,
-    random_rotations,
-    rfft2,
-    shift_slices,
-)
+from fslice import Projector, extract_slices, random_rotations, rfft2, rfft3
+from fslice._arrays import array_namespace
 from fslice.fourier import frequencies, inverse_transform, radii, transform
-from fslice.geometry import euler_to_matrix_vjp, matrix_to_euler, rotvec_to_matrix, tangent_vjp
+from fslice.geometry import (
+    euler_to_matrix,
+    euler_to_matrix_vjp,
+    matrix_to_euler,
+    rotvec_to_matrix,
+    tangent_vjp,
+)
+from fslice.operators import shift_slices
 from fslice.testing import check_adjoint, check_gradient
 
 
@@ -48,7 +50,7 @@ def test_backproject_ft_is_the_adjoint_of_project_ft(backend, case):
         lambda y: case.projector.backproject_ft(y, *case.pose),
         case.volume_ft,
         case.images_ft,
-        inner_x=half_inner(case.projector.box),
+        inner_x=half_inner(case.projector.padded_size),
         inner_y=half_inner(case.projector.size),
     )
 
@@ -56,7 +58,7 @@ def test_backproject_ft_is_the_adjoint_of_project_ft(backend, case):
 @given(case=projector_cases())
 def test_transform_has_an_adjoint_and_an_inverse(case):
     projector = case.projector
-    inner_y = half_inner(projector.box)
+    inner_y = half_inner(projector.padded_size)
     check_adjoint(
         projector.transform, projector.transform_adjoint, case.volume, case.volume_ft,
         inner_y=inner_y,
@@ -69,7 +71,7 @@ def test_transform_has_an_adjoint_and_an_inverse(case):
 def test_back_projections_are_half_spectra_of_real_volumes(backend, case):
     case = case.on(backend)
     volume_ft = case.projector.backproject_ft(case.images_ft, *case.pose)
-    dimension, box = case.volume.ndim, case.projector.box
+    dimension, box = case.volume.ndim, case.projector.padded_size
     own = transform(inverse_transform(volume_ft, dimension, box), dimension)
     assert np.allclose(volume_ft, own, rtol=0, atol=1e-5 * max(1, abs(volume_ft).max()))
 
@@ -78,7 +80,7 @@ def test_back_projections_are_half_spectra_of_real_volumes(backend, case):
 def test_project_has_exact_gradients_in_all_its_inputs(backend, case):
     case = case.on(backend)
     projector, flat = case.projector, case.volume.ndim - 1
-    found = projector.project_vjp(case.volume, case.rotations, case.images, case.shifts, case.ctf)
+    found = projector.project_vjp(case.volume, *case.pose, cotangent=case.images)
     cotangent_ft = transform(case.images, flat)
     functions = {
         "volume": lambda v: projector.project(v, *case.pose),
@@ -86,7 +88,7 @@ def test_project_has_exact_gradients_in_all_its_inputs(backend, case):
         "shifts": lambda t: projector.project(case.volume, case.rotations, t, case.ctf),
     }
     for name, function in functions.items():
-        check_one(name, function, found, case, lambda y: np.vdot(y, case.images))
+        check_one(name, function, found, case, lambda y: backend.vdot(y, case.images))
     volume_ft = projector.transform(case.volume)
     check_ctf(projector, volume_ft, cotangent_ft, found, case)
 
@@ -95,9 +97,7 @@ def test_project_has_exact_gradients_in_all_its_inputs(backend, case):
 def test_project_ft_has_exact_gradients_in_all_its_inputs(backend, case):
     case = case.on(backend)
     projector = case.projector
-    found = projector.project_ft_vjp(
-        case.volume_ft, case.rotations, case.images_ft, case.shifts, case.ctf
-    )
+    found = projector.project_ft_vjp(case.volume_ft, *case.pose, cotangent=case.images_ft)
     functions = {
         "rotations": lambda r: projector.project_ft(case.volume_ft, r, case.shifts, case.ctf),
         "shifts": lambda t: projector.project_ft(case.volume_ft, case.rotations, t, case.ctf),
@@ -107,7 +107,7 @@ def test_project_ft_has_exact_gradients_in_all_its_inputs(backend, case):
         check_one(name, function, found, case, lambda y: product(y, case.images_ft))
     check_ctf(projector, case.volume_ft, case.images_ft, found, case)
     grad_volume = projector.backproject_ft(case.images_ft, *case.pose)
-    assert np.allclose(found.volume, grad_volume, rtol=0, atol=1e-12 * abs(grad_volume).max())
+    assert np.allclose(found.volume_ft, grad_volume, rtol=0, atol=1e-12 * abs(grad_volume).max())
 
 
 def check_one(name, function, found, case, loss):
@@ -116,7 +116,8 @@ def check_one(name, function, found, case, loss):
     if point is None:
         assert gradient is None
         return
-    direction = noise(np.random.default_rng(point.size), point.shape)
+    rng = np.random.default_rng(point.size)
+    direction = noise(rng, point.shape, xp=array_namespace(point))
     check_gradient(lambda value: loss(function(value)), gradient, point, direction, step=1e-6)
 
 
@@ -131,51 +132,41 @@ def check_ctf(projector, volume_ft, cotangent_ft, found, case):
         slices = projector.project_ft(volume_ft, case.rotations, case.shifts, values)
         return product(slices, cotangent_ft)
 
-    direction = noise(np.random.default_rng(case.ctf.size), case.ctf.shape)
+    rng = np.random.default_rng(case.ctf.size)
+    direction = noise(rng, case.ctf.shape, xp=array_namespace(case.ctf))
     check_gradient(loss, found.ctf, case.ctf, direction, inner=product)
 
 
 @given(case=projector_cases(smooth=True, dimension=3))
 def test_gradients_chain_to_angles_and_rotation_vectors(case):
     projector, arguments = case.projector, (case.shifts, case.ctf)
-    found = projector.project_vjp(case.volume, case.rotations, case.images, *arguments)
+    found = projector.project_vjp(case.volume, *case.pose, cotangent=case.images)
 
     def loss(rotations):
         return np.vdot(projector.project(case.volume, rotations, *arguments), case.images)
 
     angles = matrix_to_euler(case.rotations)
     direction = noise(np.random.default_rng(angles.size), angles.shape)
-    by_angles = euler_to_matrix_vjp(angles, found.rotations)
+    by_angles = euler_to_matrix_vjp(angles, cotangent=found.rotations).angles
     check_gradient(lambda a: loss(euler_to_matrix(a)), by_angles, angles, direction)
-    by_w = tangent_vjp(case.rotations, found.rotations)
+    by_w = tangent_vjp(case.rotations, cotangent=found.rotations).tangent
     check_gradient(
         lambda w: loss(case.rotations @ rotvec_to_matrix(w)), by_w, 0 * angles, direction, step=1e-6
     )
 
 
-PARAMETERS = [
-    "defocus_u",
-    "defocus_v",
-    "astigmatism_angle",
-    "phase_shift",
-    "amplitude_contrast",
-    "b_factor",
-    "scale",
-]
-
-
-@pytest.mark.parametrize("parameter", PARAMETERS)
+@pytest.mark.parametrize("parameter", REFINABLE)
 def test_gradients_chain_to_the_parameters_of_the_ctf(backend, parameter, rng):
     projector, ctf = Projector(6), random_ctf(rng, 3)
     rotations, shifts = poses(rng, (3,)), noise(rng, (3, 2))
     volume, images = noise(rng, (6, 6, 6)), noise(rng, (3, 6, 6))
-    found = projector.project_vjp(volume, rotations, images, shifts, ctf)
+    found = projector.project_vjp(volume, rotations, shifts, ctf, cotangent=images)
     point = getattr(ctf, parameter)
     check_gradient(
         lambda value: np.vdot(
             projector.project(volume, rotations, shifts, ctf.replace(**{parameter: value})), images
         ),
-        ctf.vjp(6, found.ctf)[parameter],
+        getattr(ctf.vjp(6, cotangent=found.ctf), parameter),
         point,
         noise(rng, 3) * abs(point),
         step=1e-4 if parameter.startswith("defocus") else 1e-5,
@@ -190,7 +181,7 @@ def test_a_projection_is_a_slice_times_the_ctf_shifted(backend, case):
         case.volume_ft, case.rotations, projector.size,
         interpolation=projector.interpolation, max_radius=projector.max_radius,
     )  # fmt: skip
-    expected *= projector.box**1.5 / projector.size
+    expected *= projector.padded_size**1.5 / projector.size
     if case.ctf is not None:
         expected *= case.ctf
     if case.shifts is not None:
@@ -215,7 +206,7 @@ def test_results_are_in_the_precision_of_the_input_and_leave_it_alone(backend, c
     inputs = (case.volume, case.volume_ft, case.images, case.images_ft, *case.pose)
     before = [None if array is None else array.copy() for array in inputs]
     projector = case.projector
-    found = projector.project_vjp(case.volume, case.rotations, case.images, case.shifts, case.ctf)
+    found = projector.project_vjp(case.volume, *case.pose, cotangent=case.images)
     pairs = [
         (projector.project(case.volume, *case.pose), case.images),
         (projector.backproject(case.images, *case.pose), case.volume),
@@ -233,12 +224,12 @@ def test_results_are_in_the_precision_of_the_input_and_leave_it_alone(backend, c
         assert old is None or backend.array_equal(old, new)
 
 
-def band(projector, flat):
+def band(projector, flat, xp=np):
     """Return which frequencies of images or lines take part."""
     limit = (projector.size - 1) // 2
     radius = limit if projector.max_radius is None else projector.max_radius
-    inside = radii(projector.size, flat) <= radius
-    for k in frequencies(projector.size, flat):
+    inside = radii(projector.size, flat, xp) <= radius
+    for k in frequencies(projector.size, flat, xp):
         inside = inside & (abs(k) <= limit)
     return inside
 
@@ -248,19 +239,19 @@ def test_misfit_is_the_weighted_residual_and_its_gradient(backend, case, weighte
     case = case.on(backend)
     projector, flat = case.projector, case.volume.ndim - 1
     rng = np.random.default_rng(case.images.size)
-    inside = band(projector, flat)
-    precision = abs(noise(rng, inside.shape, case.volume.dtype)) if weighted else 1.75
-    power, grad_volume = projector.misfit(case.volume_ft, case.images_ft, *case.pose, precision)
+    inside = band(projector, flat, backend)
+    weights = abs(noise(rng, inside.shape, case.volume.dtype, backend)) if weighted else 1.75
+    chi_squared, grad_volume = projector.misfit(case.volume_ft, case.images_ft, *case.pose, weights)
     residual = (projector.project_ft(case.volume_ft, *case.pose) - case.images_ft) * inside
     tolerance = 1000 * np.finfo(case.volume.dtype).eps
-    expected = projector.backproject_ft(residual * precision, *case.pose)
+    expected = projector.backproject_ft(residual * weights, *case.pose)
     assert grad_volume.dtype == case.volume_ft.dtype
     assert abs(grad_volume - expected).max() <= tolerance * max(1, abs(expected).max())
     product = half_inner(projector.size)
-    assert power.shape == case.rotations.shape[:-2]
-    for index in np.ndindex(power.shape):
-        wanted = product(residual[index], residual[index] * precision)
-        assert abs(power[index] - wanted) <= tolerance * max(1, wanted)
+    assert chi_squared.shape == case.rotations.shape[:-2]
+    for index in np.ndindex(chi_squared.shape):
+        wanted = product(residual[index], residual[index] * weights)
+        assert abs(chi_squared[index] - wanted) <= tolerance * max(1, wanted)
 
 
 @given(case=projector_cases(), weighted=st.booleans())
@@ -268,15 +259,16 @@ def test_misfit_gradients_are_those_of_projecting_and_comparing(backend, case, w
     case = case.on(backend)
     projector = case.projector
     shape = case.images_ft.shape[case.rotations.ndim - 2 :]
-    precision = 1.75
+    weights = 1.75
     if weighted:
-        precision = abs(noise(np.random.default_rng(case.images.size), shape, case.volume.dtype))
+        rng = np.random.default_rng(case.images.size)
+        weights = abs(noise(rng, shape, case.volume.dtype, backend))
     rotations, shifts, ctf = case.pose
-    arguments = case.volume_ft, case.images_ft, rotations, shifts, ctf, precision
-    power, found = projector.misfit_gradients(*arguments)
+    arguments = case.volume_ft, case.images_ft, rotations, shifts, ctf, weights
+    chi_squared, found = projector.misfit_gradients(*arguments)
     residual = projector.project_ft(case.volume_ft, *case.pose) - case.images_ft
-    residual *= band(projector, case.volume.ndim - 1) * precision
-    composed = projector.project_ft_vjp(case.volume_ft, rotations, residual, shifts, ctf)
+    residual *= band(projector, case.volume.ndim - 1, backend) * weights
+    composed = projector.project_ft_vjp(case.volume_ft, *case.pose, cotangent=residual)
     tolerance = 1000 * np.finfo(case.volume.dtype).eps
     for name, value in composed._asdict().items():
         own = getattr(found, name)
@@ -284,7 +276,7 @@ def test_misfit_gradients_are_those_of_projecting_and_comparing(backend, case, w
         if value is not None:
             assert (own.shape, own.dtype) == (value.shape, value.dtype), name
             assert abs(own - value).max() <= tolerance * max(1, abs(value).max()), name
-    assert np.allclose(power, projector.misfit(*arguments)[0], rtol=tolerance, atol=tolerance)
+    assert np.allclose(chi_squared, projector.misfit(*arguments)[0], rtol=tolerance, atol=tolerance)
 
 
 @given(seed=seeds, projector=projectors(), dimension=st.sampled_from([2, 3]), one=st.booleans())
@@ -295,7 +287,7 @@ def test_gram_diagonal_is_that_of_backproject_after_project(seed, projector, dim
     half = (2, *[projector.size] * (dimension - 2), projector.size // 2 + 1)
     ctf = None if one else noise(rng, half)
     found = projector.gram_diagonal(rotations, ctf)
-    box, product = projector.box, half_inner(projector.size)
+    box, product = projector.padded_size, half_inner(projector.size)
     for index in [tuple(rng.integers(0, side) for side in found.shape) for _ in range(4)]:
         powers = []
         for phase in (1, 1j):
@@ -329,12 +321,31 @@ def test_one_ctf_serves_all_images(seed, dtype):
     rng = np.random.default_rng(seed)
     projector, ctf = Projector(6), random_ctf(rng, 1)
     volume, rotations = noise(rng, (6, 6, 6), dtype), poses(rng, (2, 2)).astype(dtype)
-    values = np.broadcast_to(ctf.evaluate(6, dtype)[0], (2, 2, 6, 4))
     found = projector.project(volume, rotations, None, ctf)
-    assert np.array_equal(found, projector.project(volume, rotations, None, values))
+    assert np.array_equal(found, projector.project(volume, rotations, None, ctf[[0] * 4]))
     images = noise(rng, (2, 2, 6, 6), dtype)
     back = projector.backproject(images, rotations, None, ctf)
-    assert np.array_equal(back, projector.backproject(images, rotations, None, values))
+    assert np.array_equal(back, projector.backproject(images, rotations, None, ctf[[0] * 4]))
+
+
+@given(seed=seeds, dtype=precisions)
+def test_a_ctf_is_as_good_as_its_values(backend, seed, dtype):
+    rng = np.random.default_rng(seed)
+    projector, ctf, rotations = Projector(6), random_ctf(rng, 3), poses(rng, (3,)).astype(dtype)
+    volume_ft = rfft3(noise(rng, (6, 6, 6), dtype))
+    images_ft = rfft2(noise(rng, (3, 6, 6), dtype))
+    calls = [
+        lambda ctf: projector.project_ft(volume_ft, rotations, None, ctf),
+        lambda ctf: projector.backproject_ft(images_ft, rotations, None, ctf),
+        lambda ctf: projector.gram(volume_ft, rotations, ctf),
+        lambda ctf: projector.gram_diagonal(rotations, ctf),
+        lambda ctf: projector.sampling_density(rotations, ctf),
+        lambda ctf: projector.misfit(volume_ft, images_ft, rotations, None, ctf).volume_ft,
+    ]
+    for call in calls:
+        found, expected = call(ctf), call(ctf.evaluate(6, dtype))
+        tolerance = 100 * np.finfo(dtype).eps * abs(expected).max()
+        assert abs(found - expected).max() <= tolerance
 
 
 # against direct sums -----------------------------------------------------------------------------

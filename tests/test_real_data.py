@@ -30,23 +30,25 @@ def particles(data):
     return data / "particles"
 
 
-def test_relions_images_of_a_point_are_ours_to_seven_digits(particles):
-    """Poses, shifts, astigmatic CTF and its sign, scale, and the trilinear kernel at padding 2."""
-    folder = particles / "relion_pointmass_ctf"
+def projections_of_a_point(folder, **options):
+    """Return RELION's particles of a point at padding 2, and our projections in their poses."""
     relions = read_particles(folder / "relion_proj_batch_pfac2.star")
     volume, _ = read_volume(folder / "pointmass.mrc")
     pose = relions.rotations, relions.shifts, relions.ctf
-    ours = Projector(64, oversampling=2).project(volume.astype(float), *pose)
+    return relions, Projector(64, oversampling=2, **options).project(volume.astype(float), *pose)
+
+
+@pytest.mark.filterwarnings("ignore:.*left out. rlnNormCorrection$")
+def test_relions_images_of_a_point_are_ours_to_seven_digits(particles):
+    """Poses, shifts, astigmatic CTF and its sign, scale, and the trilinear kernel at padding 2."""
+    relions, ours = projections_of_a_point(particles / "relion_pointmass_ctf")
     assert relative_error(band_limited(relions.images[:], 31), ours) < 1e-7
 
 
+@pytest.mark.filterwarnings("ignore:.*left out. rlnNormCorrection$")
 def test_relions_images_of_a_point_are_ours_up_to_nyquist(particles):
     """RELION keeps the frequencies at radius 32, we all but the Nyquist row and column."""
-    folder = particles / "relion_pointmass_ctf"
-    relions = read_particles(folder / "relion_proj_batch_pfac2.star")
-    volume, _ = read_volume(folder / "pointmass.mrc")
-    pose = relions.rotations, relions.shifts, relions.ctf
-    ours = Projector(64, 2, max_radius=32).project(volume.astype(float), *pose)
+    relions, ours = projections_of_a_point(particles / "relion_pointmass_ctf", max_radius=32)
     images = relions.images[:].astype(float)
     assert correlation(images, ours).min() >= 0.998
     scale = (images * ours).sum((1, 2)) / (ours**2).sum((1, 2))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fslice.posterior.shell_prior import ShellPrior, shell_prior
+from fslice.posterior.prior import ShellPrior, shell_prior
 
 
 def responses(variance, signal, noise, counts):

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, laid_out, layouts, noise, precisions, seeds
 
-from fslice import inner_product, irfft2, rfft2, shift_slices, shift_slices_vjp
+from fslice import irfft2, rfft2
 from fslice._arrays import complex_dtype
+from fslice.fourier import inner_product
+from fslice.operators import shift_slices, shift_slices_vjp
 from fslice.testing import check_adjoint, check_gradient
 
 
@@ -36,7 +38,7 @@ def test_the_shift_by_minus_t_is_the_adjoint_and_the_inverse(case):
 @given(case=cases(dtypes=st.just("float64"), smallest=3))
 def test_gradients_in_slices_and_shifts_are_exact(case):
     slices, shifts, others = case
-    grad_slices, grad_shifts = shift_slices_vjp(slices, shifts, others)
+    grad_slices, grad_shifts = shift_slices_vjp(slices, shifts, cotangent=others)
     rng = np.random.default_rng(slices.size)
     direction = noise(rng, slices.shape, complex)
     check_gradient(
@@ -64,7 +66,7 @@ def test_a_shift_by_whole_pixels_rolls_the_image(seed, size):
 def test_results_have_the_shape_and_precision_of_the_input(case):
     slices, shifts, others = case
     before = slices.copy()
-    grad_slices, grad_shifts = shift_slices_vjp(slices, shifts, others)
+    grad_slices, grad_shifts = shift_slices_vjp(slices, shifts, cotangent=others)
     for array in (shift_slices(slices, shifts), grad_slices):
         assert (array.shape, array.dtype) == (slices.shape, slices.dtype)
     assert (grad_shifts.shape, grad_shifts.dtype) == (shifts.shape, shifts.dtype)
@@ -96,13 +98,13 @@ def test_wrong_input_is_refused_by_name(slices, shifts, kind, message):
     with pytest.raises(kind, match=message):
         shift_slices(slices, shifts)
     with pytest.raises(kind, match=message):
-        shift_slices_vjp(slices, shifts, SLICES)
+        shift_slices_vjp(slices, shifts, cotangent=SLICES)
 
 
 def test_a_wrong_cotangent_is_refused_by_name():
     with pytest.raises(TypeError, match="cotangent: expected dtype complex64 or complex128, got f"):
-        shift_slices_vjp(SLICES, SHIFTS, SLICES.real)
+        shift_slices_vjp(SLICES, SHIFTS, cotangent=SLICES.real)
     with pytest.raises(TypeError, match="slices is complex128, cotangent is complex64"):
-        shift_slices_vjp(SLICES, SHIFTS, SLICES.astype("c8"))
+        shift_slices_vjp(SLICES, SHIFTS, cotangent=SLICES.astype("c8"))
     with pytest.raises(ValueError, match=r"cotangent: expected shape \(2, 4, 3\), got \(1, 4, 3\)"):
-        shift_slices_vjp(SLICES, SHIFTS, SLICES[:1])
+        shift_slices_vjp(SLICES, SHIFTS, cotangent=SLICES[:1])

@@ -9,8 +9,8 @@ from fslice import fourier
 from fslice.operators.ctf import CTF
 from fslice.simulation import draws
 from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.phantom import phantom
-from fslice.simulation.simulate import simulate
+from fslice.simulation.particles import simulate
+from fslice.simulation.phantoms import phantom
 
 SIZE, PIXEL_SIZE = 32, 4.0
 MODEL = phantom(SIZE, PIXEL_SIZE)
@@ -205,7 +205,7 @@ def test_an_snr_has_to_be_positive(snr):
         ({"seed": -1}, "seed: expected at least 0, got -1"),
         ({"noise_variance": -1.0}, "noise_variance: expected at least 0, got -1"),
         ({"snr": 1.0, "noise_variance": 1.0}, "snr, noise_variance: expected at most one"),
-        ({"cone": 400.0}, "cone: expected an opening of 0 to 360 degrees, got 400"),
+        ({"cone": 400.0}, "cone: expected an angle of 0 to 360 degrees, got 400"),
         ({"shift_std": -0.5}, "shift_std: expected pixels of at least 0, got -0.5"),
         ({"ctf": (2.0, 1.0)}, r"defocus: expected \(lowest, highest\) in Angstrom, got"),
         ({"model": np.zeros((32, 32, 32)), "snr": 1.0}, "snr: expected a model whose projections"),

@@ -13,17 +13,8 @@ from strategies import (
     slice_cases,
 )
 
-from fslice import (
-    extract_slices,
-    extract_slices_vjp,
-    hermitian_part,
-    inner_product,
-    insert_slices,
-    random_rotations,
-    rfft2,
-    rfft3,
-)
-from fslice.fourier import radii
+from fslice import extract_slices, insert_slices, random_rotations, rfft2, rfft3
+from fslice.fourier import hermitian_part, inner_product, radii
 from fslice.geometry import (
     euler_to_matrix,
     euler_to_matrix_vjp,
@@ -33,6 +24,7 @@ from fslice.geometry import (
     rotvec_to_matrix,
     tangent_vjp,
 )
+from fslice.operators import extract_slices_vjp
 from fslice.testing import check_adjoint, check_gradient
 
 
@@ -65,13 +57,13 @@ def test_slices_have_exact_gradients_in_volume_and_rotation(backend, case):
         ),
         grad_volume,
         case.volume_ft,
-        rfft3(noise(rng, (case.box,) * 3)),
+        rfft3(noise(rng, (case.box,) * 3, xp=backend)),
     )
     check_gradient(
         lambda r: loss(case, r),
         grad_rotations,
         case.rotations,
-        noise(rng, case.rotations.shape),
+        noise(rng, case.rotations.shape, xp=backend),
         step=1e-6,
     )
 
@@ -82,20 +74,20 @@ def loss(case, rotations):
 
 
 def gradients(case):
-    return extract_slices_vjp(case.volume_ft, case.rotations, case.slices, **case.options)
+    return extract_slices_vjp(case.volume_ft, case.rotations, **case.options, cotangent=case.slices)
 
 
 @given(case=slice_cases(smooth=True))
-def test_gradients_in_angles_quaternions_and_rotation_vectors_are_exact(case):
+def test_gradients_in_angles_and_rotation_vectors_are_exact(case):
     _, grad_rotations = gradients(case)
     rng = np.random.default_rng(case.slices.size)
     angles = matrix_to_euler(case.rotations)
     direction = noise(rng, angles.shape)
-    by_angles = euler_to_matrix_vjp(angles, grad_rotations)
+    by_angles = euler_to_matrix_vjp(angles, cotangent=grad_rotations).angles
     check_gradient(lambda a: loss(case, euler_to_matrix(a)), by_angles, angles, direction)
 
     w = np.zeros_like(angles)
-    by_w = tangent_vjp(case.rotations, grad_rotations)
+    by_w = tangent_vjp(case.rotations, cotangent=grad_rotations).tangent
     check_gradient(
         lambda w: loss(case, case.rotations @ rotvec_to_matrix(w)), by_w, w, direction, step=1e-6
     )
@@ -109,10 +101,12 @@ def test_gradients_in_quaternions_of_any_length_are_exact(seed):
         if inside_cells(quaternion_to_matrix(quaternions), 5, 1):
             break
     volume_ft, slices = rfft3(noise(rng, (5, 5, 5))), rfft2(noise(rng, (2, 5, 5)))
-    _, grad_rotations = extract_slices_vjp(volume_ft, quaternion_to_matrix(quaternions), slices)
+    _, grad_rotations = extract_slices_vjp(
+        volume_ft, quaternion_to_matrix(quaternions), cotangent=slices
+    )
     check_gradient(
         lambda q: inner_product(extract_slices(volume_ft, quaternion_to_matrix(q)), slices),
-        quaternion_to_matrix_vjp(quaternions, grad_rotations),
+        quaternion_to_matrix_vjp(quaternions, cotangent=grad_rotations).quaternions,
         quaternions,
         noise(rng, (2, 4)),
         step=1e-6,
@@ -125,7 +119,9 @@ def test_cubic_slices_have_gradients_on_the_faces_of_cells_too(backend, seed):
     rotations = cube_rotations()  # every sample is a grid point
     volume_ft = rfft3(noise(rng, (7, 7, 7)))
     slices = rfft2(noise(rng, (24, 7, 7)))
-    _, grad_rotations = extract_slices_vjp(volume_ft, rotations, slices, interpolation="cubic")
+    _, grad_rotations = extract_slices_vjp(
+        volume_ft, rotations, interpolation="cubic", cotangent=slices
+    )
     check_gradient(
         lambda r: inner_product(extract_slices(volume_ft, r, interpolation="cubic"), slices),
         grad_rotations,
@@ -234,7 +230,7 @@ def call_all(volume_ft, rotations, slices, **options):
     for function in (
         lambda: extract_slices(volume_ft, rotations, **options),
         lambda: insert_slices(slices, rotations, **options),
-        lambda: extract_slices_vjp(volume_ft, rotations, slices, **options),
+        lambda: extract_slices_vjp(volume_ft, rotations, **options, cotangent=slices),
     ):
         with pytest.raises((ValueError, TypeError)) as caught:
             function()
@@ -295,7 +291,9 @@ def test_mixed_precisions_are_refused_with_their_names(given_inputs):
     given_inputs["rotations"] = given_inputs["rotations"].astype("float64")
     given_inputs["slices"] = given_inputs["slices"].astype("complex64")
     with pytest.raises(TypeError, match="volume_ft is complex128, cotangent is complex64"):
-        extract_slices_vjp(*given_inputs.values())
+        extract_slices_vjp(
+            given_inputs["volume_ft"], given_inputs["rotations"], cotangent=given_inputs["slices"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -335,7 +333,7 @@ def test_half_spectra_of_a_wrong_shape_or_dtype_are_refused(given_inputs):
         with pytest.raises((ValueError, TypeError), match=message):
             insert_slices(wrong, rotations)
         with pytest.raises((ValueError, TypeError), match=message.replace("slices", "cotangent")):
-            extract_slices_vjp(volume_ft, rotations, wrong)
+            extract_slices_vjp(volume_ft, rotations, cotangent=wrong)
 
 
 def test_slices_cannot_be_larger_than_the_volume(given_inputs):
@@ -353,6 +351,8 @@ def test_slices_cannot_be_larger_than_the_volume(given_inputs):
 def test_gradients_do_not_depend_on_the_beam(rng):
     rotations = poses_inside_cells(rng, (4,), 6, 1)
     volume_ft = rfft3(noise(rng, (6, 6, 6)))
-    _, grad_rotations = extract_slices_vjp(volume_ft, rotations, noise(rng, (4, 6, 4), complex))
+    _, grad_rotations = extract_slices_vjp(
+        volume_ft, rotations, cotangent=noise(rng, (4, 6, 4), complex)
+    )
     assert np.all(grad_rotations[..., 2] == 0)
     assert np.all(grad_rotations[..., :2] != 0)

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from dense import accumulate, symmetric
 
 import fslice
 from fslice.io import read_atoms, read_volume
-from fslice.posterior.masked import soft_sphere, solve_supported
-from fslice.posterior.symmetric import SymmetricPrecision, symmetry_evidence
+from fslice.posterior.evidence import symmetry_evidence
+from fslice.posterior.mean import solve
+from fslice.postprocess.masks import soft_spherical_mask
 
 EMD_1080, ATOMS = "maps/emd_1080_groel_11.5A.mrc", "atomic/1aon.pdb.gz"
 
@@ -14,29 +16,30 @@ EMD_1080, ATOMS = "maps/emd_1080_groel_11.5A.mrc", "atomic/1aon.pdb.gz"
 def simulated(path, n, size, pixel_size, snr):
     if path.suffix == ".mrc":
         volume, own = read_volume(path)
-        model = fslice.volume_from_map(volume, own, size, pixel_size)
+        model = fslice.simulation.resample_map(volume, own, size, pixel_size)
     else:
-        model = fslice.model_from_atoms(read_atoms(path))
+        model = fslice.simulation.GaussianModel.from_atoms(read_atoms(path))
     return fslice.simulate(model, n, size, pixel_size, snr=snr, seed=1)
 
 
 def posterior_of(data):
     """Return the posterior without symmetry, under the true spectrum and noise."""
     size = data.size
-    normal = fslice.accumulate(
+    normal = accumulate(
         data.images(), data.rotations.astype(np.float32), projector=fslice.Projector(size)
     )
-    mask = soft_sphere(size, 0.42 * size, 0.05 * size, "float32")
+    mask = soft_spherical_mask(size, 0.42 * size, 0.05 * size, "float32")
     power = fslice.fourier.shell_sum(abs(fslice.rfft3(data.truth)) ** 2, size, 3)
     count = fslice.fourier.shell_sum(np.ones((size, size, size // 2 + 1)), size, 3)
     prior = np.maximum(power / count * mask.size / mask.sum(), 1e-6 * power.max() / count[-1])
-    return SymmetricPrecision(normal, prior, mask, data.noise_variance)
+    return symmetric(normal, prior, mask, data.noise_variance)
 
 
 def under(precision, group):
-    return SymmetricPrecision(
-        precision.normal, precision.prior_variance, precision.mask, precision.noise_variance, group
-    )
+    return symmetric(
+        precision.normal, precision.prior_variance, precision.latent.mask,
+        precision.noise_variance, group,
+    )  # fmt: skip
 
 
 def check_evidence(data, truth, groups):
@@ -71,7 +74,7 @@ def test_seven_copies_of_a_subunit_gain_resolution(data):
     precision = posterior_of(images)
     reached = {}
     for group in ("C1", "C7"):
-        volume = solve_supported(under(precision, group)).volume()
+        volume = solve(under(precision, group)).volume()
         reached[group] = fslice.resolution(fslice.fsc(volume, images.truth), 128, 2.8)
     assert reached["C1"] < 7.6
     assert reached["C7"] < 5.8

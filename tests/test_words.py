@@ -8,6 +8,7 @@ the ``bench`` or GPU extras is skipped where that is absent.
 
 import ast
 import doctest
+import functools
 import importlib.util
 import os
 import pathlib
@@ -16,6 +17,8 @@ import subprocess
 import sys
 
 import pytest
+
+import fslice
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -110,6 +113,15 @@ def test_links_between_the_documents_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
         if "://" not in target and not target.startswith("mailto:"):
             assert (path.parent / target).exists(), target
+
+
+def test_what_the_changelog_says_a_name_is_now_called_is_there():
+    renamed = (ROOT / "CHANGELOG.md").read_text().partition("### Renamed")[2]
+    rows = [line.strip("|").rsplit(" | ", 1) for line in renamed.splitlines() if line[:3] == "| `"]
+    names = re.findall(r"`([a-z]\w*(?:\.\w+)+)", " ".join(now for _, now in rows))
+    assert len(names) > 30
+    for name in names:
+        functools.reduce(getattr, name.split("."), fslice)
 
 
 # the reader of blocks itself ---------------------------------------------------------------------

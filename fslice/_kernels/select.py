@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any
 
 from fslice._arrays import Array, array_namespace
+from fslice._kernels.interface import Kernels
 
-_chosen: ContextVar[Any] = ContextVar("kernels", default=None)
+_chosen: ContextVar[Mapping[str, Kernels] | None] = ContextVar("kernels", default=None)
 
 
-def kernels_for(*arrays: Array | None) -> Any:
+def kernels_for(*arrays: Array | None) -> Kernels:
     """Return the kernels that take these arrays.
 
     Raises
@@ -26,30 +25,48 @@ def kernels_for(*arrays: Array | None) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> kernels_for(np.zeros(1)).__name__.rpartition(".")[2] in ("numpy", "numba")
+    >>> kernels_for(np.zeros(1)).name in ("numpy", "numba")
     True
     """
     library = array_namespace(*arrays).__name__
-    if library != "numpy":
+    chosen = (_chosen.get() or {}).get(library)
+    if chosen is not None:
+        return chosen
+    if library not in DEFAULTS:
         raise TypeError(f"the kernels take NumPy arrays, got arrays of {library}")
-    return _chosen.get() or kernels_named(_default())
-
-
-def kernels_named(name: str) -> Any:
-    """Return the kernels of a name, ``"numpy"`` or ``"numba"``."""
-    return importlib.import_module(f"fslice._kernels.{name}")
+    return DEFAULTS[library]()
 
 
 @contextlib.contextmanager
-def use_kernels(kernels: Any) -> Iterator[None]:
-    """Have some kernels compute inside the block, in this thread and context."""
-    token = _chosen.set(kernels)
+def use_kernels(kernels: Kernels, library: str = "numpy") -> Iterator[None]:
+    """Have some kernels take the arrays of a library inside the block, in this context."""
+    token = _chosen.set({**(_chosen.get() or {}), library: kernels})
     try:
         yield
     finally:
         _chosen.reset(token)
 
 
+def host_kernels() -> dict[str, Kernels]:
+    """Return by name the kernels that take NumPy arrays here: the definition, then faster ones."""
+    from fslice._kernels.numpy import KERNELS
+
+    found: dict[str, Kernels] = {KERNELS.name: KERNELS}
+    if _has_numba():
+        from fslice._kernels.numba import KERNELS as COMPILED
+
+        found[COMPILED.name] = COMPILED
+    return found
+
+
 @functools.cache
-def _default() -> str:
-    return "numpy" if importlib.util.find_spec("numba") is None else "numba"
+def _has_numba() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
+def _fastest_on_the_host() -> Kernels:
+    return list(host_kernels().values())[-1]
+
+
+DEFAULTS: dict[str, Callable[[], Kernels]] = {"numpy": _fastest_on_the_host}
+"""What gives the kernels for the arrays of each library, in every thread; tests add to it."""

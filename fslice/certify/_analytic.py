@@ -17,7 +17,7 @@ from fslice.operators.direct import project_direct
 from fslice.operators.projector import Projector
 from fslice.operators.realspace import project_realspace
 from fslice.simulation.gaussians import GaussianModel
-from fslice.simulation.phantom import phantom
+from fslice.simulation.phantoms import phantom
 
 SIZES = (64, 63)
 RADII = (0.5, 0.9)

@@ -21,9 +21,7 @@ def present_backends() -> tuple[str, ...]:
     >>> present_backends()[0]
     'numpy'
     """
-    found = ["numpy"]
-    if importlib.util.find_spec("numba") is not None:
-        found.append("numba")
+    found = list(_kernels.host_kernels())
     if importlib.util.find_spec("cupy") is not None:
         try:
             _kernels.kernels_for(importlib.import_module("cupy").zeros(1))
@@ -37,11 +35,11 @@ def present_backends() -> tuple[str, ...]:
 def computed_by(backend: str) -> Iterator[ModuleType]:
     """Have one implementation compute inside the block; yield the library its arrays belong to.
 
-    Between two blocks, and while a generator inside one is suspended, other code should not
-    call kernels: the choice is that of the process.
+    While a generator inside the block is suspended, other code in this thread should not call
+    kernels: the choice is that of the thread's context.
     """
     if backend == "cupy":
         yield importlib.import_module("cupy")
         return
-    with _kernels.use_kernels(_kernels.kernels_named(backend)):
+    with _kernels.use_kernels(_kernels.host_kernels()[backend]):
         yield np

@@ -46,9 +46,9 @@ def draw_case(
         setting.kernel,
         max_radius=float(size),
     )
-    wide, flat = (projector.box,) * dimension, dimension - 1
+    wide, flat = (projector.padded_size,) * dimension, dimension - 1
     half = (COUNT, *[size] * (flat - 1), size // 2 + 1)
-    inside = projector.box / size if smooth else None
+    inside = projector.padded_size / size if smooth else None
     rotations = draw_rotations(rng, COUNT, dimension, inside, size)
     arrays = {
         "volume": noise(rng, (size,) * dimension, dtype),

@@ -20,9 +20,11 @@ from fslice.certify._checks import (
     relative,
     settings,
 )
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.fourier import hermitian_weights, inverse_transform, transform
 from fslice.operators.slices import extract_slices
-from fslice.posterior.accumulate import accumulate
+from fslice.posterior.sums import normal_equations
 
 
 def definition_checks(backend: str, xp: ModuleType) -> Iterator[Check]:
@@ -58,7 +60,7 @@ def _with_case(
 def _real(case: Case) -> np.ndarray:
     """Return the real array of box M that the case's half spectrum belongs to."""
     volume_ft = to_numpy(case.volume_ft)
-    return inverse_transform(volume_ft, volume_ft.ndim, case.projector.box)
+    return inverse_transform(volume_ft, volume_ft.ndim, case.projector.padded_size)
 
 
 def _formula_images(case: Case, setting: Setting) -> np.ndarray:
@@ -89,52 +91,58 @@ def _project_ft(case: Case, setting: Setting) -> float:
 
 
 def _misfit(case: Case, setting: Setting) -> float:
-    """Return the larger error of the power, and of the gradient against its composition."""
-    precision = abs(case.ctf[0]) + 1
-    power, grad_volume = case.projector.misfit(
-        case.volume_ft, case.images_ft, *case.pose, precision=precision
+    """Return the larger error of chi-squared, and of the gradient against its composition."""
+    weights = abs(case.ctf[0]) + 1
+    chi_squared, grad_volume = case.projector.misfit(
+        case.volume_ft, case.images_ft, *case.pose, weights=weights
     )
     images = _formula_images(case, setting)
     band = _formula.band(setting.size, case.volume.ndim - 1, setting.size)
-    weights = hermitian_weights(setting.size) * to_numpy(precision) * band
-    residual = abs(images - to_numpy(case.images_ft)) ** 2 * weights
+    residual = abs(images - to_numpy(case.images_ft)) ** 2 * to_numpy(weights) * band
+    residual = residual * hermitian_weights(setting.size)
     expected = residual.reshape(COUNT, -1).sum(1)
     difference = case.projector.project_ft(case.volume_ft, *case.pose) - case.images_ft
-    composed = case.projector.backproject_ft(difference * precision, *case.pose)
+    composed = case.projector.backproject_ft(difference * weights, *case.pose)
     return max(
-        relative(to_numpy(power), expected), relative(to_numpy(grad_volume), to_numpy(composed))
+        relative(to_numpy(chi_squared), expected),
+        relative(to_numpy(grad_volume), to_numpy(composed)),
     )
 
 
 def _misfit_gradients(case: Case, setting: Setting) -> float:
     """Return the largest difference from `misfit` and from projecting, comparing, and `vjp`."""
     images, volume_ft, pose = case.images_ft, case.volume_ft, case.pose
-    precision = abs(case.ctf[0]) + 1
-    power, found = case.projector.misfit_gradients(volume_ft, images, *pose, precision=precision)
-    difference = (case.projector.project_ft(volume_ft, *pose) - images) * precision
-    expected = case.projector.project_ft_vjp(
-        volume_ft, case.rotations, difference, case.shifts, case.ctf
-    )
-    alone, _ = case.projector.misfit(volume_ft, images, *pose, precision=precision)
+    weights = abs(case.ctf[0]) + 1
+    chi_squared, found = case.projector.misfit_gradients(volume_ft, images, *pose, weights=weights)
+    difference = (case.projector.project_ft(volume_ft, *pose) - images) * weights
+    expected = case.projector.project_ft_vjp(volume_ft, *pose, cotangent=difference)
+    alone, _ = case.projector.misfit(volume_ft, images, *pose, weights=weights)
     return max(
         relative(to_numpy(a), to_numpy(b))
-        for a, b in zip((power, *found), (alone, *expected), strict=True)
+        for a, b in zip((chi_squared, *found), (alone, *expected), strict=True)
     )
+
+
+def _gram(case: Case, setting: Setting) -> float:
+    """Return how far the Gram product is from projecting, weighting and back-projecting."""
+    weights = abs(case.ctf[0]) + 1
+    found = case.projector.gram(case.volume_ft, case.rotations, case.ctf, weights)
+    images = case.projector.project_ft(case.volume_ft, *case.pose) * weights
+    expected = case.projector.backproject_ft(images, *case.pose)
+    return relative(to_numpy(found), to_numpy(expected))
 
 
 def _gradient_in_volume(case: Case, setting: Setting) -> float:
     """Return how far the gradient in the volume is from the adjoint."""
-    found = case.projector.project_ft_vjp(
-        case.volume_ft, case.rotations, case.images_ft, case.shifts, case.ctf
-    )
+    found = case.projector.project_ft_vjp(case.volume_ft, *case.pose, cotangent=case.images_ft)
     expected = case.projector.backproject_ft(case.images_ft, *case.pose)
-    return relative(to_numpy(found.volume), to_numpy(expected))
+    return relative(to_numpy(found.volume_ft), to_numpy(expected))
 
 
 def _gram_diagonal(case: Case, setting: Setting) -> float:
     """Return the error of the diagonal at the origin and elsewhere, each probed by its waves."""
     diagonal = to_numpy(case.projector.gram_diagonal(case.rotations, case.ctf))
-    rng, limit = generator("probe", setting), (case.projector.box - 1) // 2
+    rng, limit = generator("probe", setting), (case.projector.padded_size - 1) // 2
     found, expected = [], []
     for reach in (0, 1, 1, 2, limit, limit, limit):
         index = (
@@ -152,7 +160,7 @@ def _probed(case: Case, setting: Setting, index: tuple[int, ...]) -> float:
     for factor in (1, 1j):
         wave_ft = np.zeros(case.volume_ft.shape, complex)
         wave_ft[index] = factor
-        wave = inverse_transform(wave_ft, wave_ft.ndim, case.projector.box)
+        wave = inverse_transform(wave_ft, wave_ft.ndim, case.projector.padded_size)
         if (wave**2).sum() > 1e-20:  # the imaginary part of a real coefficient is none
             still = case._replace(
                 volume_ft=transform(wave, wave.ndim), shifts=np.zeros(case.shifts.shape)
@@ -166,7 +174,7 @@ def _sampling_density(case: Case, setting: Setting) -> float:
     """Return how far the density is from the back-projection of the images of a constant."""
     found = case.projector.sampling_density(case.rotations, case.ctf)
     dimension = case.volume.ndim
-    amplitude = math.sqrt(case.projector.box**dimension / setting.size ** (dimension - 1))
+    amplitude = math.sqrt(case.projector.padded_size**dimension / setting.size ** (dimension - 1))
     ones = amplitude * case.ctf.astype(complex_dtype(setting.dtype))
     expected = case.projector.backproject_ft(ones, case.rotations, None, case.ctf)
     return relative(to_numpy(found), to_numpy(expected).real)
@@ -174,7 +182,9 @@ def _sampling_density(case: Case, setting: Setting) -> float:
 
 def _normal(case: Case, setting: Setting) -> float:
     """Return how far the stencil's product is from projecting and back-projecting."""
-    normal = accumulate(case.images, *case.pose, projector=case.projector)
+    rotations, shifts, ctf = case.pose
+    dataset = Dataset(case.images, Poses(rotations, shifts), ctf)
+    normal = normal_equations(dataset, case.projector)
     images = case.projector.project_ft(case.volume_ft, *case.pose)
     expected = case.projector.backproject_ft(images, *case.pose)
     return relative(to_numpy(normal.apply(case.volume_ft)), to_numpy(expected))
@@ -185,6 +195,7 @@ _PROJECTIONS: dict[str, Callable[[Case, Setting], float]] = {
     "misfit": _misfit,
     "misfit_gradients": _misfit_gradients,
     "project_ft_vjp": _gradient_in_volume,
+    "gram": _gram,
     "gram_diagonal": _gram_diagonal,
     "sampling_density": _sampling_density,
 }

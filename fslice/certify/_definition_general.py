@@ -20,7 +20,7 @@ from fslice.certify._checks import (
     relative,
 )
 from fslice.fourier import frequencies, inner_product, transform
-from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators.ctf import CTF
 from fslice.operators.direct import fourier_sum, project_direct
 
@@ -41,7 +41,7 @@ def general_definition_checks() -> Iterator[Check]:
                     )
             yield definition_check("CTF.evaluate", setting, partial(_ctf, setting))
             yield definition_check(
-                "NoiseModel.log_likelihood", setting, partial(_white_noise, setting)
+                "GaussianNoise.log_likelihood", setting, partial(_white_noise, setting)
             )
 
 
@@ -90,7 +90,7 @@ def _white_noise(setting: Setting) -> float:
     """Compare the density of white noise with that of the pixels (the paper's eqs. 2 and 11)."""
     rng, size = generator("noise", setting), setting.size
     images, expected = noise(rng, (2, 3, size, size), setting.dtype)
-    found = NoiseModel(0.7).log_likelihood(transform(images, 2), transform(expected, 2))
+    found = GaussianNoise(0.7).log_likelihood(transform(images, 2), transform(expected, 2))
     power = ((images - expected).astype(float) ** 2).sum((1, 2))
     return relative(found, -0.5 * (power / 0.7 + size**2 * math.log(2 * math.pi * 0.7)))
 

@@ -80,7 +80,7 @@ def _check(subject: str, setting: Setting, measure: Callable[[], float]) -> Chec
 
 def _slices(setting: Setting, xp: ModuleType) -> float:
     case = draw_case(setting, 3, xp)
-    box, size = case.projector.box, setting.size
+    box, size = case.projector.padded_size, setting.size
     options: dict[str, Any] = {"interpolation": setting.kernel, "max_radius": float(size)}
     return check_adjoint(
         lambda v: extract_slices(v, case.rotations, size, **options),
@@ -109,7 +109,7 @@ def _project_ft(setting: Setting, dimension: int, xp: ModuleType) -> float:
         lambda y: case.projector.backproject_ft(y, *case.pose),
         case.volume_ft,
         case.images_ft,
-        inner_x=half_inner(case.projector.box),
+        inner_x=half_inner(case.projector.padded_size),
         inner_y=half_inner(setting.size),
         tolerance=math.inf,
     )

@@ -21,8 +21,8 @@ from fslice.certify._checks import (
 from fslice.certify._differences import STEP, Problem, gradient_check
 from fslice.fourier import hermitian_weights
 from fslice.geometry import rotvec_to_matrix
+from fslice.operators.gradients import Misfit, MisfitGradients
 from fslice.operators.pose_curvature import PoseCurvature, pose_curvature
-from fslice.operators.projector import Gradients
 from fslice.operators.slices import extract_slices, extract_slices_vjp
 
 
@@ -63,7 +63,7 @@ def _slices(setting: Setting, xp: ModuleType) -> Problem:
     options: dict[str, Any] = {"interpolation": setting.kernel, "max_radius": float(size)}
     product = half_inner(size)
     _, grad_rotations = extract_slices_vjp(
-        case.volume_ft, case.rotations, case.images_ft, **options
+        case.volume_ft, case.rotations, **options, cotangent=case.images_ft
     )
 
     def function(rotations: Array) -> float:
@@ -76,44 +76,45 @@ def _slices(setting: Setting, xp: ModuleType) -> Problem:
 def _project_ft(setting: Setting, dimension: int, xp: ModuleType, name: str) -> Problem:
     case = draw_case(setting, dimension, xp, smooth=True)
     product = half_inner(setting.size)
-    found = case.projector.project_ft_vjp(
-        case.volume_ft, case.rotations, case.images_ft, case.shifts, case.ctf
-    )
+    found = case.projector.project_ft_vjp(case.volume_ft, *case.pose, cotangent=case.images_ft)
 
     def function(value: Array) -> float:
         own: Case = case._replace(**{name: value})
         return product(own.projector.project_ft(own.volume_ft, *own.pose), case.images_ft)
 
-    gradient = found.volume if name == "volume_ft" else getattr(found, name)
     return Problem(
-        function, gradient, getattr(case, name), case.direction[name], _inner(case, name)
+        function,
+        getattr(found, name),
+        getattr(case, name),
+        case.direction[name],
+        _inner(case, name),
     )
 
 
 def _misfit(setting: Setting, dimension: int, xp: ModuleType) -> Problem:
     case = draw_case(setting, dimension, xp)
-    precision = abs(case.ctf[0]) + 1
+    weights = abs(case.ctf[0]) + 1
 
-    def misfit(volume_ft: Array) -> tuple[Array, Array]:
-        return case.projector.misfit(volume_ft, case.images_ft, *case.pose, precision=precision)
+    def misfit(volume_ft: Array) -> Misfit:
+        return case.projector.misfit(volume_ft, case.images_ft, *case.pose, weights=weights)
 
     return Problem(
         lambda v: float(misfit(v)[0].sum()) / 2,
         misfit(case.volume_ft)[1],
         case.volume_ft,
         case.direction["volume_ft"],
-        half_inner(case.projector.box),
+        half_inner(case.projector.padded_size),
     )
 
 
 def _misfit_gradients(setting: Setting, dimension: int, xp: ModuleType, name: str) -> Problem:
     case = draw_case(setting, dimension, xp, smooth=True)
-    precision = abs(case.ctf[0]) + 1
+    weights = abs(case.ctf[0]) + 1
 
-    def misfit(value: Array) -> tuple[Array, Gradients]:
+    def misfit(value: Array) -> MisfitGradients:
         own: Case = case._replace(**{name: value})
         return own.projector.misfit_gradients(
-            own.volume_ft, own.images_ft, *own.pose, precision=precision
+            own.volume_ft, own.images_ft, *own.pose, weights=weights
         )
 
     value = getattr(case, name)
@@ -129,7 +130,7 @@ def _misfit_gradients(setting: Setting, dimension: int, xp: ModuleType, name: st
 def _inner(case: Case, name: str) -> Callable[[Array, Array], float] | None:
     """Return the product of gradients and directions in that input, unless it is the plain one."""
     if name == "volume_ft":
-        return half_inner(case.projector.box)
+        return half_inner(case.projector.padded_size)
     if name == "ctf":
         weights = hermitian_weights(case.projector.size, array_namespace(case.ctf))
         return lambda a, b: float((a * b * weights).sum())
@@ -144,16 +145,16 @@ def _moved(case: Case, pose: Array) -> Case:
 
 def _pose(setting: Setting, xp: ModuleType) -> Problem:
     case = draw_case(setting, 3, xp, smooth=True)
-    precision = abs(case.ctf[0]) + 1
+    weights = abs(case.ctf[0]) + 1
 
     def curvature(own: Case) -> PoseCurvature:
         return pose_curvature(
-            own.projector, own.volume_ft, own.images_ft, *own.pose, precision=precision
+            own.projector, own.volume_ft, own.images_ft, *own.pose, weights=weights
         )
 
     direction = xp.asarray(noise(generator("pose", setting[1:]), (len(case.rotations), 5)))
     return Problem(
-        lambda pose: float(curvature(_moved(case, pose)).power.sum()) / 2,
+        lambda pose: float(curvature(_moved(case, pose)).chi_squared.sum()) / 2,
         curvature(case).gradient,
         0 * direction,
         direction,

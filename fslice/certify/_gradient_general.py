@@ -30,7 +30,7 @@ from fslice.geometry import (
     rotvec_to_matrix_vjp,
     tangent_vjp,
 )
-from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.likelihoods.poisson import poisson_log_likelihood, poisson_log_likelihood_gradient
 from fslice.operators.contrast import scale_slices, scale_slices_vjp
 from fslice.operators.direct import fourier_sum, fourier_sum_vjp, project_direct, project_direct_vjp
@@ -64,7 +64,7 @@ def general_gradient_checks() -> Iterator[Check]:
         setting = Setting(size=size)
         for argument in ("expected_ft", "variances"):
             yield gradient_check(
-                f"NoiseModel: {argument}", setting, partial(_noise, size, argument)
+                f"GaussianNoise: {argument}", setting, partial(_noise, size, argument)
             )
         yield gradient_check("poisson_log_likelihood: rates", setting, partial(_poisson, size))
         for argument in ("slices", "shifts"):
@@ -99,7 +99,7 @@ def _ctf(name: str) -> Problem:
     return Problem(
         # in units in which the derivative is of order one
         lambda x: float((ctf.replace(**{name: scale * x}).evaluate(size) * weights).sum()),
-        scale * ctf.vjp(size, cotangent)[name],
+        scale * getattr(ctf.vjp(size, cotangent=cotangent), name),
         getattr(ctf, name) / scale,
         noise(rng, (count,)),
         step=1e-4,
@@ -111,7 +111,7 @@ def _described(to_matrix: Any, vjp: Any, scale: float, length: int) -> Problem:
     point, cotangent = noise(rng, (2, length)), noise(rng, (2, 3, 3))
     return Problem(
         lambda x: float((to_matrix(scale * x) * cotangent).sum()),
-        scale * vjp(scale * point, cotangent),
+        scale * vjp(scale * point, cotangent=cotangent)[0],
         point,
         noise(rng, (2, length)),
     )
@@ -122,7 +122,7 @@ def _tangent() -> Problem:
     rotations, cotangent = draw_rotations(rng, 2, 3), noise(rng, (2, 3, 3))
     return Problem(
         lambda w: float((rotations @ rotvec_to_matrix(w) * cotangent).sum()),
-        tangent_vjp(rotations, cotangent),
+        tangent_vjp(rotations, cotangent=cotangent).tangent,
         np.zeros((2, 3)),
         noise(rng, (2, 3)),
     )
@@ -145,7 +145,7 @@ def _per_image(
     rng = generator(name, size, argument)
     slices, cotangent, direction = noise(rng, (3, 2, size, size // 2 + 1), "complex128")
     values, changed = noise(rng, (2, 2, *each))
-    grad_slices, by_values = vjp(slices, values, cotangent)
+    grad_slices, by_values = vjp(slices, values, cotangent=cotangent)
     product = half_inner(size)
     if argument == "slices":
         return Problem(
@@ -164,14 +164,16 @@ def _noise(size: int, argument: str) -> Problem:
     rng = generator("noise", size, argument)
     y, expected, direction = (transform(noise(rng, (3, size, size)), 2) for _ in range(3))
     table, groups = rng.uniform(0.5, 2, (2, size // 2 + 1)), np.array([1, 0, 1])
-    grad_expected, grad_variances = NoiseModel(table, groups).log_likelihood_gradients(y, expected)
+    grad_expected, grad_variances = GaussianNoise(table, groups).log_likelihood_gradients(
+        y, expected
+    )
     if argument == "expected_ft":
         return Problem(
-            lambda z: float(NoiseModel(table, groups).log_likelihood(y, z).sum()),
+            lambda z: float(GaussianNoise(table, groups).log_likelihood(y, z).sum()),
             grad_expected, expected, direction, half_inner(size),
         )  # fmt: skip
     return Problem(
-        lambda v: float(NoiseModel(v, groups).log_likelihood(y, expected).sum()),
+        lambda v: float(GaussianNoise(v, groups).log_likelihood(y, expected).sum()),
         grad_variances, table, noise(rng, table.shape),
     )  # fmt: skip
 
@@ -193,7 +195,7 @@ def _sum(size: int, dimension: int, argument: str) -> Problem:
     volume, direction = noise(rng, (2, *[size] * dimension))
     q, turned = size / 4 * noise(rng, (2, 5, dimension))
     g = noise(rng, (5,), "complex128")
-    grad_volume, by_q = fourier_sum_vjp(volume, q, g)
+    grad_volume, by_q = fourier_sum_vjp(volume, q, cotangent=g)
     if argument == "volume":
         return Problem(
             lambda v: float((g.conj() * fourier_sum(v, q)).real.sum()),
@@ -213,13 +215,13 @@ def _project(
         "shifts": noise(rng, (2, dimension - free)),
     }
     cotangent = noise(rng, (2, *[size] * (dimension - free)))
-    found = dict(zip(arguments, vjp(*arguments.values(), cotangent), strict=True))
+    gradients = vjp(**arguments, cotangent=cotangent)
 
     def function(value: Array) -> float:
         return float((project(*(arguments | {argument: value}).values()) * cotangent).sum())
 
     point = arguments[argument]
-    return Problem(function, found[argument], point, noise(rng, point.shape))
+    return Problem(function, getattr(gradients, argument), point, noise(rng, point.shape))
 
 
 _PROJECTIONS: dict[str, tuple[Any, Any, int]] = {

@@ -1,12 +1,12 @@
-"""What results depend on besides arguments: versions, processors."""
+"""What results depend on besides arguments: versions."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 
 from fslice import __version__
+from fslice._threads import available_cpus
 
 _PACKAGES = ("numpy", "scipy", "mrcfile", "tqdm", "numba", "gemmi", "matplotlib")
 
@@ -24,6 +24,4 @@ def versions() -> dict[str, str | None]:
 
 def processors() -> int:
     """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return available_cpus()

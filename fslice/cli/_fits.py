@@ -1,4 +1,4 @@
-"""The fits of ``fslice reconstruct``, and how an interrupted one goes on."""
+"""The fit of ``fslice reconstruct``, and how an interrupted one goes on."""
 
 from __future__ import annotations
 
@@ -6,83 +6,102 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
-from fslice.cli._progress import fit_bar
-from fslice.io import Particles
-from fslice.reconstruct import reconstruct
-from fslice.solvers.results import Reconstruction
+from fslice.posterior.result import Posterior
+from fslice.reconstruction import Solver, reconstruct
+from fslice.solvers.adam import Adam
+from fslice.solvers.exact import Exact
+from fslice.solvers.progress import Progress
+from fslice.solvers.wiener import Wiener
 
 _RECORD = "checkpoint.json"
-_FITS = ("all", "half1", "half2")
-CHECKPOINTS = (*(f"checkpoint_{name}.npz" for name in _FITS), _RECORD)
+CHECKPOINTS = (
+    *("checkpoint_all.npz", "checkpoint_all_half1.npz", "checkpoint_all_half2.npz"),
+    _RECORD,
+)
 """What an interrupted run leaves in its folder."""
 
 _SETTINGS = (
-    *("particles", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
-    *("oversampling", "symmetry", "pixel_size", "halves", "seed", "noise"),
+    *("particles", "pixel_size", "datadir", "optics_group", "class_index", "passthrough"),
+    *("phase_flipped", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
+    *("noise", "oversampling", "support", "symmetry", "halves", "seed"),
 )
 """The arguments on which the course of the fits depends."""
 
 
-def run_fits(arguments: argparse.Namespace, inputs: Inputs) -> dict[str, Reconstruction]:
-    """Fit all images and, if asked for, each half; go on where an earlier run stopped.
+def run_fit(
+    arguments: argparse.Namespace,
+    inputs: Inputs,
+    mask_from: Callable[[np.ndarray], np.ndarray],
+    progress: Callable[[Progress], object],
+) -> Posterior:
+    """Fit all images, and each half; go on where an earlier run stopped.
 
-    Returns
-    -------
-    dict
-        ``"all"`` and, with ``--halves``, ``"half1"`` and ``"half2"``.
+    Parameters
+    ----------
+    arguments : Namespace
+    inputs : Inputs
+    mask_from : callable
+        Finds the mask of ``--support auto``.
+    progress : callable
 
     Raises
     ------
     ValueError
-        There is an interrupted run and no ``--resume``, or its arguments were others.
+        There is an interrupted run and no ``--resume``, or its arguments were others; or pixels
+        are not finite.
     """
     _prepare(arguments)
-    parts: dict[str, Particles] = {"all": inputs.particles}
-    if inputs.halves is not None:
-        parts |= {f"half{n}": inputs.particles[half] for n, half in enumerate(inputs.halves, 1)}
     try:
-        return {name: _fit(arguments, inputs, name, part) for name, part in parts.items()}
+        return reconstruct(
+            inputs.dataset,
+            solver=_solver(arguments, mask_from),
+            prior=_prior(arguments),
+            noise=arguments.noise,
+            noise_variance=arguments.noise_variance,
+            mask=inputs.support,
+            oversampling=arguments.oversampling,
+            posterior=arguments.posterior,
+            progress=progress,
+        )
+    except ValueError:
+        # a solver names the first bad image of a batch: here all of the file are counted
+        inputs.particles.images.check_finite()  # type: ignore[union-attr]
+        raise
     finally:
         if not _checkpoints(arguments.output):
             (arguments.output / _RECORD).unlink(missing_ok=True)
 
 
-def _fit(
-    arguments: argparse.Namespace, inputs: Inputs, name: str, particles: Particles
-) -> Reconstruction:
-    with fit_bar("" if name == "all" else f"{name} ") as progress:
-        return reconstruct(
-            particles.images,
-            particles.rotations,
-            particles.shifts,
-            particles.ctf,
-            posterior=arguments.posterior,
-            solver=arguments.solver,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            prior_variance=arguments.prior_variance,
-            noise_variance=arguments.noise_variance,
-            oversampling=arguments.oversampling,
-            symmetry=arguments.symmetry,
-            noise=arguments.noise,
-            prior=arguments.prior,
-            support=inputs.support,
-            samples=arguments.samples if name == "all" else 0,
-            evidence=arguments.evidence and name == "all",
-            seed=arguments.seed,
-            progress=progress,
-            checkpoint=arguments.output / f"checkpoint_{name}.npz",
-        )
+def _solver(arguments: argparse.Namespace, mask_from: Callable[[np.ndarray], np.ndarray]) -> Solver:
+    """Return the solver that the options describe."""
+    if arguments.solver == "exact":
+        finds_mask = mask_from if arguments.support == "auto" else None
+        return Exact(arguments.samples, arguments.evidence, arguments.seed, mask_from=finds_mask)
+    if arguments.solver == "wiener":
+        return Wiener()
+    checkpoint = arguments.output / CHECKPOINTS[0]
+    epochs = Adam.epochs if arguments.epochs is None else arguments.epochs
+    return Adam(epochs, arguments.batch_size, arguments.seed, checkpoint)
+
+
+def _prior(arguments: argparse.Namespace) -> Any:
+    """Return the prior variance that was given, or how it is to be found."""
+    if arguments.prior_variance is not None:
+        return arguments.prior_variance
+    return arguments.prior
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    """Check what an interrupted run has left against what is asked for now."""
+    """Check what an interrupted run has left against what is requested now."""
     folder = arguments.output
     left = _checkpoints(folder)
     settings = {name: given(arguments)[name] for name in _SETTINGS}
@@ -95,7 +114,8 @@ def _prepare(arguments: argparse.Namespace) -> None:
         _compare(_read_record(folder / _RECORD), settings)
     if arguments.resume and not left:
         print(f"{folder}: no interrupted run to resume: starting anew", file=sys.stderr)
-    write_json(folder / _RECORD, settings)
+    if arguments.solver == "adam":
+        write_json(folder / _RECORD, settings)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -119,9 +139,9 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [folder / name for name in CHECKPOINTS[:-1] if (folder / name).exists()]
 
 
-def how_to_go_on(arguments: argparse.Namespace) -> str:
+def resume_hint(arguments: argparse.Namespace) -> str:
     """Say what an interruption has left, and the command that goes on from there."""
     if not _checkpoints(arguments.output):
-        return "no epoch was finished, nothing is left behind"
+        return "nothing is left behind"
     words = [word for word in arguments.words if word != "--resume"]
     return f"go on with: {shlex.join(['fslice', *words, '--resume'])}"

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 
+from fslice.cli._half_sets import Fingerprints, choose_half_sets
 from fslice.cli._maps import read_maps
+from fslice.cli._messages import Messages
+from fslice.cli._reading import particle_options
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
 from fslice.io import Particles, read_particles
-from fslice.metrics import half_sets
-from fslice.posterior.masked import soft_sphere
+from fslice.postprocess.masks import soft_spherical_mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,66 +28,103 @@ class Inputs:
     ----------
     particles : Particles
         With images, rotations and shifts.
-    size : int
-        Box D of the images.
+    images : Fingerprints
+        Of the particles.
+    dataset : Dataset
+        The same, as it is fitted.
     truth, mask, support : (D, D, D) array or None
-    halves : tuple of two (n,) index arrays, or None
     seconds : float
         That reading and checking took.
     """
 
     particles: Particles
-    size: int
+    images: Fingerprints
+    dataset: Dataset
     truth: np.ndarray | None
     mask: np.ndarray | None
     support: np.ndarray | None
-    halves: tuple[np.ndarray, np.ndarray] | None
     seconds: float
 
+    @property
+    def size(self) -> int:
+        """Box D of the images."""
+        return self.dataset.size
 
-def read_inputs(arguments: argparse.Namespace) -> Inputs:
+    @property
+    def pixel_size(self) -> float:
+        """In Angstrom."""
+        return self.particles.pixel_size
+
+
+def read_inputs(arguments: argparse.Namespace, messages: Messages) -> Inputs:
     """Read the particles, and the maps that must fit them."""
     start = time.perf_counter()
-    particles = read_particles(arguments.particles, pixel_size=arguments.pixel_size)
-    size = particles.images.shape[-1]  # type: ignore[union-attr]
+    particles = _read_particles(arguments, messages)
+    assert particles.images is not None
+    size = particles.images.shape[-1]
     maps, _ = read_maps(
         {"--truth": arguments.truth, "--mask": arguments.mask}, particles.pixel_size, size
     )
     support = _support(arguments.support, size, particles.pixel_size)
-    halves = _halves(arguments, particles) if arguments.halves else None
-    particles.images.check_finite()  # type: ignore[union-attr]
-    seconds = time.perf_counter() - start
+    half_sets = None
+    if arguments.halves:
+        half_sets = choose_half_sets(particles, arguments.particles, arguments.seed, messages)
+    images = Fingerprints(particles.images)
+    dataset = dataset_of(particles, images, arguments.symmetry, half_sets)
     return Inputs(
-        particles, size, maps.get("--truth"), maps.get("--mask"), support, halves, seconds
-    )
+        particles, images, dataset, maps.get("--truth"), maps.get("--mask"), support,
+        time.perf_counter() - start,
+    )  # fmt: skip
+
+
+def _read_particles(arguments: argparse.Namespace, messages: Messages) -> Particles:
+    """Read the particles; what was read for what is a note, what is doubtful a warning."""
+    path = arguments.particles
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are among the particles' notes and warnings
+        particles = read_particles(path, **particle_options(arguments))
+    for line in particles.notes:
+        messages.note(f"{path}: {line}")
+    for line in particles.warnings:
+        messages.warn(f"{path}: {line}")
+    if particles.aberrations is not None:
+        messages.warn(f"{path}: not modelled, and left out: aberrations")
+    if particles.ctf is None:
+        messages.note(f"no CTF: {path} has none, or its images are corrected for it")
+    return particles
+
+
+def dataset_of(
+    particles: Particles, images: Fingerprints, symmetry: str, half_sets: np.ndarray | None
+) -> Dataset:
+    """Return particles as a data set."""
+    groups = None
+    if particles.optics_group is not None:
+        groups = np.unique(particles.optics_group, return_inverse=True)[1]
+    return Dataset(
+        images, Poses(particles.rotations, particles.shifts), particles.ctf, None, symmetry,
+        groups=groups, half_sets=half_sets, ctf_applied=ctf_applied(particles),
+    )  # fmt: skip
+
+
+def ctf_applied(particles: Particles) -> str:
+    """Return what was done to the images, as a `Dataset` calls it."""
+    if particles.premultiplied:
+        return "premultiplied"
+    return "phase-flipped" if particles.phase_flipped else "none"
 
 
 def _support(given: str | None, size: int, pixel_size: float) -> np.ndarray | None:
-    """Return a mask from a file, or a soft sphere of a radius in Angstrom."""
-    if given is None:
+    """Return a mask from a file, or a soft sphere of a radius in Angstrom; None if to be found."""
+    if given is None or given == "auto":
         return None
     try:
         radius = float(given)
     except ValueError:
         maps, _ = read_maps({"--support": Path(given)}, pixel_size, size)
-        support = maps["--support"]
-        if not (support.any() and support.min() >= 0 and support.max() <= 1):
-            raise ValueError(f"{given}: expected values from 0 to 1, not all 0") from None
-        return support
+        return maps["--support"]
     if not 0 < radius / pixel_size <= size / 2:
         raise ValueError(
             f"--support: expected a radius up to {size * pixel_size / 2:g} Angstrom, got {given}"
         )
-    return soft_sphere(size, radius / pixel_size)
-
-
-def _halves(arguments: argparse.Namespace, particles: Particles) -> tuple[np.ndarray, np.ndarray]:
-    if len(particles) < 2:
-        raise ValueError(f"{arguments.particles}: expected at least 2 images for --halves, got 1")
-    if particles.half_set is None:
-        return half_sets(len(particles), np.random.default_rng(arguments.seed))
-    halves = np.flatnonzero(particles.half_set == 1), np.flatnonzero(particles.half_set == 2)
-    for number, half in enumerate(halves, 1):
-        if not half.size:
-            raise ValueError(f"{arguments.particles}: expected images in half {number}, got none")
-    return halves
+    return soft_spherical_mask(size, radius / pixel_size, dtype="float32")

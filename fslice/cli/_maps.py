@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fslice.io import read_volume
+from fslice.io.mrc import check_mask
 
 _TOLERANCE = 1e-3
 """Relative; headers hold the edge of the box in single precision, often rounded."""
@@ -36,7 +37,7 @@ def read_maps(
     Raises
     ------
     ValueError
-        Boxes or pixel sizes differ, no pixel size is known, or a mask is zero everywhere.
+        Boxes or pixel sizes differ, no pixel size is known, or a mask is not one.
     """
     maps: dict[str, np.ndarray] = {}
     for name, path in paths.items():
@@ -46,8 +47,8 @@ def read_maps(
         size = len(maps[name]) if size is None else size
         if len(maps[name]) != size:
             raise ValueError(f"{path}: expected a box of {size} voxels, got {len(maps[name])}")
-        if name == "--mask" and not maps[name].any():
-            raise ValueError(f"{path}: expected a mask that is not zero everywhere")
+        if name in ("--mask", "--support"):
+            check_mask(str(path), maps[name])
         if math.isnan(own):
             continue
         pixel_size = own if pixel_size is None else pixel_size

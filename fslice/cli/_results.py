@@ -1,34 +1,38 @@
-"""What ``fslice reconstruct`` writes and says."""
+"""The files that ``fslice reconstruct`` writes."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fslice.cli._arguments import given
+from fslice.cli._assessment import Assessment
 from fslice.cli._environment import versions
-from fslice.cli._inputs import Inputs
-from fslice.cli._maps import describe_resolution
+from fslice.cli._inputs import Inputs, ctf_applied
+from fslice.cli._messages import Messages
 from fslice.cli._outputs import write_json
 from fslice.io import write_volume
 from fslice.io._files import atomic_write
+from fslice.io.fsc_files import write_fsc_star, write_fsc_xml
 from fslice.metrics import (
     credible_band,
-    fsc,
     fsc_from_snr,
-    mean_squared_error,
     resolution,
     shell_frequencies,
     spectral_snr,
 )
-from fslice.plot import Curve, summary_figure
-from fslice.solvers.results import Reconstruction
+from fslice.plot import Curve, half_map_curves, summary_figure
+from fslice.posterior.result import Posterior
+from fslice.postprocess.fsc import HalfMapFSC
+from fslice.postprocess.local_resolution import local_resolution
+from fslice.postprocess.orientations import orientation_distribution
+from fslice.solvers.progress import Reporter
+from fslice.symmetry.groups import symmetry_rotations
 
 NAMES = (
     "mean.mrc",
@@ -36,160 +40,203 @@ NAMES = (
     "voxel_sigma.mrc",
     "half1.mrc",
     "half2.mrc",
+    "half1_unfil.mrc",
+    "half2_unfil.mrc",
+    "mask.mrc",
+    "fsc.xml",
+    "fsc.star",
     "summary.png",
     "result.json",
 )
+"""All files that a run may write."""
 
-_TRUTH, _HALVES = "against the truth", "between half maps"
-_PREDICTED = r"predicted from s, $\alpha/(1+\alpha)$"
-_SAMPLES = "predicted by samples"
-_KEYS = {_TRUTH: "truth", _HALVES: "halves", _PREDICTED: "predicted", _SAMPLES: "samples"}
+_OF_HALVES = ("corrected", "unmasked", "masked", "randomized")
 
 
 def write_results(
     folder: Path,
     arguments: argparse.Namespace,
     inputs: Inputs,
-    fits: Mapping[str, Reconstruction],
+    fit: Posterior,
+    assessment: Assessment,
+    messages: Messages,
+    report: Reporter,
 ) -> dict[str, Any]:
     """Write all files into `folder`; return the content of ``result.json``."""
     start = time.perf_counter()
-    pixel_size = inputs.particles.pixel_size
-    fit = fits["all"]
-    write_volume(folder / "mean.mrc", fit.mean, pixel_size)
-    if fit.sigma is not None:
-        grid = fit.sigma_grid()
-        write_volume(folder / "sigma.mrc", grid, 1 / (len(grid) * pixel_size))
-    if fit.voxel_sigma is not None:
-        write_volume(folder / "voxel_sigma.mrc", fit.voxel_sigma, pixel_size)
-    for name in ("half1", "half2"):
-        if name in fits:
-            write_volume(folder / f"{name}.mrc", fits[name].mean, pixel_size)
-    curves = _curves(inputs, fits)
-    _write_summary(folder / "summary.png", inputs, fit, curves)
-    results = _numbers(inputs, fits, curves)
-    results["seconds"] = _seconds(inputs, fits, time.perf_counter() - start)
+    _write_maps(folder, inputs, fit, assessment)
+    if assessment.halves is not None:
+        _write_fsc(folder, assessment.halves)
+    curves = _curves(inputs, fit, assessment)
+    with report.stage("drawing", 3, "steps") as advance:
+        _write_summary(folder / "summary.png", inputs, fit, assessment, curves, advance)
+    results = _numbers(inputs, fit, assessment, curves)
+    seconds = {"opening": inputs.seconds, **fit.seconds, **report.seconds}
+    seconds["writing"] = time.perf_counter() - start
+    results["seconds"] = {stage: round(taken, 3) for stage, taken in seconds.items()}
+    results |= {"warnings": messages.warnings, "notes": messages.notes}
     results |= {"versions": versions(), "arguments": given(arguments)}
     write_json(folder / "result.json", results)
     return results
 
 
-def _curves(inputs: Inputs, fits: Mapping[str, Reconstruction]) -> list[Curve]:
-    fit, size, pixel_size = fits["all"], inputs.size, inputs.particles.pixel_size
-    frequencies = shell_frequencies(size, pixel_size)
-    pairs = []
-    if inputs.truth is not None:
-        pairs.append((_TRUTH, fit.mean, inputs.truth, 0.5))
-    if "half1" in fits:
-        pairs.append((_HALVES, fits["half1"].mean, fits["half2"].mean, 0.143))
-    curves = []
-    for label, a, b, threshold in pairs:
-        values = fsc(a, b, inputs.mask)
-        reached = resolution(values, size, pixel_size, threshold)
-        curves.append(Curve(label, frequencies, values, threshold, reached))
-    if fit.sigma is not None:
-        predicted = fsc_from_snr(spectral_snr(fit.mean_ft, fit.sigma))
-        box = fit.mean_ft.shape[0]
-        curves.append(Curve(_PREDICTED, shell_frequencies(box, pixel_size), predicted))
-    if fit.fsc_samples is not None and inputs.mask is None:
+def _write_maps(folder: Path, inputs: Inputs, fit: Posterior, assessment: Assessment) -> None:
+    maps: dict[str, np.ndarray | None] = {"mean": fit.mean, "voxel_sigma": fit.voxel_std}
+    for kind, pair in (("", fit.half_maps), ("_unfil", fit.unfiltered_half_maps)):
+        for number, half in zip((1, 2), pair or (), strict=False):
+            maps[f"half{number}{kind}"] = half
+    maps["mask"] = assessment.mask
+    for name, volume in maps.items():
+        if volume is not None:
+            write_volume(folder / f"{name}.mrc", volume, inputs.pixel_size)
+    if fit.posterior_std is not None:
+        grid = fit.posterior_std_grid()
+        write_volume(folder / "sigma.mrc", grid, 1 / (len(grid) * inputs.pixel_size))
+
+
+def _write_fsc(folder: Path, found: HalfMapFSC) -> None:
+    title = "half maps, corrected for the mask"
+    write_fsc_xml(folder / "fsc.xml", found.frequencies, found.corrected, title)
+    curves = {name: getattr(found, name) for name in _OF_HALVES}
+    write_fsc_star(folder / "fsc.star", found.frequencies, curves, found.resolution)
+
+
+def _curves(inputs: Inputs, fit: Posterior, assessment: Assessment) -> dict[str, Curve]:
+    """Return all shell correlations by their keys in ``result.json``, the one to report first."""
+    frequencies = shell_frequencies(inputs.size, inputs.pixel_size)
+    curves: dict[str, Curve] = {}
+    if assessment.halves is not None:
+        curves |= zip(_OF_HALVES, _in_order(half_map_curves(assessment.halves)), strict=True)
+    if (truth := assessment.truth) is not None:
+        for key, label in (("truth", "truth, in the mask"), ("truth_unmasked", "truth")):
+            kind = "unmasked" if key.endswith("unmasked") else "masked"
+            reached = truth.resolutions[kind].first_falls
+            curves[key] = Curve(label, frequencies, getattr(truth, kind), 0.5, reached)
+    if fit.fsc_samples is not None:
         values = fit.fsc_samples.mean(0)
-        reached = resolution(values, size, pixel_size)
-        band = credible_band(fit.fsc_samples)
-        curves.append(Curve(_SAMPLES, frequencies, values, 0.5, reached, band))
+        reached = resolution(values, inputs.size, inputs.pixel_size)
+        curves["samples"] = Curve(
+            "predicted by samples", frequencies, values, 0.5, reached,
+            credible_band(fit.fsc_samples),
+        )  # fmt: skip
+    if fit.posterior_std is not None:
+        predicted = fsc_from_snr(spectral_snr(fit.latent_mean, fit.posterior_std))
+        grid = shell_frequencies(fit.latent_mean.shape[0], inputs.pixel_size)
+        label = r"predicted from s, $\alpha/(1+\alpha)$"
+        curves["predicted"] = Curve(label, grid, predicted, reliable=False)
     return curves
 
 
-def _write_summary(path: Path, inputs: Inputs, fit: Reconstruction, curves: list[Curve]) -> None:
-    images = inputs.particles.images
-    size, pixel_size = inputs.size, inputs.particles.pixel_size
+def _in_order(curves: list[Curve]) -> list[Curve]:
+    """Return the curves of half maps in the order of their keys here."""
+    corrected, masked, unmasked, randomized = curves
+    return [corrected, unmasked, masked, randomized]
+
+
+def _write_summary(
+    path: Path,
+    inputs: Inputs,
+    fit: Posterior,
+    assessment: Assessment,
+    curves: dict[str, Curve],
+    advance: Any,
+) -> None:
+    local = None
+    if fit.half_maps is not None:
+        shown = _central_planes(assessment.mask)
+        local = local_resolution(*fit.half_maps, shown, inputs.pixel_size)
+    advance()
+    views = None
+    if inputs.dataset.order > 1:
+        views = symmetry_rotations(inputs.dataset.symmetry)
+    orientations = orientation_distribution(inputs.particles.rotations, views=views)
+    advance()
+    hidden = {"truth_unmasked"} | ({"predicted"} if assessment.halves is not None else set())
+    images = inputs.images[: min(3, len(inputs.images))]
     try:
         figure = summary_figure(
             fit.mean,
-            pixel_size,
-            sigma=None if fit.sigma is None else fit.sigma_grid(),
-            prior_variance=fit.prior_variance,
-            curves=curves,
-            particles=images[: min(3, len(images))],  # type: ignore[index, arg-type]
-            elbo_gains=[bound - fit.elbo_prior for bound in fit.elbo_trace],
-            title=f"{len(inputs.particles):,} images, box {size} pixels of {pixel_size:g} Å",
+            inputs.pixel_size,
+            voxel_std=fit.voxel_std,
+            local_resolution=local,
+            mask=assessment.mask,
+            curves=[curve for key, curve in curves.items() if key not in hidden],
+            orientations=orientations,
+            particles=images,
+            elbo_gains=_gains(fit),
+            title=f"{len(inputs.images):,} images, box {inputs.size} pixels of "
+            f"{inputs.pixel_size:g} Å",
         )
     except ImportError as error:
         print(f"{path.name} is left out: {error}", file=sys.stderr)
         return
     with atomic_write(path) as file:
         figure.savefig(file, format="png")
+    advance()
+
+
+def _central_planes(mask: np.ndarray) -> np.ndarray:
+    """Return a mask that is left only where the picture shows it: elsewhere takes long."""
+    shown = np.zeros_like(mask)
+    for axis in range(3):
+        plane = [slice(None)] * 3
+        plane[axis] = slice(len(mask) // 2, len(mask) // 2 + 1)
+        shown[tuple(plane)] = mask[tuple(plane)]
+    return shown
+
+
+def _gains(fit: Posterior) -> list[float]:
+    """Return what the bound gained over the prior, where there is a course of it to show."""
+    return [bound - fit.elbo_prior for bound in fit.elbo_trace] if len(fit.elbo_trace) > 2 else []
 
 
 def _numbers(
-    inputs: Inputs, fits: Mapping[str, Reconstruction], curves: list[Curve]
+    inputs: Inputs, fit: Posterior, assessment: Assessment, curves: dict[str, Curve]
 ) -> dict[str, Any]:
-    fit = fits["all"]
-    resolutions = {_KEYS[c.label]: c.resolution for c in curves if c.threshold is not None}
-    numbers: dict[str, Any] = {
-        "images": len(inputs.particles),
+    particles, halves, truth = inputs.particles, assessment.halves, assessment.truth
+    numbers: dict[str, Any] = {}
+    if halves is not None:
+        numbers["resolution_angstrom"] = halves.resolution
+        numbers["resolution_limit"] = halves.resolutions["corrected"].limit
+    numbers["resolutions_angstrom"] = {
+        key: curve.resolution for key, curve in curves.items() if curve.threshold is not None
+    }
+    numbers |= {
+        "images": len(particles),
         "size": inputs.size,
-        "pixel_size": inputs.particles.pixel_size,
+        "pixel_size": inputs.pixel_size,
         "symmetry": fit.symmetry,
+        "ctf": "none" if particles.ctf is None else "used",
+        "images_are": ctf_applied(particles),
+        "half_sets": _half_sets(inputs),
+        "prior_variance": fit.prior_variance,
+        "noise_variance": fit.noise_variance,
         "elbo": fit.elbo,
         "elbo_prior": fit.elbo_prior,
         "elbo_trace": list(fit.elbo_trace),
-        "epochs": fit.epochs,
+        "solver": fit.solver,
+        "iterations": fit.iterations,
         "converged": fit.converged,
-        "noise_variance": fit.noise_variance,
-        "prior_variance": fit.prior_variance,
     }
-    if resolutions:
-        numbers["resolution_angstrom"] = next(iter(resolutions.values()))
-        numbers["resolutions_angstrom"] = resolutions
     if fit.evidence is not None:
         numbers["log_evidence"] = {"value": fit.evidence.value, "error": fit.evidence.error}
-    if inputs.truth is not None:
-        numbers["mean_squared_error"] = mean_squared_error(fit.mean, inputs.truth)
-    numbers["fsc"] = {
-        _KEYS[curve.label]: {
-            "frequency_per_angstrom": curve.frequencies,
-            "value": curve.values,
-            "threshold": curve.threshold,
-            **({} if curve.band is None else {"band_95_percent": list(curve.band)}),
-        }
-        for curve in curves
-    }
+    if truth is not None:
+        numbers["mean_squared_error"] = truth.mean_squared_error
+        numbers["relative_error"] = truth.relative_error
+    numbers["fsc"] = {key: _curve(curve) for key, curve in curves.items()}
     return numbers
 
 
-def _seconds(
-    inputs: Inputs, fits: Mapping[str, Reconstruction], writing: float
-) -> dict[str, float]:
-    seconds = {"opening": inputs.seconds}
-    for name, fit in fits.items():
-        prefix = "" if name == "all" else f"{name} "
-        seconds |= {f"{prefix}{stage}": taken for stage, taken in fit.seconds.items()}
-    seconds["writing"] = writing
-    return {stage: round(taken, 3) for stage, taken in seconds.items()}
+def _half_sets(inputs: Inputs) -> str | None:
+    if inputs.dataset.half_sets is None:
+        return None
+    return "random" if inputs.particles.half_set is None else "of the file"
 
 
-def describe_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """Say in a few lines what came out."""
-    written = ", ".join(name for name in NAMES if (folder / name).exists())
-    print(f"{folder}: wrote {written}")
-    state = "converged" if results["converged"] else "stopped before it had converged"
-    epochs = f"{results['epochs']} epoch{'s' * (results['epochs'] != 1)}"
-    print(
-        f"fit: {state} after {epochs}; ELBO {results['elbo']:.6g} "
-        f"(prior: {results['elbo_prior']:.6g}), noise variance {_few(results['noise_variance'])}"
-    )
-    if "log_evidence" in results:
-        found = results["log_evidence"]
-        print(f"log evidence: {found['value']:.9g} +- {found['error']:.2g} nats")
-    for label, key in _KEYS.items():
-        if key in results.get("resolutions_angstrom", {}):
-            reached, curve = results["resolutions_angstrom"][key], results["fsc"][key]
-            words = describe_resolution(reached, curve["value"], curve["threshold"])
-            print(f"resolution {label}: {words}")
-
-
-def _few(variance: Any) -> str:
-    """Say a variance, or those of all shells by their extremes."""
-    if np.ndim(variance) == 0:
-        return f"{variance:.4g}"
-    return f"{np.min(variance):.4g} to {np.max(variance):.4g}"
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "frequency_per_angstrom": curve.frequencies,
+        "value": curve.values,
+        "threshold": curve.threshold,
+        **({} if curve.band is None else {"band_95_percent": list(curve.band)}),
+    }

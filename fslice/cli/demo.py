@@ -10,7 +10,6 @@ from typing import Any
 
 from fslice.cli import reconstruct, simulate
 from fslice.cli._arguments import Parser, add_output, command_parser
-from fslice.cli._fits import CHECKPOINTS
 
 _SIMULATE = "--size 64 --pixel-size 4 -n 2500 --snr 0.1 --shift-std 1 --seed 1"
 
@@ -55,9 +54,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     start = time.perf_counter()
     data, recon = arguments.output, arguments.output / "recon"
     _run(["simulate", "phantom", "-o", str(data), *_SIMULATE.split()])
-    fit = ["--truth", str(data / "truth.mrc"), "--halves"]
-    if any((recon / name).exists() for name in CHECKPOINTS):
-        fit += ["--resume"]
+    fit = ["--truth", str(data / "truth.mrc")]
     results = _run(["reconstruct", str(data / "particles.star"), "-o", str(recon), *fit])
     print(_READING.format(data=data, recon=recon))
     print(f"{time.perf_counter() - start:.0f} seconds in all")

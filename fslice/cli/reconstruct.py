@@ -12,14 +12,18 @@ from fslice.cli._arguments import (
     at_least_one,
     command_parser,
     count,
-    positive,
     positive_or_auto,
 )
-from fslice.cli._fits import CHECKPOINTS, how_to_go_on, run_fits
+from fslice.cli._assessment import MaskFinder, assess
+from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
+from fslice.cli._messages import recorded
 from fslice.cli._outputs import output_folder
-from fslice.cli._results import NAMES, describe_results, write_results
-from fslice.solvers.exact_posterior import Extras
+from fslice.cli._progress import fit_bar
+from fslice.cli._reading import add_particle_options
+from fslice.cli._report import print_report
+from fslice.cli._results import NAMES, write_results
+from fslice.solvers.progress import Reporter
 
 _DESCRIPTION = """\
 Reconstruct a map and its uncertainty from particle images with known poses, by maximising
@@ -29,20 +33,19 @@ Writes into DIR, all files together or none:
   mean.mrc     the map: the posterior's mean
   sigma.mrc    the posterior's standard deviation of every Fourier coefficient, on the
                centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
-               not with --posterior dirac or --support
+               not with --posterior dirac
   result.json  ELBO, noise and prior variance, resolution, curves, seconds, arguments
   summary.png  slices, projections, uncertainty, resolution (needs matplotlib)
   voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
-  half1.mrc, half2.mrc  with --halves: maps of the two halves of the images
+  half1.mrc, half2.mrc  maps of the two halves of the images; not with --no-halves
 What an earlier run wrote is replaced when this one has succeeded. Ctrl-C keeps what the
 finished epochs gave; --resume goes on from there, to the same result.
 """
 
 _EXAMPLE = """\
   fslice reconstruct run/particles.star -o run/recon --truth run/truth.mrc
-  fslice reconstruct run/particles.star -o run/exact --solver exact --prior shell \\
-      --support 110 --samples 8 --evidence
-  fslice reconstruct J42/particles.cs -o recon --halves --mask mask.mrc
+  fslice reconstruct run/particles.star -o run/exact --support 110 --samples 8 --evidence
+  fslice reconstruct J42/particles.cs -o recon --mask mask.mrc
 """
 
 
@@ -58,6 +61,7 @@ def add_command(commands: Any) -> None:
         help="particles with poses: .star (RELION 3.0, 3.1, 5.0) or .cs (cryoSPARC)",
     )
     add_output(parser, required=True, help="folder for the results, made if absent")
+    add_particle_options(parser)
     _add_statistics(parser)
     _add_map(parser)
     _add_solver(parser)
@@ -88,16 +92,16 @@ def _add_statistics(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--noise",
-        choices=("white", "shell"),
+        choices=("white", "shell", "group"),
         default="white",
-        help="learn one noise variance, or one for each shell of the images (default: white)",
+        help="learn one noise variance, or one for each shell of the images, or that for each "
+        "optics group (default: white)",
     )
     parser.add_argument(
         "--prior",
         choices=("scalar", "shell"),
-        default="scalar",
-        help="one prior variance, or one for each shell, learned from the images; the latter "
-        "with --solver exact (default: scalar)",
+        help="one prior variance, or one for each shell, learned from the images (default: shell "
+        "with --solver exact, else scalar)",
     )
 
 
@@ -117,21 +121,15 @@ def _add_map(parser: argparse.ArgumentParser) -> None:
         "(default: 1)",
     )
     add_symmetry(parser, help="point group of the object")
-    parser.add_argument(
-        "--pixel-size",
-        type=positive,
-        metavar="A",
-        help="Angstrom; for particles whose file does not say",
-    )
 
 
 def _add_solver(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--solver",
         choices=("adam", "exact", "wiener"),
-        default="adam",
-        help="stochastic steps; or the same optimum from the normal equations, one pass over the "
-        "images; or the conventional weighted back-projection (default: adam)",
+        default="exact",
+        help="the posterior from the normal equations, one pass over the images; or stochastic "
+        "steps; or the conventional weighted back-projection (default: exact)",
     )
     parser.add_argument(
         "--samples",
@@ -154,26 +152,28 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
         "--epochs",
         type=count(1),
         metavar="N",
-        default=50,
-        help="passes over the images at most; the fit stops when it has converged (default: 50)",
+        help="passes over the images at most, with the solver adam, which stops when it has "
+        "converged (default: 50)",
     )
     parser.add_argument(
         "--batch-size",
         type=count(1),
         metavar="N",
-        help="images in a step (default: chosen from their number)",
+        help="images in a step, with the solver adam (default: chosen from their number)",
     )
     parser.add_argument(
         "--seed", type=count(0), metavar="N", default=0, help="of everything random (default: 0)"
     )
     parser.add_argument(
         "--device",
-        choices=("cpu", "gpu"),
+        choices=("cpu",),
         default="cpu",
-        help="where to compute; this version knows the cpu only (default: cpu)",
+        help="where to compute (default: cpu)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the last epoch of an interrupted run"
+        "--resume",
+        action="store_true",
+        help="go on from the last epoch of an interrupted run of the solver adam",
     )
 
 
@@ -186,9 +186,10 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--halves",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=True,
         help="fit the two halves of the images too (rlnRandomSubset or alignments3D/split if "
-        "present, else random): their FSC gives a resolution at 0.143",
+        "present, else random): their FSC gives a resolution at 0.143 (default: --halves)",
     )
     parser.add_argument(
         "--mask",
@@ -200,31 +201,59 @@ def _add_evaluation(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
-    if arguments.device == "gpu":
-        raise ValueError("--device: expected cpu, since this version has no GPU kernels, got gpu")
     _check_solver(arguments)
-    inputs = read_inputs(arguments)
-    try:
-        with output_folder(arguments.output, NAMES) as staging:
-            fits = run_fits(arguments, inputs)
-            results = write_results(staging, arguments, inputs, fits)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(how_to_go_on(arguments)) from interrupt
+    with recorded() as messages:
+        inputs = read_inputs(arguments, messages)
+        try:
+            with output_folder(arguments.output, NAMES) as staging, fit_bar() as progress:
+                finder = MaskFinder(inputs.pixel_size)
+                fit = run_fit(arguments, inputs, finder, progress)
+                report = Reporter(progress)
+                assessment = assess(inputs, fit, finder.mask, messages, report)
+                results = write_results(
+                    staging, arguments, inputs, fit, assessment, messages, report
+                )
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
     for name in CHECKPOINTS:
         (arguments.output / name).unlink(missing_ok=True)
-    describe_results(arguments.output, results)
+    print_report(arguments.output, arguments, inputs, fit, assessment, results)
     return {**results, "output": arguments.output}
 
 
 def _check_solver(arguments: argparse.Namespace) -> None:
-    """Raise where the exact solver is needed and is not chosen, before anything is read."""
-    given = arguments.prior, arguments.support, arguments.samples, arguments.evidence
-    for name in Extras(*given).asked:
-        if arguments.solver != "exact":
-            raise ValueError(f"--{name}: expected --solver exact, got {arguments.solver}")
-        if arguments.posterior != "gaussian":
+    """Raise where an option belongs to another solver, before anything is read."""
+    belongs = {
+        "exact": {
+            "prior": arguments.prior == "shell",
+            "samples": arguments.samples > 0,
+            "evidence": arguments.evidence,
+        },
+        "exact or adam": {"support": arguments.support is not None},
+        "adam": {
+            "epochs": arguments.epochs is not None,
+            "batch-size": arguments.batch_size is not None,
+            "resume": arguments.resume,
+        },
+    }
+    for solvers, options in belongs.items():
+        for name, requested in options.items():
+            if requested and arguments.solver not in solvers:
+                raise ValueError(f"--{name}: expected --solver {solvers}, got {arguments.solver}")
+    _check_statistics(arguments)
+
+
+def _check_statistics(arguments: argparse.Namespace) -> None:
+    """Raise where options contradict each other."""
+    for name in ("samples", "evidence"):
+        if getattr(arguments, name) and arguments.posterior != "gaussian":
             raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
-    if arguments.noise == "shell" and arguments.noise_variance is not None:
+    if arguments.prior == "shell" and arguments.prior_variance is not None:
         raise ValueError(
-            f"--noise-variance: expected auto with --noise shell, got {arguments.noise_variance:g}"
+            f"--prior-variance: expected auto with --prior shell, got {arguments.prior_variance:g}"
+        )
+    if arguments.noise != "white" and arguments.noise_variance is not None:
+        raise ValueError(
+            f"--noise-variance: expected auto with --noise {arguments.noise}, got "
+            f"{arguments.noise_variance:g}"
         )

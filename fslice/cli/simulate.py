@@ -21,6 +21,7 @@ from fslice.cli._environment import versions
 from fslice.cli._models import PIXEL_SIZE, SIZE, read_model
 from fslice.cli._outputs import check_space, output_folder, write_json
 from fslice.cli._progress import image_bar
+from fslice.cli._reading import add_atom_options
 from fslice.io import (
     Particles,
     StackWriter,
@@ -28,9 +29,10 @@ from fslice.io import (
     write_particles,
     write_volume,
 )
+from fslice.simulation.atoms import SCATTERING
 from fslice.simulation.draws import DEFOCUS_RANGE
-from fslice.simulation.simulate import Simulation
-from fslice.simulation.simulate import simulate as make_simulation
+from fslice.simulation.particles import Simulation
+from fslice.simulation.particles import simulate as make_simulation
 
 _NAMES = ("particles.mrcs", "particles.star", "truth.mrc", "simulation.json")
 
@@ -61,6 +63,7 @@ def add_command(commands: Any) -> None:
         help="'phantom' (seven-fold rings of Gaussian blobs), atoms (.pdb, .cif, also .gz) or a "
         "map (.mrc, .map, also .gz and .bz2)",
     )
+    add_atom_options(parser)
     add_output(parser, required=True, help="folder for the results, made if absent")
     parser.add_argument("-n", type=count(1), metavar="N", required=True, help="number of images")
     _add_sampling(parser)
@@ -86,6 +89,12 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="A",
         help="Angstrom; for a map whose header does not say",
+    )
+    parser.add_argument(
+        "--scattering",
+        choices=SCATTERING,
+        help="of atoms: their form factors for electrons (Peng et al. 1996), or their atomic "
+        f"numbers (default: {SCATTERING[0]})",
     )
     add_symmetry(parser, help="average the model over this point group first")
 

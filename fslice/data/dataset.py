@@ -1,112 +1,128 @@
-"""Particle images with their poses, handed out as half spectra batch by batch."""
+"""Particle images with all that is known of them, checked once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from fslice._arrays import (
     Array,
+    array_namespace,
+    check_choice,
     check_finite,
-    check_one_library,
     check_real,
     check_shape,
+    is_array,
 )
-from fslice.fourier import rfft2, shells
-from fslice.geometry import check_rotations
+from fslice.data.poses import Poses
+from fslice.likelihoods.gaussian import GaussianNoise, check_groups
+from fslice.operators.aberrations import Aberrations, aberrate_slices, aberrated_ctf
 from fslice.operators.ctf import CTF
-from fslice.symmetry.groups import symmetry_rotations
+from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
-CACHE_BYTES = 4 << 30
-"""Spectra of a whole data set are kept if they take no more; else they are made anew."""
-
-
-class Batch(NamedTuple):
-    """Images of a data set: the arguments of a `Projector`, and their half spectra."""
-
-    images_ft: Array
-    rotations: Array
-    shifts: Array | None
-    ctf: CTF | Array | None
+CTF_STATES = ("none", "phase-flipped", "premultiplied")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images of one box with known poses, in one precision.
-
-    Under a symmetry each image is seen from all equivalent directions: batches and `poses` are of
-    such views, `views` of them.
+    """Images of one box, their poses, their CTF, and the model of their noise.
 
     Parameters
     ----------
-    images : (n, D, D) array of real numbers, or anything that gives one when sliced
-        Of any real dtype, as files have them. A memory-mapped stack is read a batch at a time, so
-        it may exceed the memory.
-    rotations : (n, 3, 3) real array
-        Image to volume coordinates, acting on (x, y, z).
-    shifts : (n, 2) real array or None
-        Where the particles sit, (x, y) in pixels.
-    ctf : CTF or None
-        Of the n images.
-    symmetry : str
-        Point group, as in `fslice.symmetry_rotations`.
-    noise_shape : (D//2 + 1,) real array or None
-        Noise variance per shell, up to a factor. Spectra and CTF are handed out divided by its
-        root, so that their noise is white.
+    images : (n, D, D) array of real numbers, or what gives such arrays when it is indexed
+        Of any real dtype and byte order, as files have them. `fslice.io.ImageStack` and memory
+        maps are read a batch at a time, so they may exceed the memory; with poses on a GPU
+        every batch is copied there. (n, D) for lines.
+    poses : Poses
+    ctf : CTF of n images or of one, or (n, D, D//2 + 1) real array, optional
+    noise : GaussianNoise, optional
+        Variances up to a factor, which solvers take separately. Default: white.
+    symmetry : str, optional
+        Point group of the object, as in `fslice.symmetry.symmetry_rotations`: each image is seen
+        from all equivalent directions.
+    groups : (n,) integer array, optional
+        Optics group of each image, from 0.
+    half_sets : (n,) integer array, optional
+        1 or 2: the half of the data that each image belongs to.
+    contrast : (n,) real array, optional
+        Factor of each image. Default: 1.
+    aberrations : Aberrations, optional
+        Phases of each optics group: odd ones, such as that of a beam tilt, multiply the images;
+        even ones add to the phase of the CTF.
+    ctf_applied : {"none", "phase-flipped", "premultiplied"}, optional
+        What was done to the images: nothing; the sign of the CTF was taken out; or they were
+        multiplied by it.
 
     Raises
     ------
     ValueError
-        Shapes do not fit together, there is no image, or a value is not finite.
+        Shapes do not fit together, or a value is out of its range.
     TypeError
         A dtype is not as above, or array libraries are mixed.
+
+    Notes
+    -----
+    Everything is computed in double precision where the images are float64, else in single.
+
+    Examples
+    --------
+    >>> import fslice
+    >>> rng = np.random.default_rng(0)
+    >>> poses = Poses(fslice.random_rotations(7, rng))
+    >>> Dataset(rng.normal(size=(7, 16, 16)), poses, symmetry="c3")
+    Dataset(7 images of 16 x 16 pixels, float64, no CTF, white noise, symmetry C3)
     """
 
     images: Any = field(repr=False)
-    rotations: Array = field(repr=False)
-    shifts: Array | None = field(default=None, repr=False)
-    ctf: CTF | None = field(default=None, repr=False)
+    poses: Poses
+    ctf: CTF | Array | None = None
+    noise: GaussianNoise | None = None
     symmetry: str = "C1"
-    noise_shape: np.ndarray | None = field(default=None, repr=False)
-    _kept: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
-    _group: Array = field(init=False, repr=False)
+    groups: Array | None = field(default=None, kw_only=True)
+    half_sets: Array | None = field(default=None, kw_only=True)
+    contrast: Array | None = field(default=None, repr=False, kw_only=True)
+    aberrations: Aberrations | None = field(default=None, repr=False, kw_only=True)
+    ctf_applied: str = field(default="none", kw_only=True)
 
     def __post_init__(self) -> None:
-        if not hasattr(self.images, "dtype") or not hasattr(self.images, "shape"):
-            raise TypeError(f"images: expected an array, got {type(self.images).__name__}")
-        shape = tuple(self.images.shape)
-        if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
-            raise ValueError(f"images: expected shape (n, D, D) with n and D above 0, got {shape}")
-        if np.dtype(self.images.dtype).kind not in "fiu":
-            raise TypeError(f"images: expected real numbers, got {self.images.dtype}")
-        check_rotations("rotations", self.rotations)
-        check_shape("rotations", self.rotations, (shape[0], 3, 3))
-        dtype = np.dtype("float64" if self.images.dtype == np.float64 else "float32")
-        object.__setattr__(self, "rotations", self.rotations.astype(dtype))
-        if self.shifts is not None:
-            check_real("shifts", self.shifts)
-            check_shape("shifts", self.shifts, (shape[0], 2))
-            check_finite("shifts", self.shifts)
-            object.__setattr__(self, "shifts", self.shifts.astype(dtype))
-        check_one_library(self.images, self.rotations, self.shifts)
-        if self.ctf is not None and not isinstance(self.ctf, CTF):
-            raise TypeError(f"ctf: expected a CTF, got {type(self.ctf).__name__}")
-        if self.ctf is not None and len(self.ctf) != shape[0]:
-            raise ValueError(f"ctf: expected one per image, {shape[0]}, got {len(self.ctf)}")
-
-        object.__setattr__(self, "_group", symmetry_rotations(self.symmetry).astype(dtype))
+        _check_images(self.images, self.poses)
+        object.__setattr__(self, "poses", self.poses.astype(self.dtype))
+        object.__setattr__(self, "symmetry", symmetry_name(self.symmetry))
+        self._check_ctf()
+        n = len(self)
+        if self.noise is not None and self.noise.groups is not None:
+            check_shape("noise", self.noise.groups, (n,))
+        if self.groups is not None:
+            check_shape("groups", self.groups, (n,))
+            check_groups(self.groups, int(self.groups.max()) + 1)
+        if self.contrast is not None:
+            check_real("contrast", self.contrast)
+            check_shape("contrast", self.contrast, (n,))
+            check_finite("contrast", self.contrast)
+        if self.aberrations is not None and len(self.aberrations) != n:
+            raise ValueError(
+                f"aberrations: expected those of {n} images, got {len(self.aberrations)}"
+            )
+        if self.half_sets is not None:
+            _check_half_sets(self.half_sets, n)
+        if self.poses.dimension == 2 and self.symmetry != "C1":
+            raise ValueError(f"symmetry: expected C1 for images of lines, got {self.symmetry}")
 
     def __len__(self) -> int:
         """Return the number of images n."""
         return int(self.images.shape[0])
 
-    @property
-    def views(self) -> int:
-        """Number of images times the order of the symmetry."""
-        return len(self) * len(self._group)
+    def __repr__(self) -> str:
+        """Say in a line what there is."""
+        shape = " x ".join(str(side) for side in self.images.shape[1:])
+        ctf = "no CTF" if self.ctf is None else "CTF"
+        noise = "white" if self.noise is None else "coloured"
+        return (
+            f"Dataset({len(self)} images of {shape} pixels, {self.dtype}, {ctf}, {noise} noise, "
+            f"symmetry {self.symmetry})"
+        )
 
     @property
     def size(self) -> int:
@@ -115,61 +131,133 @@ class Dataset:
 
     @property
     def dtype(self) -> np.dtype:
-        """Real dtype of everything that is handed out: double only for double images."""
-        return self.rotations.dtype
+        """Real dtype of everything that is computed: double only for double images."""
+        kind = np.dtype(self.images.dtype)
+        return np.dtype("float64" if kind.kind == "f" and kind.itemsize == 8 else "float32")
 
-    def batches(self, batch_size: int = 512) -> Iterator[Batch]:
-        """Yield all views of all images in order, with their half spectra."""
-        for start in range(0, len(self), batch_size):
-            index = slice(start, min(start + batch_size, len(self)))
-            own, spectra = self._poses(index), self._spectra(index)
-            for g in self._group:
-                yield own._replace(images_ft=spectra, rotations=g @ own.rotations)
+    @property
+    def xp(self) -> Any:
+        """The array library in which everything is computed: that of the poses."""
+        return array_namespace(self.poses.rotations)
 
-    def poses(self, index: np.ndarray) -> Batch:
-        """Return what is known of some views, of indices below `views`, without their spectra."""
-        image, g = np.divmod(index, len(self._group))
-        own = self._poses(image)
-        return own._replace(rotations=self._group[g] @ own.rotations)
+    @property
+    def order(self) -> int:
+        """Number of poses in which each image is seen: the order of the symmetry."""
+        return len(symmetry_rotations(self.symmetry))
 
-    def _poses(self, index: Any) -> Batch:
-        rotations = self.rotations[index]
-        shifts = None if self.shifts is None else self.shifts[index]
-        ctf = None if self.ctf is None else self.ctf[index]
-        if self.noise_shape is None:
-            return Batch(None, rotations, shifts, ctf)
-        values = 1.0 if ctf is None else ctf.evaluate(self.size, self.dtype)
-        shape = (len(rotations), self.size, self.size // 2 + 1)
-        whitened = np.broadcast_to(values * self._whitening(), shape).astype(self.dtype)
-        return Batch(None, rotations, shifts, whitened)
+    def with_noise(self, noise: GaussianNoise | None) -> Dataset:
+        """Return the same images under another noise model."""
+        return replace(self, noise=noise)
 
-    def log_weights(self, pairs: Array) -> float:
-        """Return ``sum m log w`` over all views, w being what whitening multiplies powers by."""
-        if self.noise_shape is None:
-            return 0.0
-        return 2 * self.views * float((pairs * np.log(self._whitening())).sum())
+    def whitening(self, rows: Array) -> Array | None:
+        """Return one over the noise's deviation, (n or 1, D, D//2 + 1), None where it is white.
 
-    def _whitening(self) -> Array:
-        assert self.noise_shape is not None
-        index = np.minimum(shells(self.size, 2), self.size // 2)
-        return (1 / np.sqrt(self.noise_shape))[index]
+        Lines have (n or 1, D//2 + 1).
+        """
+        if self.noise is None:
+            return None
+        if self.poses.dimension == 2:
+            table = self.noise[rows]
+            values = table.variances if table.groups is None else table.variances[table.groups]
+            shape = (len(values), self.size // 2 + 1)
+            return (1 / self.xp.sqrt(self.xp.broadcast_to(values, shape))).astype(self.dtype)
+        return (1 / self.xp.sqrt(self.noise[rows].evaluate(self.size))).astype(self.dtype)
 
-    def _spectra(self, index: slice) -> Array:
-        kept = self._kept.get(index.start)
-        if kept is not None and len(kept) == index.stop - index.start:
-            return kept
-        images = np.asarray(self.images[index]).astype(self.dtype, copy=False)
-        _check_pixels(images, index.start)
-        spectra = rfft2(images)
-        if self.noise_shape is not None:
-            spectra *= self._whitening().astype(self.dtype)
-        if spectra.nbytes / len(spectra) * len(self) <= CACHE_BYTES:
-            self._kept[index.start] = spectra
-        return spectra
+    def ctf_of(self, rows: Array) -> CTF | Array | None:
+        """Return what multiplies the slices of some images: contrast and CTF, whitened.
+
+        A `CTF` where nothing else has to be done, so that compiled code may evaluate it.
+        """
+        ctf = self._ctf_with_contrast(rows)
+        even = self._even_phases(rows)
+        if even is not None and isinstance(ctf, CTF):
+            ctf = aberrated_ctf(ctf, even, self.dtype.name)
+        whitening = self.whitening(rows)
+        flipped = ctf is not None and self.ctf_applied == "phase-flipped"
+        if whitening is None and not flipped:
+            return ctf
+        values: Any = 1
+        if ctf is not None:
+            values = ctf.evaluate(self.size, self.dtype) if isinstance(ctf, CTF) else ctf
+            values = abs(values) if flipped else values
+        if whitening is not None:
+            shape = (len(rows), *whitening.shape[1:])
+            values = self.xp.broadcast_to(values * whitening, shape)
+        return values
+
+    def without_odd_phases(self, spectra: Array, rows: Array) -> Array:
+        """Return spectra of some images less their odd aberrations, which are unitary."""
+        if self.aberrations is None:
+            return spectra
+        odd = self.aberrations.odd_phases(self.size)
+        if odd is None:
+            return spectra
+        phases = self.xp.asarray(odd, self.dtype)[self.xp.asarray(self.aberrations.group)[rows]]
+        return aberrate_slices(spectra, -phases)
+
+    def _even_phases(self, rows: Array) -> Array | None:
+        """Return what is added to the phase of each image's CTF, None if nothing is."""
+        if self.aberrations is None:
+            return None
+        even = self.aberrations.even_phases(self.size)
+        if even is None:
+            return None
+        return self.xp.asarray(even)[self.xp.asarray(self.aberrations.group)[rows]]
+
+    def _ctf_with_contrast(self, rows: Array) -> CTF | Array | None:
+        """Return the CTF of some images, one for each, times their contrast."""
+        ctf: Any = self.ctf
+        if isinstance(ctf, CTF):
+            ctf = ctf[rows] if len(ctf) > 1 else ctf[self.xp.zeros(len(rows), int)]
+            if self.contrast is None:
+                return ctf
+            return ctf.replace(scale=ctf.scale * self.contrast[rows])
+        if ctf is not None:
+            ctf = ctf[rows].astype(self.dtype, copy=False)
+        if self.contrast is None:
+            return ctf
+        shape = (len(rows), *self.images.shape[1:-1], self.size // 2 + 1)
+        scale = self.contrast[rows].astype(self.dtype).reshape((-1,) + (1,) * (len(shape) - 1))
+        return self.xp.broadcast_to(scale if ctf is None else scale * ctf, shape)
+
+    def _check_ctf(self) -> None:
+        check_choice("ctf_applied", self.ctf_applied, CTF_STATES)
+        if self.ctf is None:
+            if self.ctf_applied != "none":
+                raise ValueError(f"ctf: expected the CTF of images that are {self.ctf_applied}")
+            return
+        n = len(self)
+        if isinstance(self.ctf, CTF):
+            array_namespace(self.poses.rotations, self.ctf.defocus_u)
+            if self.poses.dimension == 2:
+                raise TypeError("ctf: expected an array for images of lines, got a CTF")
+            if len(self.ctf) not in (1, n):
+                raise ValueError(f"ctf: expected one per image, {n}, got {len(self.ctf)}")
+            return
+        check_real("ctf", self.ctf)
+        array_namespace(self.poses.rotations, self.ctf)
+        check_shape("ctf", self.ctf, (n, *self.images.shape[1:-1], self.size // 2 + 1))
 
 
-def _check_pixels(images: np.ndarray, first: int) -> None:
-    """Raise on the first pixel that is not finite, naming its image by its place in the set."""
-    finite = np.isfinite(images).all((1, 2))
-    if not finite.all():
-        check_finite(f"image {first + int(finite.argmin())}", images[int(finite.argmin())])
+def _check_images(images: Any, poses: Poses) -> None:
+    """Raise unless images are real squares, one for each pose."""
+    if not hasattr(images, "dtype") or not hasattr(images, "shape"):
+        raise TypeError(f"images: expected an array, got {type(images).__name__}")
+    shape, sides = tuple(images.shape), poses.dimension - 1
+    if len(shape) != sides + 1 or len(set(shape[1:])) > 1 or 0 in shape:
+        wanted = ", ".join("D" * sides)
+        raise ValueError(f"images: expected shape (n, {wanted}) with n and D above 0, got {shape}")
+    if np.dtype(images.dtype).kind not in "fiu":
+        raise TypeError(f"images: expected real numbers, got {images.dtype}")
+    if is_array(images) and array_namespace(images) is not np:
+        array_namespace(images, poses.rotations)
+    if len(poses) != shape[0]:
+        raise ValueError(f"poses: expected one for each of the {shape[0]} images, got {len(poses)}")
+
+
+def _check_half_sets(half_sets: Array, n: int) -> None:
+    if half_sets.dtype.kind not in "iu":
+        raise TypeError(f"half_sets: expected integers, got {half_sets.dtype}")
+    check_shape("half_sets", half_sets, (n,))
+    if not bool(((half_sets == 1) | (half_sets == 2)).all()):
+        raise ValueError("half_sets: expected 1 or 2 for every image")

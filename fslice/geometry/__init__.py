@@ -8,7 +8,7 @@ of a scalar from matrix entries to the description; `tangent_vjp` does so for a 
 """
 
 from fslice.geometry.euler import euler_to_matrix, euler_to_matrix_vjp, matrix_to_euler
-from fslice.geometry.matrices import angle_between, check_rotations, tangent_vjp
+from fslice.geometry.matrices import angle_between, as_matrices, check_rotations, tangent_vjp
 from fslice.geometry.orientations import grid_rotations, random_rotations, rotations_in_cone
 from fslice.geometry.quaternion import (
     matrix_to_quaternion,
@@ -19,6 +19,7 @@ from fslice.geometry.rotvec import matrix_to_rotvec, rotvec_to_matrix, rotvec_to
 
 __all__ = [
     "angle_between",
+    "as_matrices",
     "check_rotations",
     "euler_to_matrix",
     "euler_to_matrix_vjp",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import pi
+from typing import NamedTuple
 
 from fslice._arrays import (
     Array,
@@ -12,7 +13,7 @@ from fslice._arrays import (
     check_real,
     check_shape,
 )
-from fslice.geometry.matrices import check_rotations, tangent_vjp
+from fslice.geometry.matrices import as_matrices, check_rotations, tangent_vjp
 
 
 def euler_to_matrix(angles: Array) -> Array:
@@ -62,7 +63,13 @@ def euler_to_matrix(angles: Array) -> Array:
     return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def euler_to_matrix_vjp(angles: Array, cotangent: Array) -> Array:
+class EulerGradients(NamedTuple):
+    """Gradients of `euler_to_matrix`."""
+
+    angles: Array
+
+
+def euler_to_matrix_vjp(angles: Array, *, cotangent: Array) -> EulerGradients:
     """Carry the gradient from matrix entries to Euler angles.
 
     Parameters
@@ -74,8 +81,8 @@ def euler_to_matrix_vjp(angles: Array, cotangent: Array) -> Array:
 
     Returns
     -------
-    (..., 3) real array
-        Gradient of the same scalar with respect to the angles, per degree.
+    EulerGradients
+        ``angles`` (..., 3) real: the gradient of the same scalar, per degree.
 
     Raises
     ------
@@ -96,17 +103,17 @@ def euler_to_matrix_vjp(angles: Array, cotangent: Array) -> Array:
     >>> import numpy as np
     >>> cosine = np.zeros((3, 3))
     >>> cosine[2, 2] = 1  # R[2, 2] is the cosine of tilt
-    >>> gradient = euler_to_matrix_vjp(np.array([10.0, 90.0, 20.0]), cosine)
-    >>> np.allclose(gradient, [0, -np.pi / 180, 0])
+    >>> gradients = euler_to_matrix_vjp(np.array([10.0, 90.0, 20.0]), cotangent=cosine)
+    >>> np.allclose(gradients.angles, [0, -np.pi / 180, 0])
     True
     """
     _check_angles(angles)
     check_cotangent(check_real, cotangent, (*angles.shape[:-1], 3, 3), angles=angles)
     _, (sb, cb), (sc, cc) = _sines_and_cosines(angles)
-    gradient = tangent_vjp(euler_to_matrix(angles), cotangent)
+    gradient = tangent_vjp(euler_to_matrix(angles), cotangent=cotangent).tangent
     x, y, z = (gradient[..., i] for i in range(3))
     per_radian = [-sb * cc * x + sb * sc * y + cb * z, sc * x + cc * y, z]
-    return array_namespace(angles).stack(per_radian, axis=-1) * (pi / 180)
+    return EulerGradients(array_namespace(angles).stack(per_radian, axis=-1) * (pi / 180))
 
 
 def matrix_to_euler(rotations: Array) -> Array:
@@ -114,7 +121,7 @@ def matrix_to_euler(rotations: Array) -> Array:
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
 
     Returns
     -------
@@ -140,7 +147,9 @@ def matrix_to_euler(rotations: Array) -> Array:
     >>> matrix_to_euler(euler_to_matrix(np.array([10.0, 20.0, 30.0]))).round(9)
     array([10., 20., 30.])
     """
+    rotations = as_matrices(rotations)
     check_rotations("rotations", rotations)
+    check_shape("rotations", rotations, (..., 3, 3))
     xp = array_namespace(rotations)
     # Adding zero turns -0 into +0, of which the arctangent would be 180 degrees.
     x, y = rotations[..., 0, 2] + 0.0, rotations[..., 1, 2] + 0.0

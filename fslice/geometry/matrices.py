@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from fslice._arrays import (
@@ -12,6 +14,7 @@ from fslice._arrays import (
     check_finite,
     check_real,
     check_shape,
+    placed,
     to_numpy,
 )
 
@@ -76,20 +79,26 @@ def _first(values: np.ndarray, bad: np.ndarray) -> tuple[tuple[int, ...], float]
     return index, float(values[index])
 
 
-def tangent_vjp(rotations: Array, cotangent: Array) -> Array:
+class TangentGradients(NamedTuple):
+    """Gradients of ``R @ exp([w]x)`` at w = 0."""
+
+    tangent: Array
+
+
+def tangent_vjp(rotations: Array, *, cotangent: Array) -> TangentGradients:
     """Carry the gradient from matrix entries to the tangent space of the rotations.
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
     cotangent : (..., 3, 3) real array
         Gradient of a scalar with respect to the entries of `rotations`.
 
     Returns
     -------
-    (..., 3) real array
-        Gradient with respect to w, in radians, of the same scalar at ``R @ exp([w]x)``,
-        w = 0.
+    TangentGradients
+        ``tangent`` (..., 3) real: the gradient with respect to w, in radians, of the same
+        scalar at ``R @ exp([w]x)``, w = 0.
 
     Raises
     ------
@@ -111,22 +120,25 @@ def tangent_vjp(rotations: Array, cotangent: Array) -> Array:
 
     >>> entry = np.zeros((3, 3))
     >>> entry[0, 2] = 1
-    >>> tangent_vjp(np.eye(3), entry)
+    >>> tangent_vjp(np.eye(3), cotangent=entry).tangent
     array([0., 1., 0.])
     """
+    rotations = as_matrices(rotations, like=cotangent)
     check_rotations("rotations", rotations)
     check_shape("rotations", rotations, (..., 3, 3))
     check_cotangent(check_real, cotangent, rotations.shape, rotations=rotations)
     xp = array_namespace(rotations, cotangent)
-    product = xp.swapaxes(rotations, -1, -2) @ cotangent
-    return xp.stack(
-        [
-            product[..., 2, 1] - product[..., 1, 2],
-            product[..., 0, 2] - product[..., 2, 0],
-            product[..., 1, 0] - product[..., 0, 1],
-        ],
-        axis=-1,
-    )
+    return TangentGradients(_skew_vector(xp.swapaxes(rotations, -1, -2) @ cotangent))
+
+
+def _skew_vector(matrices: Array) -> Array:
+    """Return w such that ``P - P.T = [w]x``."""
+    columns = [
+        matrices[..., 2, 1] - matrices[..., 1, 2],
+        matrices[..., 0, 2] - matrices[..., 2, 0],
+        matrices[..., 1, 0] - matrices[..., 0, 1],
+    ]
+    return array_namespace(matrices).stack(columns, axis=-1)
 
 
 def angle_between(a: Array, b: Array) -> Array:
@@ -134,7 +146,7 @@ def angle_between(a: Array, b: Array) -> Array:
 
     Parameters
     ----------
-    a, b : (..., 3, 3) real arrays
+    a, b : (..., 3, 3) real arrays, or SciPy Rotation
         Rotation matrices; their leading dimensions broadcast.
 
     Returns
@@ -161,12 +173,38 @@ def angle_between(a: Array, b: Array) -> Array:
     >>> angle_between(np.eye(3), turned).round(9)
     array([ 0., 30.])
     """
+    a, b = as_matrices(a, like=b), as_matrices(b, like=a)
     check_rotations("a", a)
     check_rotations("b", b)
     xp = array_namespace(a, b)
     check_alike(a=a, b=b)
     relative = xp.swapaxes(a, -1, -2) @ b
-    axis = tangent_vjp(xp.broadcast_to(xp.eye(3, dtype=a.dtype), relative.shape), relative)
-    sine = xp.sqrt((axis**2).sum(-1)) / 2
+    sine = xp.sqrt((_skew_vector(relative) ** 2).sum(-1)) / 2
     cosine = (xp.trace(relative, axis1=-2, axis2=-1) - 1) / 2
     return xp.arctan2(sine, cosine) * (180 / np.pi)
+
+
+def as_matrices(rotations: Any, like: Array | None = None) -> Array:
+    """Return the matrices of SciPy `Rotation` objects, and anything else as it is.
+
+    Parameters
+    ----------
+    rotations : scipy.spatial.transform.Rotation, or any other value
+    like : array, optional
+        Where the matrices are to lie: they get its library, its device and its precision.
+        Default NumPy, in double precision.
+
+    Returns
+    -------
+    (..., 3, 3) real array, or `rotations`
+
+    Examples
+    --------
+    >>> from scipy.spatial.transform import Rotation
+    >>> as_matrices(Rotation.identity(5), np.zeros(1, "complex64")).dtype
+    dtype('float32')
+    """
+    if not hasattr(rotations, "as_matrix"):
+        return rotations
+    beside = like if getattr(like, "dtype", np.dtype("O")).kind in "fc" else None
+    return placed(rotations.as_matrix(), beside)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import check_size
+from fslice._arrays import Array, check_size, placed
 from fslice.geometry.euler import euler_to_matrix
 from fslice.geometry.quaternion import quaternion_to_matrix
 
@@ -16,7 +16,9 @@ _SPIRAL_B = 1.533751168755204288118041
 """The positive root of ``b**4 = b + 4``."""
 
 
-def random_rotations(n: int, rng: np.random.Generator) -> np.ndarray:
+def random_rotations(
+    n: int, rng: np.random.Generator, *, dtype: Any = None, like: Array | None = None
+) -> Array:
     """Draw rotations uniformly from SO(3).
 
     Parameters
@@ -24,10 +26,14 @@ def random_rotations(n: int, rng: np.random.Generator) -> np.ndarray:
     n : int
         How many.
     rng : numpy.random.Generator
+        Of the host: one seed gives the same rotations in every library.
+    dtype : {"float64", "float32"}, optional
+    like : array, optional
+        Give the rotations its library, device and precision.
 
     Returns
     -------
-    (n, 3, 3) float64 array
+    (n, 3, 3) real array
 
     Raises
     ------
@@ -48,10 +54,17 @@ def random_rotations(n: int, rng: np.random.Generator) -> np.ndarray:
     """
     n = check_size("n", n)
     _check_generator(rng)
-    return quaternion_to_matrix(rng.standard_normal((n, 4)))
+    return placed(quaternion_to_matrix(rng.standard_normal((n, 4))), like, dtype)
 
 
-def rotations_in_cone(n: int, max_tilt: float, rng: np.random.Generator) -> np.ndarray:
+def rotations_in_cone(
+    n: int,
+    max_tilt: float,
+    rng: np.random.Generator,
+    *,
+    dtype: Any = None,
+    like: Array | None = None,
+) -> Array:
     """Draw rotations whose direction of projection lies within `max_tilt` of the z axis.
 
     Parameters
@@ -59,13 +72,17 @@ def rotations_in_cone(n: int, max_tilt: float, rng: np.random.Generator) -> np.n
     n : int
         How many.
     max_tilt : float
-        Largest tilt in degrees, from 0 to 180: half the opening of the cone. The "30 degree
+        Largest tilt in degrees, from 0 to 180: half the cone's angle. The "30 degree
         cone" of Ullrich et al. 2019, section 6.3, with tilts from -15 to 15, is 15.
     rng : numpy.random.Generator
+        Of the host: one seed gives the same rotations in every library.
+    dtype : {"float64", "float32"}, optional
+    like : array, optional
+        Give the rotations its library, device and precision.
 
     Returns
     -------
-    (n, 3, 3) float64 array
+    (n, 3, 3) real array
 
     Raises
     ------
@@ -94,20 +111,24 @@ def rotations_in_cone(n: int, max_tilt: float, rng: np.random.Generator) -> np.n
     rot, psi = rng.uniform(-180, 180, (2, n))
     # 1 - cos(tilt), by the half angle: no digits are lost in a narrow cone.
     tilt = 2 * np.arcsin(np.sqrt(rng.uniform(0, 1, n)) * np.sin(np.deg2rad(max_tilt) / 2))
-    return euler_to_matrix(np.stack([rot, np.rad2deg(tilt), psi], axis=-1))
+    angles = np.stack([rot, np.rad2deg(tilt), psi], axis=-1)
+    return placed(euler_to_matrix(angles), like, dtype)
 
 
-def grid_rotations(n: int) -> np.ndarray:
+def grid_rotations(n: int, *, dtype: Any = None, like: Array | None = None) -> Array:
     """Return a near-uniform grid of rotations of any size.
 
     Parameters
     ----------
     n : int
         How many.
+    dtype : {"float64", "float32"}, optional
+    like : array, optional
+        As in `random_rotations`.
 
     Returns
     -------
-    (n, 3, 3) float64 array
+    (n, 3, 3) real array
         The same for every call.
 
     Raises
@@ -135,7 +156,7 @@ def grid_rotations(n: int) -> np.ndarray:
     alpha, beta = 2 * pi * (s / _SPIRAL_A % 1), 2 * pi * (s / _SPIRAL_B % 1)
     spiral = [outer * np.sin(alpha), outer * np.cos(alpha)]
     spiral += [rest * np.sin(beta), rest * np.cos(beta)]
-    return quaternion_to_matrix(np.stack(spiral, axis=-1))
+    return placed(quaternion_to_matrix(np.stack(spiral, axis=-1)), like, dtype)
 
 
 def _check_generator(rng: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fslice._arrays import (
     Array,
     array_namespace,
@@ -10,7 +12,7 @@ from fslice._arrays import (
     check_real,
     check_shape,
 )
-from fslice.geometry.matrices import check_rotations, tangent_vjp
+from fslice.geometry.matrices import as_matrices, check_rotations, tangent_vjp
 
 
 def quaternion_to_matrix(quaternions: Array) -> Array:
@@ -57,7 +59,13 @@ def quaternion_to_matrix(quaternions: Array) -> Array:
     return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def quaternion_to_matrix_vjp(quaternions: Array, cotangent: Array) -> Array:
+class QuaternionGradients(NamedTuple):
+    """Gradients of `quaternion_to_matrix`."""
+
+    quaternions: Array
+
+
+def quaternion_to_matrix_vjp(quaternions: Array, *, cotangent: Array) -> QuaternionGradients:
     """Carry the gradient from matrix entries to quaternions.
 
     Parameters
@@ -70,9 +78,9 @@ def quaternion_to_matrix_vjp(quaternions: Array, cotangent: Array) -> Array:
 
     Returns
     -------
-    (..., 4) real array
-        Gradient of the same scalar with respect to the quaternions as given. It is
-        orthogonal to them, because their length has no effect.
+    QuaternionGradients
+        ``quaternions`` (..., 4) real: the gradient of the same scalar with respect to the
+        quaternions as given. It is orthogonal to them, because their length has no effect.
 
     Raises
     ------
@@ -92,7 +100,8 @@ def quaternion_to_matrix_vjp(quaternions: Array, cotangent: Array) -> Array:
     >>> import numpy as np
     >>> entry = np.zeros((3, 3))
     >>> entry[1, 0] = 1  # the sine of a turn about z
-    >>> quaternion_to_matrix_vjp(np.array([0.0, 0.0, 0.0, 2.0]), entry) + 0.0
+    >>> gradients = quaternion_to_matrix_vjp(np.array([0.0, 0.0, 0.0, 2.0]), cotangent=entry)
+    >>> gradients.quaternions + 0.0
     array([0., 0., 1., 0.])
     """
     _check_quaternions(quaternions)
@@ -100,14 +109,15 @@ def quaternion_to_matrix_vjp(quaternions: Array, cotangent: Array) -> Array:
     xp = array_namespace(quaternions)
     unit, norm = _unit(quaternions)
     vector, scalar = unit[..., :3], unit[..., 3:]
-    gradient = tangent_vjp(quaternion_to_matrix(quaternions), cotangent)
-    return (2 / norm) * xp.concatenate(
+    gradient = tangent_vjp(quaternion_to_matrix(quaternions), cotangent=cotangent).tangent
+    per_unit = xp.concatenate(
         [
             scalar * gradient + xp.cross(vector, gradient),
             -(vector * gradient).sum(-1, keepdims=True),
         ],
         axis=-1,
     )
+    return QuaternionGradients((2 / norm) * per_unit)
 
 
 def matrix_to_quaternion(rotations: Array) -> Array:
@@ -115,7 +125,7 @@ def matrix_to_quaternion(rotations: Array) -> Array:
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
 
     Returns
     -------
@@ -141,7 +151,9 @@ def matrix_to_quaternion(rotations: Array) -> Array:
     >>> matrix_to_quaternion(np.diag([-1.0, -1.0, 1.0]))  # 180 degrees about z
     array([0., 0., 1., 0.])
     """
+    rotations = as_matrices(rotations)
     check_rotations("rotations", rotations)
+    check_shape("rotations", rotations, (..., 3, 3))
     xp = array_namespace(rotations)
     outer = _four_outer_products(rotations)
     diagonal = xp.stack([outer[..., i, i] for i in range(4)], axis=-1)

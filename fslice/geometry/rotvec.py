@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import factorial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -77,7 +78,13 @@ def rotvec_to_matrix(vectors: Array) -> Array:
     return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def rotvec_to_matrix_vjp(vectors: Array, cotangent: Array) -> Array:
+class RotvecGradients(NamedTuple):
+    """Gradients of `rotvec_to_matrix`."""
+
+    vectors: Array
+
+
+def rotvec_to_matrix_vjp(vectors: Array, *, cotangent: Array) -> RotvecGradients:
     """Carry the gradient from matrix entries to rotation vectors.
 
     Parameters
@@ -89,8 +96,8 @@ def rotvec_to_matrix_vjp(vectors: Array, cotangent: Array) -> Array:
 
     Returns
     -------
-    (..., 3) real array
-        Gradient of the same scalar with respect to the vectors, per radian.
+    RotvecGradients
+        ``vectors`` (..., 3) real: the gradient of the same scalar, per radian.
 
     Raises
     ------
@@ -108,17 +115,17 @@ def rotvec_to_matrix_vjp(vectors: Array, cotangent: Array) -> Array:
     --------
     >>> entry = np.zeros((3, 3))
     >>> entry[1, 0] = 1  # the sine of a turn about z
-    >>> rotvec_to_matrix_vjp(np.zeros(3), entry)
+    >>> rotvec_to_matrix_vjp(np.zeros(3), cotangent=entry).vectors
     array([0., 0., 1.])
     """
     _check_vectors(vectors)
     check_cotangent(check_real, cotangent, (*vectors.shape[:-1], 3, 3), vectors=vectors)
     xp = array_namespace(vectors)
-    gradient = tangent_vjp(rotvec_to_matrix(vectors), cotangent)
+    gradient = tangent_vjp(rotvec_to_matrix(vectors), cotangent=cotangent).tangent
     _, second, third = _coefficients(vectors)
     once = xp.cross(vectors, gradient)
     twice = xp.cross(vectors, once)
-    return gradient + second[..., None] * once + third[..., None] * twice
+    return RotvecGradients(gradient + second[..., None] * once + third[..., None] * twice)
 
 
 def matrix_to_rotvec(rotations: Array) -> Array:
@@ -126,7 +133,7 @@ def matrix_to_rotvec(rotations: Array) -> Array:
 
     Parameters
     ----------
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or SciPy Rotation
 
     Returns
     -------
@@ -152,7 +159,7 @@ def matrix_to_rotvec(rotations: Array) -> Array:
     array([3.141593, 0.      , 0.      ])
     """
     quaternions = matrix_to_quaternion(rotations)
-    xp = array_namespace(rotations)
+    xp = array_namespace(quaternions)
     vector, scalar = quaternions[..., :3], quaternions[..., 3:]
     norm = xp.sqrt((vector**2).sum(-1, keepdims=True))
     # Below eps the ratio of arctangent and length is 1 / w; the square may have underflowed.

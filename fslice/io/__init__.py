@@ -5,8 +5,9 @@ library's conventions.
 """
 
 from fslice.io.mrc import read_volume, write_volume
-from fslice.io.particles import Particles, read_particles
+from fslice.io.particles import Particles
 from fslice.io.pdb import Atoms, read_atoms
+from fslice.io.read import read_particles
 from fslice.io.relion_write import write_particles
 from fslice.io.stack import ImageStack, open_stack
 from fslice.io.stack_writer import StackWriter

@@ -1,4 +1,4 @@
-"""The optional package that parses STAR, PDB and mmCIF, imported where it is used."""
+"""The package that parses STAR, PDB and mmCIF, imported only where it is used."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ def import_gemmi(purpose: str) -> ModuleType:
         import gemmi
         import gemmi.cif
     except ImportError as error:
-        raise ImportError(f'{purpose} needs the package gemmi: pip install "fslice[io]"') from error
+        raise ImportError(
+            f"{purpose} needs the package gemmi, which is missing: pip install gemmi"
+        ) from error
     return gemmi

@@ -23,7 +23,15 @@ from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import dtype_from_mode, machine_stamp_from_byte_order
 
 _MODES = (0, 1, 2, 6, 12)
+_PLAUSIBLE_MODE = 1000  # a mode that some program may write; more is no header at all
+_CELL_TOLERANCE = 1e-3
 _COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+_OTHER_COMPRESSIONS = {b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
+# IMOD's stamp says that its flags follow; the first flag says that bytes are signed
+# (IMOD's mrc_img.c and "MRC/REC file format": words 39 and 40).
+_IMOD_STAMP, _SIGNED_BYTES = 1146047817, 1
+_IMOD_OFFSET = 152
+_VOLUME_STACKS = range(401, 631)  # MRC2014's space groups of stacks of volumes
 _MACHINE_STAMPS = {b"DA": "<", b"DD": "<", b"\x11\x11": ">"}
 
 
@@ -46,6 +54,8 @@ class Layout:
         Which of x = 1, y = 2, z = 3 the sections, rows and columns are.
     voxel_size : tuple of 3 float
         Along x, y, z in Angstrom; NaN where the header does not say.
+    volumes : int, optional
+        How many volumes the sections are, where the header says that they are volumes.
     """
 
     path: Path
@@ -55,6 +65,7 @@ class Layout:
     shape: tuple[int, int, int]
     axes: tuple[int, int, int]
     voxel_size: tuple[float, float, float]
+    volumes: int = 1
 
     @property
     def compressed(self) -> bool:
@@ -87,7 +98,11 @@ def read_layout(path: str | os.PathLike[str]) -> Layout:
     """
     path = Path(path)
     with open(path, "rb") as file:
-        opener = _COMPRESSIONS.get(file.read(2), open)
+        start = file.read(5)
+    for magic, name in _OTHER_COMPRESSIONS.items():
+        if start.startswith(magic):
+            raise ValueError(f"{path}: expected gzip or bzip2, got {name}; decompress it first")
+    opener = _COMPRESSIONS.get(start[:2], open)
     try:
         with opener(path, "rb") as file:
             raw = file.read(HEADER_DTYPE.itemsize)
@@ -105,8 +120,9 @@ def read_layout(path: str | os.PathLike[str]) -> Layout:
 def _interpret(path: Path, opener: Callable[..., IO[bytes]], raw: bytes) -> Layout:
     header, order = _in_file_order(raw)
     if header["mode"] not in _MODES:
-        modes = ", ".join(map(str, _MODES))
-        raise ValueError(f"{path}: expected an MRC file of mode {modes}, got mode {header['mode']}")
+        modes, mode = ", ".join(map(str, _MODES)), int(header["mode"])
+        got = f"mode {mode}" if 0 <= mode < _PLAUSIBLE_MODE else "another kind of file"
+        raise ValueError(f"{path}: expected an MRC file of mode {modes}, got {got}")
     shape = int(header["nz"]), int(header["ny"]), int(header["nx"])
     if min(shape) < 1:
         got = " x ".join(map(str, shape))
@@ -118,11 +134,29 @@ def _interpret(path: Path, opener: Callable[..., IO[bytes]], raw: bytes) -> Layo
         path=Path(os.path.abspath(path)),  # also right after a change of folder
         open=opener,
         offset=HEADER_DTYPE.itemsize + extended,
-        dtype=np.dtype(dtype_from_mode(header["mode"])).newbyteorder(order),
+        dtype=_dtype(header, raw, order),
         shape=shape,
         axes=_axes(path, header),
         voxel_size=_voxel_size(header),
+        volumes=_volumes(header),
     )
+
+
+def _dtype(header: Any, raw: bytes, order: str) -> np.dtype:
+    """Return the dtype of a value; bytes are signed unless IMOD or the greatest value says no."""
+    if header["mode"] == 0:
+        stamp, flags = np.frombuffer(raw, order + "i4", 2, _IMOD_OFFSET)
+        unsigned = header["dmax"] > 127
+        if stamp == _IMOD_STAMP:
+            unsigned = not flags & _SIGNED_BYTES
+        if unsigned and not header["dmin"] < 0:
+            return np.dtype(np.uint8)
+    return np.dtype(dtype_from_mode(header["mode"])).newbyteorder(order)
+
+
+def _volumes(header: Any) -> int:
+    depth, sections = int(header["mz"]), int(header["nz"])
+    return sections // depth if header["ispg"] in _VOLUME_STACKS and depth > 0 else 1
 
 
 def _in_file_order(raw: bytes) -> tuple[Any, str]:
@@ -157,7 +191,12 @@ def _voxel_size(header: Any) -> tuple[float, float, float]:
         length, intervals = float(header["cella"][axis]), int(header[f"m{axis}"])
         known = intervals > 0 and 0 < length < math.inf
         sizes.append(length / intervals if known else math.nan)
-    return sizes[0], sizes[1], sizes[2]
+    x, y, z = sizes
+    # Some programs give the cell of all sections, and say that it is sampled once.
+    sections = float(header["nz"])
+    if header["mz"] == 1 < sections and abs(z / (x * sections) - 1) < _CELL_TOLERANCE:
+        z = x
+    return x, y, z
 
 
 def make_header(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -9,57 +10,139 @@ from typing import Any
 import numpy as np
 
 from fslice.geometry import rotvec_to_matrix
-from fslice.io._metadata import Metadata, check_pixel_sizes, half_sets, make_ctf, one_size
+from fslice.io._cs_table import CsTable, join_by_uid, lacking, load_cs, passthrough_beside
+from fslice.io._metadata import (
+    UNMODELLED,
+    Metadata,
+    Request,
+    choose,
+    common_pixel_size,
+    half_sets,
+    one_size,
+)
+from fslice.io._optics import make_ctf
+from fslice.operators.ctf import CTF
 
 # cryoSPARC links imported files under their own name with a long number before it.
 _UID_PREFIX = re.compile(r"^\d{15,}_")
-_UNMODELLED = ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag")
-# A header of many fields is longer than NumPy's limit for files that it does not trust.
-_HEADER_LIMIT = 2**20
+_UNMODELLED = ("ctf/shift_A", "ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag")
+_NAMES = {
+    "defocus_u": "ctf/df1_A",
+    "defocus_v": "ctf/df2_A",
+    "astigmatism_angle": "ctf/df_angle_rad",
+    "voltage": "ctf/accel_kv",
+    "spherical_aberration": "ctf/cs_mm",
+    "amplitude_contrast": "ctf/amp_contrast",
+    "phase_shift": "ctf/phase_shift_rad",
+    "b_factor": "ctf/bfactor",
+    "scale": "ctf/scale",
+}
 
 
-def read_cs(path: Path, *, poses: bool, pixel_size: float | None) -> Metadata:
+def read_cs(path: Path, request: Request) -> Metadata:
     """Read the particles of a ``.cs`` file; see `fslice.io.read_particles`."""
-    rows = _load(path)
-    names = rows.dtype.names or ()
-    blob = rows["blob/psize_A"].astype(np.float64) if "blob/psize_A" in names else None
-    sizes = check_pixel_sizes(path, blob, pixel_size, "blob/psize_A", len(rows))
-    group = "ctf/exp_group_id"
+    warnings, notes = list[str](), list[str]()
+    table = _join(path, load_cs(path), request, notes)
+    table = _one_class(path, table, request, warnings)
+    if request.optics_group is not None:
+        table = _choose_group(path, table, request.optics_group)
+    number = len(next(iter(table.values())))
+    blob = table["blob/psize_A"].astype(np.float64) if "blob/psize_A" in table else None
+    sizes, pixel_size = common_pixel_size(path, blob, request.pixel_size, "blob/psize_A", warnings)
+    group = table.get("ctf/exp_group_id")
+    if request.phase_flipped and "ctf/df1_A" not in table:
+        raise ValueError(
+            f"{path}: expected a defocus, since the images are phase-flipped, got none"
+        )
     fields: dict[str, Any] = {
-        "rotations": _rotations(path, rows) if poses else None,
-        "shifts": _shifts(path, rows, sizes) if poses else None,
-        "ctf": _ctf(path, rows, sizes) if "ctf/df1_A" in names else None,
-        "pixel_size": float(sizes[0]),
-        "half_set": _half_sets(rows),
-        "optics_group": rows[group].astype(np.int64) + 1
-        if group in names
-        else np.ones(len(rows), int),
+        "rotations": _rotations(path, table) if request.poses else None,
+        "shifts": _shifts(path, table, sizes) if request.poses else None,
+        "ctf": _ctf(path, table, pixel_size, warnings),
+        "pixel_size": pixel_size,
+        "half_set": _half_sets(table, warnings),
+        "optics_group": np.ones(number, int) if group is None else group.astype(np.int64) + 1,
+        "phase_flipped": bool(request.phase_flipped),
     }
-    paths, file_index = np.unique(_field(path, rows, "blob/path"), return_inverse=True)
-    image_index = _field(path, rows, "blob/idx").astype(np.intp)
-    size = one_size(path, rows["blob/shape"]) if "blob/shape" in names else None
-    stacks = [_candidates(stack) for stack in paths]
-    return Metadata(path, stacks, file_index, image_index, size, _unmodelled(rows), fields)
+    paths, file_index = np.unique(_field(path, table, "blob/path"), return_inverse=True)
+    if left_out := _unmodelled(table):
+        warnings.append(f"{UNMODELLED}: {', '.join(left_out)}")
+    shape = table.get("blob/shape")
+    return Metadata(
+        path=path,
+        stacks=[_candidates(stack) for stack in paths],
+        file_index=file_index.reshape(-1),
+        image_index=_field(path, table, "blob/idx").astype(np.intp),
+        signs=_signs(path, table, warnings),
+        size=None if shape is None else one_size(path, "blob/shape", shape),
+        warnings=warnings,
+        notes=tuple(notes),
+        fields=fields,
+    )
 
 
-def _load(path: Path) -> np.ndarray:
-    """Read the table; mapped first, so that a header's claim is checked against the file."""
-    expected = f"{path}: expected a .cs file, a NumPy table without pickled objects"
-    try:
-        table = np.lib.format.open_memmap(path, mode="r", max_header_size=_HEADER_LIMIT)
-    except ValueError as error:
-        raise ValueError(f"{expected}: {str(error).splitlines()[0]}") from error
-    if table.dtype.names is None or table.ndim != 1:
-        raise ValueError(f"{expected}, got an array of shape {table.shape} of {table.dtype}")
-    if len(table) == 0:
-        raise ValueError(f"{path}: expected at least one particle, got 0")
-    return np.array(table)
+def _join(path: Path, table: CsTable, request: Request, notes: list[str]) -> CsTable:
+    """Return the table with what other files of the job say of its particles."""
+    given = [] if request.passthrough is None else [request.passthrough]
+    for other in given:
+        table = join_by_uid(path, table, other, load_cs(other))
+        notes.append(f"joined with {other.name} by uid")
+    if given or not lacking(table, request.poses):
+        return table
+    for other in passthrough_beside(path):
+        before = lacking(table, request.poses)
+        with contextlib.suppress(ValueError):  # of another output of the job
+            table = join_by_uid(path, table, other, load_cs(other))
+            if found := sorted(set(before) - set(lacking(table, request.poses))):
+                notes.append(f"joined with {other.name} by uid: {', '.join(found)}")
+    return table
 
 
-def _unmodelled(rows: np.ndarray) -> list[str]:
-    """Return the optical parameters that the file sets and the CTF leaves out."""
-    found = [name for name in _UNMODELLED if name in (rows.dtype.names or ())]
-    return [name for name in found if rows[name].any() and not _is_identity(name, rows[name])]
+def _choose_group(path: Path, table: CsTable, wanted: int) -> CsTable:
+    """Return the particles of an exposure group, numbered from 1 as `Particles` numbers them."""
+    groups = table.get("ctf/exp_group_id")
+    number = len(next(iter(table.values())))
+    groups = None if groups is None else groups.astype(np.int64) + 1
+    what = "optics_group", "ctf/exp_group_id (+ 1)"
+    rows = choose(path, np.arange(number), groups, wanted, what)
+    return {name: values[rows] for name, values in table.items()}
+
+
+def _one_class(path: Path, table: CsTable, request: Request, warnings: list[str]) -> CsTable:
+    """Return the table with one alignment per particle: that of its most probable class."""
+    multi = "alignments3D_multi/"
+    table = dict(table)
+    several = "alignments3D/pose" not in table and f"{multi}pose" in table
+    if several:
+        posterior = _field(path, table, f"{multi}class_posterior")
+        best = np.arange(len(posterior)), posterior.argmax(axis=1)
+        labels = table.get(f"{multi}class", np.broadcast_to(np.arange(posterior.shape[1]),
+                                                            posterior.shape))  # fmt: skip
+        table["alignments3D/class"] = labels[best]
+        for name in ("pose", "shift", "alpha"):
+            if multi + name in table:
+                table[f"alignments3D/{name}"] = table[multi + name][best]
+        for name in ("psize_A", "split"):
+            if multi + name in table:
+                table[f"alignments3D/{name}"] = table[multi + name]
+    classes = table.get("alignments3D/class")
+    if request.class_index is not None:
+        number = len(next(iter(table.values())))
+        what = "class_index", "alignments3D/class"
+        rows = choose(path, np.arange(number), classes, request.class_index, what)
+        return {name: values[rows] for name, values in table.items()}
+    if classes is not None and len(np.unique(classes)) > 1:
+        pose = ", each in the pose of its most probable one" if several else ""
+        warnings.append(
+            f"particles of {len(np.unique(classes))} classes are taken together{pose}; "
+            f"class_index (--class) chooses one"
+        )
+    return table
+
+
+def _unmodelled(table: CsTable) -> list[str]:
+    """Return the optical parameters that the file sets and nothing here uses."""
+    found = [name for name in _UNMODELLED if name in table]
+    return [name for name in found if table[name].any() and not _is_identity(name, table[name])]
 
 
 def _is_identity(name: str, values: np.ndarray) -> bool:
@@ -67,64 +150,99 @@ def _is_identity(name: str, values: np.ndarray) -> bool:
     return name == "ctf/anisomag" and bool((values == (1, 0, 0, 1)).all())
 
 
-def _field(path: Path, rows: np.ndarray, name: str) -> np.ndarray:
-    if name not in (rows.dtype.names or ()):
+def _field(path: Path, table: CsTable, name: str) -> np.ndarray:
+    if name not in table:
         raise ValueError(f"{path}: expected the field {name}, which is missing")
-    values = rows[name]
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{path}: {name}: expected finite numbers, got NaN or infinity")
-    return values
+    return table[name]
 
 
 def _candidates(stack: bytes | str) -> list[str]:
-    name = stack.decode() if isinstance(stack, bytes) else str(stack)
-    name = name.removeprefix(">")
+    """Return the names under which a stack may lie: with and without cryoSPARC's number."""
+    text = stack.decode(errors="surrogateescape") if isinstance(stack, bytes) else str(stack)
+    name = text.removeprefix(">")
     folder, slash, base = name.rpartition("/")
     return list(dict.fromkeys([name, folder + slash + _UID_PREFIX.sub("", base)]))
 
 
-def _rotations(path: Path, rows: np.ndarray) -> np.ndarray:
-    names = rows.dtype.names or ()
-    if "alignments3D/pose" not in names:
-        has = "2-D alignments only" if "alignments2D/pose" in names else "no alignments"
-        raise ValueError(f"{path}: expected 3-D poses (alignments3D/pose), got {has}")
-    return rotvec_to_matrix(_field(path, rows, "alignments3D/pose").astype(np.float64))
+def _signs(path: Path, table: CsTable, warnings: list[str]) -> np.ndarray | None:
+    """Return what the images are to be multiplied by: their contrast may be reversed.
+
+    cryoSPARC multiplies its images by ``blob/sign`` when it loads them.
+    """
+    signs = table.get("blob/sign")
+    if signs is None or (signs == 1).all():
+        return None
+    if not np.isin(signs, (1, -1)).all():
+        got = signs[~np.isin(signs, (1, -1))][0]
+        raise ValueError(f"{path}: blob/sign: expected 1 or -1, got {got:g}")
+    negative = int((signs == -1).sum())
+    warnings.append(f"blob/sign: {negative} of {len(signs)} images are multiplied by -1")
+    return signs.astype(np.float32)
 
 
-def _shifts(path: Path, rows: np.ndarray, pixel_sizes: np.ndarray) -> np.ndarray:
+def _rotations(path: Path, table: CsTable) -> np.ndarray:
+    if "alignments3D/pose" not in table:
+        has = "2-D alignments only" if "alignments2D/pose" in table else "no alignments"
+        raise ValueError(
+            f"{path}: expected 3-D poses (alignments3D/pose), got {has}; if they are in another "
+            f"file of the job, pass it as passthrough (--passthrough)"
+        )
+    return rotvec_to_matrix(table["alignments3D/pose"].astype(np.float64))
+
+
+def _shifts(path: Path, table: CsTable, pixel_sizes: np.ndarray | float) -> np.ndarray:
     """Return minus cryoSPARC's shifts, from pixels of the alignment to pixels of the images."""
-    shifts = -_field(path, rows, "alignments3D/shift").astype(np.float64)
-    if "alignments3D/psize_A" in (rows.dtype.names or ()):
-        unit = _field(path, rows, "alignments3D/psize_A") / pixel_sizes
-        shifts *= unit[:, None]
+    shifts = -_field(path, table, "alignments3D/shift").astype(np.float64)
+    unit = table.get("alignments3D/psize_A")
+    if unit is not None:
+        if not (unit > 0).all():
+            raise ValueError(
+                f"{path}: alignments3D/psize_A: expected a positive pixel size, got "
+                f"{unit[~(unit > 0)][0]:g}"
+            )
+        shifts *= (unit / pixel_sizes)[:, None]
     return 0.0 + shifts
 
 
-def _half_sets(rows: np.ndarray) -> np.ndarray | None:
+def _half_sets(table: CsTable, warnings: list[str]) -> np.ndarray | None:
     """Return cryoSPARC's split, 0 or 1, as half 1 or 2; one value only means no split."""
-    if "alignments3D/split" not in (rows.dtype.names or ()):
+    split = table.get("alignments3D/split")
+    split = None if split is None else split.astype(np.int64) + 1
+    return half_sets(split, "alignments3D/split (+ 1)", warnings)
+
+
+def _ctf(path: Path, table: CsTable, pixel_size: float, warnings: list[str]) -> CTF | None:
+    if "ctf/df1_A" not in table:
+        _contrast(table, warnings)
         return None
-    split = rows["alignments3D/split"].astype(np.int64) + 1
-    return half_sets(split) if len(np.unique(split)) > 1 else None
+
+    def field(name: str, default: float | None = None) -> Any:
+        if default is not None and f"ctf/{name}" not in table:
+            return default
+        return _field(path, table, f"ctf/{name}").astype(np.float64)
+
+    parameters = {
+        "defocus_u": field("df1_A"),
+        "defocus_v": field("df2_A"),
+        "astigmatism_angle": np.rad2deg(field("df_angle_rad")),
+        "voltage": field("accel_kv"),
+        "spherical_aberration": field("cs_mm"),
+        "amplitude_contrast": field("amp_contrast"),
+        "phase_shift": np.rad2deg(field("phase_shift_rad", 0.0)),
+        "b_factor": field("bfactor", 0.0),
+        "scale": field("scale", 1.0) * _contrast(table, warnings, with_ctf=True),
+    }
+    return make_ctf(path, parameters, _NAMES, pixel_size, warnings)
 
 
-def _ctf(path: Path, rows: np.ndarray, pixel_sizes: np.ndarray) -> Any:
-    def field(name: str) -> np.ndarray:
-        return _field(path, rows, f"ctf/{name}").astype(np.float64)
+def _contrast(table: CsTable, warnings: list[str], with_ctf: bool = False) -> Any:
+    """Return the contrast that a refinement found for each image, if it found any.
 
-    def optional(name: str, default: float) -> Any:
-        return field(name) if f"ctf/{name}" in (rows.dtype.names or ()) else default
-
-    return make_ctf(
-        path,
-        defocus_u=field("df1_A"),
-        defocus_v=field("df2_A"),
-        astigmatism_angle=np.rad2deg(field("df_angle_rad")),
-        voltage=field("accel_kv"),
-        spherical_aberration=field("cs_mm"),
-        amplitude_contrast=field("amp_contrast"),
-        pixel_size=pixel_sizes,
-        phase_shift=np.rad2deg(optional("phase_shift_rad", 0.0)),
-        b_factor=optional("bfactor", 0.0),
-        scale=optional("scale", 1.0),
-    )
+    Zeros everywhere are what files have where none was sought.
+    """
+    alpha = table.get("alignments3D/alpha")
+    if alpha is None or not alpha.any() or (alpha == 1).all():
+        return 1.0
+    if not with_ctf:
+        warnings.append(f"{UNMODELLED}, since there is no CTF: alignments3D/alpha")
+    return alpha.astype(np.float64)

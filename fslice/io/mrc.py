@@ -1,18 +1,22 @@
-"""Volumes in MRC files: ``.mrc``, ``.map``, and these compressed by gzip or bzip2."""
+"""Volumes in MRC files: ``.mrc``, ``.map``, ``.ccp4``, ``.rec``, plain or of gzip or bzip2."""
 
 from __future__ import annotations
 
 import math
 import os
 import zlib
+from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array, check_finite, check_real, check_shape, to_numpy
-from fslice.io._files import atomic_write, check_pixel_size
+from fslice.io._files import atomic_write, check_pixel_size, read_into
 from fslice.io._mrc_header import Layout, make_header, read_layout
 
 _CHUNK = 2**24
+# What a compressed file may hold: a few bytes can claim, and decompress to, any size.
+MAX_BYTES = 16 * 2**30
+MAX_RATIO, RATIO_FREE = 2000, 2**26
 # Cells are stored in single precision and often rounded to a few decimals of an Angstrom.
 _ISOTROPY = 1e-3
 
@@ -24,7 +28,8 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[np.ndarray, float]:
     ----------
     path : path
         An MRC file of mode 0, 1, 2, 6 or 12 in either byte order, plain or compressed by
-        gzip or bzip2 (told by its first bytes, not by its name).
+        gzip or bzip2 (told by its first bytes, not by its name). Bytes (mode 0) are
+        unsigned where IMOD's flag says so, or a greatest value above 127 in the header.
 
     Returns
     -------
@@ -39,7 +44,9 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[np.ndarray, float]:
     ------
     ValueError
         Not an MRC file, shorter than its header claims (found before memory is taken), not
-        cubic, voxels that are not cubes, or values that are NaN or infinite.
+        cubic, several volumes, voxels that are not cubes, or values that are NaN or
+        infinite. Of a compressed file also: it claims more than 16 GiB, or more than 64 MiB
+        and 2000 times its own size.
     OSError
         The file cannot be read.
 
@@ -58,12 +65,14 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[np.ndarray, float]:
     ((4, 4, 4), 2.5)
     """
     layout = read_layout(path)
+    if layout.volumes > 1:
+        raise ValueError(f"{path}: expected one volume, got a stack of {layout.volumes}")
     if len(set(layout.shape)) > 1:
         got = " x ".join(map(str, layout.shape))
         raise ValueError(f"{path}: expected a cubic volume, got {got} sections, rows, columns")
     pixel_size = _pixel_size(layout)
     stored = _values(layout).transpose([layout.axes.index(axis) for axis in (3, 2, 1)])
-    volume = np.array(stored, dtype=np.float32, order="C")
+    volume = np.asarray(stored, dtype=np.float32, order="C")
     check_finite(str(path), volume)
     return volume, pixel_size
 
@@ -129,17 +138,53 @@ def _pixel_size(layout: Layout) -> float:
 
 
 def _values(layout: Layout) -> np.ndarray:
-    if not layout.compressed:
-        return np.memmap(layout.path, layout.dtype, "r", layout.offset, layout.shape)
-    # In pieces: one read of what a header claims would take that much memory at once.
-    end = layout.offset + layout.nbytes
-    content = bytearray()
+    if layout.compressed:
+        _check_claim(layout)
+    values = np.empty(layout.shape, layout.dtype)  # pages are taken only as they are filled
     try:
         with layout.open(layout.path, "rb") as file:
-            while len(content) < end and (piece := file.read(min(_CHUNK, end - len(content)))):
-                content += piece
+            skipped = _skip(file, layout.offset)
+            filled = read_into(file, values)
     except (EOFError, OSError, zlib.error) as error:
+        if not layout.compressed:
+            raise
         raise ValueError(f"{layout.path}: the compressed data is damaged: {error}") from error
-    if len(content) < end:
-        raise layout.too_short(len(content))
-    return np.frombuffer(content, layout.dtype, offset=layout.offset).reshape(layout.shape)
+    if filled < values.nbytes:
+        raise layout.too_short(skipped + filled)
+    return values
+
+
+def _check_claim(layout: Layout) -> None:
+    """Raise if a compressed file claims more than any such map holds, before reading it."""
+    limit = min(MAX_BYTES, max(RATIO_FREE, MAX_RATIO * os.path.getsize(layout.path)))
+    claimed = layout.offset + layout.nbytes
+    if claimed > limit:
+        raise ValueError(
+            f"{layout.path}: expected at most {limit} bytes in a compressed file of this size, "
+            f"got a header that claims {claimed}; decompress it first"
+        )
+
+
+def _skip(file: Any, count: int) -> int:
+    """Read past `count` bytes without keeping them; return how many there were."""
+    skipped = 0
+    while skipped < count and (piece := file.read(min(_CHUNK, count - skipped))):
+        skipped += len(piece)
+    return skipped
+
+
+def check_mask(name: str, mask: np.ndarray) -> None:
+    """Raise unless the values are those of a mask: from 0 to 1, and not all 0.
+
+    Examples
+    --------
+    >>> check_mask("mask.mrc", np.array([0.0, 3.5]))
+    Traceback (most recent call last):
+    ...
+    ValueError: mask.mrc: expected a mask of values from 0 to 1, not all 0, got 0 to 3.5
+    """
+    low, high = float(mask.min()), float(mask.max())
+    if not (low >= 0 and 0 < high <= 1):
+        raise ValueError(
+            f"{name}: expected a mask of values from 0 to 1, not all 0, got {low:g} to {high:g}"
+        )

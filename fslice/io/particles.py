@@ -1,11 +1,8 @@
-"""Particle images with what is known of each: pose, CTF, half set; from STAR and ``.cs`` files."""
+"""Particle images with what is known of each: pose, CTF, half set."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +11,12 @@ from fslice._arrays import Array, check_finite, check_shape
 from fslice.geometry import check_rotations
 from fslice.io._files import check_pixel_size
 from fslice.io._metadata import PIXEL_SIZE_TOLERANCE
-from fslice.io.cs import read_cs
-from fslice.io.relion import read_relion
 from fslice.io.stack import ImageStack
+from fslice.operators.aberrations import Aberrations
 from fslice.operators.ctf import CTF
 
-_READERS = {".star": read_relion, ".cs": read_cs}
+_OF_ALL = ("pixel_size", "phase_flipped", "premultiplied", "notes", "warnings")
+"""The fields that do not have one value for each particle."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,12 +41,24 @@ class Particles:
         1 or 2.
     optics_group : (n,) integer array
         From 1: images taken under the same conditions.
+    aberrations : Aberrations
+        Of n images: phases that multiply their spectra, or are added to the CTF's.
+    phase_flipped : bool
+        The images have been multiplied by the sign of their CTF: their CTF is the absolute
+        value of `ctf`.
+    premultiplied : bool
+        The images have been multiplied by their CTF.
+    notes : tuple of str
+        What was read for what: the file of a folder, files that were joined.
+    warnings : tuple of str
+        What the file they are from says and is not modelled, or leaves open and is assumed.
 
     Raises
     ------
     ValueError
         The fields differ in their number of particles, the rotations are not rotations,
-        shifts are not finite, or the pixel size is not positive or not that of the CTF.
+        shifts are not finite, the pixel size is not positive or not that of the CTF, or
+        images are multiplied by a CTF that is not given.
 
     Examples
     --------
@@ -67,6 +76,11 @@ class Particles:
     pixel_size: float
     half_set: Array | None = None
     optics_group: Array | None = None
+    aberrations: Aberrations | None = None
+    phase_flipped: bool = False
+    premultiplied: bool = False
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_pixel_size("pixel_size", self.pixel_size)
@@ -91,13 +105,17 @@ class Particles:
                     f"ctf: expected the pixel size of the particles, {self.pixel_size:g} "
                     f"Angstrom, got {float(self.ctf.pixel_size[0]):g}"
                 )
+        if self.phase_flipped and self.premultiplied:
+            raise ValueError("premultiplied: expected False for images that are phase-flipped")
+        if self.ctf is None and (self.phase_flipped or self.premultiplied):
+            raise ValueError("ctf: expected that of the flipped or premultiplied images, got None")
 
     def _per_particle(self) -> dict[str, Any]:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
             name: value
             for name, value in fields.items()
-            if name != "pixel_size" and value is not None
+            if name not in _OF_ALL and value is not None
         }
 
     def __len__(self) -> int:
@@ -120,74 +138,19 @@ class Particles:
         }
         return dataclasses.replace(self, **changes)
 
+    def select_group(self, number: int) -> Particles:
+        """Return the particles of one optics group.
 
-def read_particles(
-    path: str | os.PathLike[str],
-    *,
-    poses: bool = True,
-    images: bool = True,
-    pixel_size: float | None = None,
-) -> Particles:
-    """Read particles from a STAR file of RELION 3.0, 3.1 or 5.0, or a ``.cs`` file of cryoSPARC.
-
-    Parameters
-    ----------
-    path : path
-        The suffix, ``.star`` or ``.cs``, decides.
-    poses : bool, optional
-        False leaves out `rotations` and `shifts`, which the file need not have then.
-    images : bool, optional
-        False leaves out `images`, whose stacks need not exist then.
-    pixel_size : float, optional
-        In Angstrom, for a file that has none; an error for one that has.
-
-    Returns
-    -------
-    Particles
-        With the images as an `ImageStack`, in the order of the file. `ctf` is None where
-        the file has no defocus, `half_set` where it does not divide the particles in
-        two. `rotations` and `shifts` are float64.
-
-    Raises
-    ------
-    ValueError
-        Not such a file; no particles; pose columns missing (named); an image beyond its
-        stack (named); images that are not square or not of the size that the file
-        says; a pixel size or an image size that is absent, not positive, or not one for
-        all; images multiplied by their CTF; values that are not finite.
-    OSError
-        The file or one of its stacks cannot be read, or is not where it should be: beside
-        the file, in the current folder, or in a folder above the file.
-    ImportError
-        For STAR files, if the package gemmi is missing.
-
-    Warns
-    -----
-    UserWarning
-        The file has optical parameters that `CTF` leaves out: beam tilt, higher
-        aberrations, anisotropic magnification.
-
-    Notes
-    -----
-    RELION's matrix of Euler angles is the transpose of `rotations`, and its origins, in
-    pixels or Angstrom, are minus `shifts`. cryoSPARC's rotation vectors give `rotations`
-    as they are, and its shifts have RELION's sign. Origins that a STAR file leaves out are
-    zero, as in RELION.
-
-    Examples
-    --------
-    >>> read_particles("particles.txt")
-    Traceback (most recent call last):
-    ...
-    ValueError: particles.txt: expected a file ending in .star or .cs
-    """
-    path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{path}: expected a file ending in {' or '.join(_READERS)}")
-    metadata = reader(path, poses=poses, pixel_size=pixel_size)
-    if metadata.unmodelled:
-        listed = ", ".join(metadata.unmodelled)
-        warnings.warn(f"{path}: not modelled, and left out: {listed}", stacklevel=2)
-    stack = metadata.open_images() if images else None
-    return Particles(images=stack, **metadata.fields)
+        Examples
+        --------
+        >>> particles = Particles(shifts=np.zeros((3, 2)), optics_group=np.array([1, 2, 2]),
+        ...                       pixel_size=1.5)
+        >>> len(particles.select_group(2))
+        2
+        """
+        groups = self.optics_group
+        chosen = np.flatnonzero(groups == number) if groups is not None else np.zeros(0, int)
+        if not chosen.size:
+            there = "none" if groups is None else ", ".join(map(str, np.unique(groups)))
+            raise ValueError(f"number: expected one of the optics groups {there}, got {number}")
+        return self[chosen]

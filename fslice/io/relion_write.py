@@ -13,6 +13,7 @@ from fslice.geometry import matrix_to_euler
 from fslice.io.particles import Particles
 from fslice.io.stack import ImageStack
 from fslice.io.star import write_star
+from fslice.operators.aberrations import Aberrations
 
 # RELION refuses an optics table without these, although nothing reads them where the
 # particles have no defocus.
@@ -39,7 +40,8 @@ def write_particles(
     Raises
     ------
     ValueError
-        `image_name` is missing where the images are not in files.
+        `image_name` is missing where the images are not in files, or where the files hold
+        them with the opposite sign.
     OSError
         The file cannot be written; then nothing is left behind.
 
@@ -48,7 +50,8 @@ def write_particles(
     Angles are in degrees, origins in Angstrom, all with every digit, so that
     `read_particles` gives back the same poses, shifts and CTF up to rounding. Optics
     groups are numbered from 1 anew; images of one group that differ in their voltage,
-    aberration, contrast or pixel size get groups of their own.
+    aberrations, contrast or pixel size get groups of their own. Beam tilt is written as what
+    it is to RELION, odd Zernike coefficients.
 
     Examples
     --------
@@ -109,6 +112,11 @@ def _image_names(path: Path, particles: Particles, image_name: str | None) -> li
     if not isinstance(images, ImageStack):
         raise ValueError("image_name: expected the name of the stack with the images, got None")
     home = os.path.abspath(path.parent)
+    if images.signs is not None and (images.signs != 1).any():
+        raise ValueError(
+            "image_name: expected the name of a stack with the images as they are read, since "
+            "their files hold them with the opposite sign, got None"
+        )
     files = [os.path.relpath(os.path.abspath(layout.path), home) for layout in images.files]
     pairs = zip(images.image_index, images.file_index, strict=True)
     return [f"{position + 1:06d}@{Path(files[file]).as_posix()}" for position, file in pairs]
@@ -127,14 +135,36 @@ def _optics(particles: Particles) -> tuple[dict[str, Any], np.ndarray]:
         settings["rlnSphericalAberration"] = _ctf(particles, "spherical_aberration")
         settings["rlnAmplitudeContrast"] = _ctf(particles, "amplitude_contrast")
         settings["rlnImagePixelSize"] = _ctf(particles, "pixel_size")
+    aberrations = particles.aberrations
+    settings["aberrations"] = np.zeros(number) if aberrations is None else aberrations.group
     rows, group = np.unique(np.stack(list(settings.values()), 1), axis=0, return_inverse=True)
     groups = np.arange(1, len(rows) + 1)
     optics: dict[str, Any] = {
         "rlnOpticsGroup": groups,
         "rlnOpticsGroupName": [f"opticsGroup{number}" for number in groups],
     }
-    optics |= dict(zip(list(settings)[1:], rows.T[1:], strict=True))
+    optics |= dict(zip(list(settings)[1:-1], rows.T[1:-1], strict=True))
+    optics |= {name: np.ones(len(rows), int) for name in _flags(particles)}
+    if aberrations is not None:
+        optics |= _zernike_columns(aberrations, rows[:, -1].astype(int))
     if particles.size is not None:
         optics["rlnImageSize"] = np.full(len(rows), particles.size)
         optics["rlnImageDimensionality"] = np.full(len(rows), 2)
     return optics, group.reshape(-1) + 1
+
+
+def _flags(particles: Particles) -> list[str]:
+    flags = {
+        "rlnCtfDataArePhaseFlipped": particles.phase_flipped,
+        "rlnCtfDataAreCtfPremultiplied": particles.premultiplied,
+    }
+    return [name for name, true in flags.items() if true]
+
+
+def _zernike_columns(aberrations: Aberrations, rows: np.ndarray) -> dict[str, list[str]]:
+    tables = {"rlnOddZernike": aberrations.odd, "rlnEvenZernike": aberrations.even}
+    return {
+        name: [f"[{','.join(map(repr, row.tolist()))}]" for row in to_numpy(table)[rows]]
+        for name, table in tables.items()
+        if table.any()
+    }

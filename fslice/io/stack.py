@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fslice.io._files import read_into
 from fslice.io._mrc_header import Layout, read_layout
 
 # Pixels that are looked at together: 16 MB of them.
@@ -18,9 +19,9 @@ _BATCH = 2**22
 class ImageStack:
     """Images of one or many MRC files, in any order, read when they are asked for.
 
-    Indexing maps the files into memory, copies the chosen images and lets go of the
-    files, so a stack may be larger than memory, files may number in the thousands, and
-    threads and processes may share it. `open_stack` and `read_particles` make it.
+    Indexing opens the files, reads the chosen images and closes the files, so a stack may be
+    larger than memory, files may number in the thousands, and threads and processes may
+    share it. `open_stack` and `read_particles` make it.
 
     Parameters
     ----------
@@ -30,6 +31,9 @@ class ImageStack:
         Which file an image is in.
     image_index : (n,) int array
         Which image of that file, from 0.
+    signs : (n,) float array, optional
+        1 or -1, by which an image is multiplied when it is read: contrast that a file says
+        is reversed.
 
     Examples
     --------
@@ -48,6 +52,7 @@ class ImageStack:
     files: tuple[Layout, ...]
     file_index: np.ndarray
     image_index: np.ndarray
+    signs: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,7 +89,22 @@ class ImageStack:
             An integer selects a stack of one image.
         """
         chosen = np.arange(len(self))[index].reshape(-1)
-        return ImageStack(self.files, self.file_index[chosen], self.image_index[chosen])
+        signs = None if self.signs is None else self.signs[chosen]
+        return ImageStack(self.files, self.file_index[chosen], self.image_index[chosen], signs)
+
+    def identities(self) -> np.ndarray:
+        """Return a number for every image that only the same image of the same file shares.
+
+        Returns
+        -------
+        (n,) int array
+            From 0, in no particular order. An image that is listed twice, also through two
+            names of one file, has one number.
+        """
+        real = [os.path.realpath(layout.path) for layout in self.files]
+        numbers = np.unique(real, return_inverse=True)[1].reshape(-1)[self.file_index]
+        pairs = np.stack([numbers, self.image_index], axis=1)
+        return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Read images: ``(D, D)`` for an integer, ``(b, D, D)`` for a slice or an array.
@@ -106,13 +126,9 @@ class ImageStack:
         files, positions = self.file_index[chosen.ravel()], self.image_index[chosen.ravel()]
         for number in np.unique(files):
             here = np.flatnonzero(files == number)
-            stored = _map(self.files[number])
-            wanted = positions[here]
-            first, last = int(wanted[0]), int(wanted[-1])
-            if np.array_equal(wanted, np.arange(first, last + 1)):
-                images[here] = stored[first : last + 1]
-            else:
-                images[here] = stored[wanted]
+            _read_into(images, here, self.files[number], positions[here])
+        if self.signs is not None:
+            images *= self.signs[chosen.ravel(), None, None]
         return images.reshape(chosen.shape + self.shape[1:])
 
     def check_finite(self) -> None:
@@ -145,11 +161,24 @@ class ImageStack:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def _map(layout: Layout) -> np.ndarray:
-    try:
-        return np.asarray(np.memmap(layout.path, layout.dtype, "r", layout.offset, layout.shape))
-    except ValueError as error:  # checked when it was opened, so it has shrunk since
-        raise layout.too_short(os.path.getsize(layout.path)) from error
+def _read_into(images: np.ndarray, here: np.ndarray, layout: Layout, wanted: np.ndarray) -> None:
+    """Read the images `wanted` of one file into the places `here`, runs of neighbours at once.
+
+    Read and not mapped: reading a mapped file that has shrunk since ends the process.
+    """
+    rows, columns = layout.shape[1:]
+    image_bytes = rows * columns * layout.dtype.itemsize
+    breaks = (np.diff(wanted) != 1) | (np.diff(here) != 1)
+    starts = [0, *(np.flatnonzero(breaks) + 1)]
+    with open(layout.path, "rb", buffering=0) as file:
+        for start, stop in zip(starts, [*starts[1:], len(wanted)], strict=True):
+            place = images[here[start] : here[stop - 1] + 1]
+            values = place if layout.dtype == place.dtype else np.empty(place.shape, layout.dtype)
+            file.seek(layout.offset + int(wanted[start]) * image_bytes)
+            if read_into(file, values) < values.nbytes:
+                raise layout.too_short(os.path.getsize(layout.path))  # it has shrunk since
+            if values is not place:
+                place[...] = values
 
 
 def open_stack(path: str | os.PathLike[str]) -> ImageStack:

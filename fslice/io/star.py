@@ -9,9 +9,13 @@ from typing import Any, TypeAlias
 
 from fslice.io._files import atomic_write
 from fslice.io._gemmi import import_gemmi
+from fslice.io._star_rows import check_rows
 
 Table: TypeAlias = dict[str, list[str]]
 """Columns of text of one length, by name without the leading underscore."""
+
+_QUOTED = frozenset("'\";?.")
+"""What the few values start with that do not stand for themselves."""
 
 _RESERVED = ("_", "#", "$", "'", '"', ";", "data_", "loop_", "save_", "stop_", "global_")
 
@@ -34,7 +38,9 @@ def read_star(path: str | os.PathLike[str]) -> dict[str, Table]:
     Raises
     ------
     ValueError
-        Not a STAR file, or a block with more than one table.
+        Not a STAR file, a block with more than one table, a column that is there twice, or
+        a loop with a row of too few or too many values (named), also one whose rows go on
+        after an empty line, where RELION stops reading.
     ImportError
         The package gemmi is missing.
 
@@ -49,7 +55,10 @@ def read_star(path: str | os.PathLike[str]) -> dict[str, Table]:
     gemmi = import_gemmi("reading STAR files")
     content = Path(path).read_bytes()
     try:
-        document = gemmi.cif.read_string(content.decode())
+        text = content.decode()
+        # First, since a parser that counts all values together cannot say which row is wrong.
+        check_rows(text)
+        document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError) as error:
         reason = str(error).removeprefix("string").lstrip(": ")
         raise ValueError(f"{path}: expected a STAR file, got: {reason}") from error
@@ -68,7 +77,10 @@ def _table(path: str | os.PathLike[str], block: Any, cif: Any) -> Table:
         return {}
     values, width = loops[0].values, loops[0].width()
     return {
-        tag.removeprefix("_"): [cif.as_string(value) for value in values[column::width]]
+        tag.removeprefix("_"): [
+            cif.as_string(value) if value[0] in _QUOTED else value
+            for value in values[column::width]
+        ]
         for column, tag in enumerate(loops[0].tags)
     }
 

@@ -1,10 +1,10 @@
-"""Models of Gaussian noise: white, coloured by shell, different between groups of images."""
+"""Gaussian noise: white, coloured by shell, different between groups of images (eqs. 2 and 11)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,11 +16,20 @@ from fslice._arrays import (
     check_real,
     check_shape,
 )
-from fslice.fourier import hermitian_weights, radii, shells
+from fslice.fourier import radii, shell_sum, shells
+
+
+class NoiseGradients(NamedTuple):
+    """Gradients of the summed log density of images."""
+
+    expected: Array
+    """(n, D, D//2 + 1) complex, in the inner product of half spectra."""
+    variances: Array
+    """(G, S) float64."""
 
 
 @dataclass(frozen=True, eq=False)
-class NoiseModel:
+class GaussianNoise:
     """Independent Gaussian noise in the Fourier coefficients of n images.
 
     Parameters
@@ -30,8 +39,8 @@ class NoiseModel:
         transforms are unitary, the variance of a pixel. Otherwise S = D//2 + 1; the last one also
         serves the corners beyond.
     groups : (n,) integer array, optional
-        The row of `variances` of each image, such as its micrograph or optics group. Needed
-        unless there is one row, which then serves any number of images.
+        The row of `variances` of each image, such as its optics group. Needed unless there is
+        one row, which then serves any number of images.
     max_radius : float, optional
         Frequencies ``|k| <= max_radius`` take part, as in `Projector`. Default: all.
 
@@ -44,8 +53,8 @@ class NoiseModel:
 
     Notes
     -----
-    With m the Hermitian weight of a stored frequency (`fslice.hermitian_weights`) and d the sum
-    of m over the band, the number of real degrees of freedom, an image has the log density
+    With m the Hermitian weight of a stored frequency and d the sum of m over the band, the number
+    of real degrees of freedom, an image has the log density
 
     ``-1/2 sum_k m [ |y - y^|^2 / sigma^2 + log(2 pi sigma^2) ]``
 
@@ -61,7 +70,7 @@ class NoiseModel:
     >>> groups = np.arange(400) % 2
     >>> images = np.sqrt(1.0 + groups)[:, None, None] * rng.normal(size=(400, 16, 16))
     >>> images_ft = fslice.rfft2(images)
-    >>> start = NoiseModel(np.ones((2, 1)), groups)
+    >>> start = GaussianNoise(np.ones((2, 1)), groups)
     >>> start.updated(images_ft, 0 * images_ft).variances.round(1)
     array([[1.],
            [2.]])
@@ -84,16 +93,9 @@ class NoiseModel:
             if len(table) > 1:
                 raise ValueError(f"groups: expected one for each image, as there are {len(table)}")
             return
-        if self.groups.dtype.kind not in "iu":
-            raise TypeError(f"groups: expected integers, got {self.groups.dtype}")
-        check_shape("groups", self.groups, ("n",))
-        low, high = int(self.groups.min()), int(self.groups.max())
-        if low < 0 or high >= len(table):
-            raise ValueError(
-                f"groups: expected 0 to {len(table) - 1}, got {low if low < 0 else high}"
-            )
+        check_groups(self.groups, len(table))
 
-    def __getitem__(self, index: Any) -> NoiseModel:
+    def __getitem__(self, index: Any) -> GaussianNoise:
         """Select images by a slice, or by an array of integers or booleans."""
         return self if self.groups is None else replace(self, groups=self.groups[index])
 
@@ -111,8 +113,7 @@ class NoiseModel:
             With one image that stands for all where there are no groups. Its inverse is the
             weight that fits take.
         """
-        rows = self.variances if self.groups is None else self.variances[self.groups]
-        return rows[:, self._columns(size)]
+        return self._rows()[:, self._columns(size)]
 
     def weights(self, size: int) -> Array:
         """Return one over the variance of every coefficient, and 0 beyond `max_radius`.
@@ -146,12 +147,12 @@ class NoiseModel:
         ValueError, TypeError
             The arrays do not fit one another, or the model.
         """
-        power, degrees = self._sums(images_ft, expected_ft)
-        rows = self._rows(len(power))
-        xp = array_namespace(power)
-        return -0.5 * (power / rows + degrees * xp.log(2 * math.pi * rows)).sum(1)
+        squares, degrees = self._sums(images_ft, expected_ft)
+        rows = self._rows()
+        xp = array_namespace(squares)
+        return -0.5 * (squares / rows + degrees * xp.log(2 * math.pi * rows)).sum(1)
 
-    def log_likelihood_gradients(self, images_ft: Array, expected_ft: Array) -> tuple[Array, Array]:
+    def log_likelihood_gradients(self, images_ft: Array, expected_ft: Array) -> NoiseGradients:
         """Return the gradients of the summed log density in the expectation and the variances.
 
         Parameters
@@ -161,21 +162,20 @@ class NoiseModel:
 
         Returns
         -------
-        grad_expected : (n, D, D//2 + 1) complex array
-            ``(y - y^) / sigma^2``, zero beyond `max_radius`; in the inner product of half
-            spectra.
-        grad_variances : (G, S) float64 array
-            ``(power / sigma^2 - d) / (2 sigma^2)``, which vanishes at `updated`.
+        NoiseGradients
+            ``expected``: ``(y - y^) / sigma^2``, zero beyond `max_radius`.
+            ``variances``: ``(sum |y - y^|^2 / sigma^2 - d) / (2 sigma^2)``, which vanishes at
+            `updated`.
         """
-        power, degrees = self._grouped(*self._sums(images_ft, expected_ft))
-        size = images_ft.shape[-2]
-        weights = self.weights(size)
+        squares, degrees = self._grouped(*self._sums(images_ft, expected_ft))
+        weights = self.weights(images_ft.shape[-2])
         grad_expected = (images_ft - expected_ft) * weights.astype(images_ft.real.dtype)
-        return grad_expected, (power / self.variances - degrees) / (2 * self.variances)
+        grad_variances = (squares / self.variances - degrees) / (2 * self.variances)
+        return NoiseGradients(grad_expected, grad_variances)
 
     def updated(
         self, images_ft: Array, expected_ft: Array, uncertainty: Array | None = None
-    ) -> NoiseModel:
+    ) -> GaussianNoise:
         """Return the model whose variances make these images most likely.
 
         Parameters
@@ -188,16 +188,24 @@ class NoiseModel:
 
         Returns
         -------
-        NoiseModel
-            ``sigma^2 = power / d`` in each group and shell. Where there is no image, no
+        GaussianNoise
+            ``sigma^2 = sum |y - y^|^2 / d`` in each group and shell. Where there is no image, no
             frequency or no residual, the variance stays.
         """
-        sums = self._grouped(*self._sums(images_ft, expected_ft, uncertainty))
-        power, degrees = sums
-        xp = array_namespace(power)
-        known = (degrees > 0) & (power > 0)
-        best = power / xp.where(known, degrees, 1)
-        return replace(self, variances=xp.where(known, best, self.variances))
+        return self.fitted(*self._grouped(*self._sums(images_ft, expected_ft, uncertainty)))
+
+    def fitted(self, squares: Array, degrees: Array) -> GaussianNoise:
+        """Return the model with the most likely variances, from sums by group and shell.
+
+        Parameters
+        ----------
+        squares, degrees : (G, S) float64 arrays
+            Sums of squared residuals, and how many real numbers they are of.
+        """
+        xp = array_namespace(squares)
+        measured = (degrees > 0) & (squares > 0)
+        best = squares / xp.where(measured, degrees, 1)
+        return replace(self, variances=xp.where(measured, best, self.variances))
 
     def _columns(self, size: int) -> Array:
         """Return the column of `variances` of every stored frequency."""
@@ -213,13 +221,13 @@ class NoiseModel:
         xp = array_namespace(self.variances)
         return radii(size, 2, xp) <= (math.inf if self.max_radius is None else self.max_radius)
 
-    def _rows(self, count: int) -> Array:
+    def _rows(self) -> Array:
         return self.variances if self.groups is None else self.variances[self.groups]
 
     def _sums(
         self, images_ft: Array, expected_ft: Array, uncertainty: Array | None = None
     ) -> tuple[Array, Array]:
-        """Return the power of each image (n, S), and the degrees of freedom (S,), by shell."""
+        """Return each image's squared residuals (n, S), and the degrees of freedom (S,)."""
         check_complex("images_ft", images_ft)
         check_complex("expected_ft", expected_ft)
         if uncertainty is not None:
@@ -231,24 +239,38 @@ class NoiseModel:
         check_shape("images_ft", images_ft, (count, size or "D", size // 2 + 1))
         check_shape("expected_ft", expected_ft, images_ft.shape)
         difference = images_ft - expected_ft
-        power = difference.real**2 + difference.imag**2
+        squares = difference.real**2 + difference.imag**2
         if uncertainty is not None:
             check_shape("uncertainty", uncertainty, images_ft.shape)
-            power = power + uncertainty
-        return self._by_shell(power), self._by_shell(0 * power[:1] + 1)[0]
+            squares = squares + uncertainty
+        ones = array_namespace(squares).ones_like(squares[:1], dtype=np.float64)
+        return self._by_shell(squares, size), self._by_shell(ones, size)[0]
 
-    def _by_shell(self, power: Array) -> Array:
-        """Sum (n, D, D//2 + 1) values over shells, each frequency by its Hermitian weight."""
-        xp = array_namespace(power)
-        size = power.shape[-2]
-        weights = (self._band(size) * hermitian_weights(size, xp)).ravel()
-        member = self._columns(size).ravel()[:, None] == xp.arange(self.variances.shape[1])
-        return power.reshape(len(power), -1) @ (weights[:, None] * member)
+    def _by_shell(self, values: Array, size: int) -> Array:
+        """Sum (n, D, D//2 + 1) values over the shells of the model, in its band."""
+        self._columns(size)
+        sums = shell_sum(values * self._band(size), size, 2, corners=True)
+        return sums if self.variances.shape[1] > 1 else sums.sum(1, keepdims=True)
 
-    def _grouped(self, power: Array, degrees: Array) -> tuple[Array, Array]:
-        """Sum powers and degrees of freedom over the images of each group: (G, S) both."""
-        xp = array_namespace(power)
+    def _grouped(self, squares: Array, degrees: Array) -> tuple[Array, Array]:
+        """Sum squares and degrees of freedom over the images of each group: (G, S) both."""
+        xp = array_namespace(squares)
         if self.groups is None:
-            return power.sum(0, keepdims=True), len(power) * degrees[None]
-        member = (xp.arange(len(self.variances))[:, None] == self.groups).astype(np.float64)
-        return member @ power, member.sum(1, keepdims=True) * degrees
+            return squares.sum(0, keepdims=True), len(squares) * degrees[None]
+        member = group_members(self.groups, len(self.variances), xp)
+        return member @ squares, member.sum(1, keepdims=True) * degrees
+
+
+def group_members(groups: Array, count: int, xp: Any) -> Array:
+    """Return which images belong to each group, as a (G, n) float64 array of 0 and 1."""
+    return (xp.arange(count)[:, None] == groups).astype(np.float64)
+
+
+def check_groups(groups: Array, count: int) -> None:
+    """Raise unless `groups` are integers from 0 to `count` - 1, one for each image."""
+    if groups.dtype.kind not in "iu":
+        raise TypeError(f"groups: expected integers, got {groups.dtype}")
+    check_shape("groups", groups, ("n",))
+    low, high = int(groups.min()), int(groups.max())
+    if low < 0 or high >= count:
+        raise ValueError(f"groups: expected 0 to {count - 1}, got {low if low < 0 else high}")

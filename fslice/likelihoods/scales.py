@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fslice._arrays import Array, array_namespace, check_alike, check_complex, check_shape
-from fslice.likelihoods.gaussian import NoiseModel
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators.contrast import products_per_image
 
 
 def optimal_scales(
-    images_ft: Array, expected_ft: Array, noise: NoiseModel | None = None
+    images_ft: Array, expected_ft: Array, noise: GaussianNoise | None = None
 ) -> tuple[Array, Array]:
     """Return the contrast that makes each image most likely, and its precision.
 
@@ -18,7 +18,7 @@ def optimal_scales(
         Half spectra of the images y.
     expected_ft : (n, D, D//2 + 1) complex array
         Half spectra of what is expected at contrast 1, such as `Projector.project_ft` gives.
-    noise : NoiseModel, optional
+    noise : GaussianNoise, optional
         Variance of each coefficient. Default: 1, everywhere.
 
     Returns
@@ -56,8 +56,9 @@ def optimal_scales(
     size = images_ft.shape[-2] if images_ft.ndim > 1 else 0
     check_shape("images_ft", images_ft, ("n", size or "D", size // 2 + 1))
     check_shape("expected_ft", expected_ft, images_ft.shape)
-    model = NoiseModel(1.0) if noise is None else noise
-    xp = array_namespace(images_ft, expected_ft, model.variances)
+    xp = array_namespace(images_ft, expected_ft)
+    model = GaussianNoise(xp.ones(1)) if noise is None else noise
+    array_namespace(images_ft, model.variances)
     if model.groups is not None:
         check_shape("images_ft", images_ft, (len(model.groups), size, size // 2 + 1))
     weighted = model.weights(size) * expected_ft

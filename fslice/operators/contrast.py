@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from fslice._arrays import (
     Array,
     array_namespace,
@@ -50,7 +52,14 @@ def scale_slices(slices: Array, scales: Array) -> Array:
     return slices * scales[..., None, None]
 
 
-def scale_slices_vjp(slices: Array, scales: Array, cotangent: Array) -> tuple[Array, Array]:
+class ScaleGradients(NamedTuple):
+    """Gradients of `scale_slices`."""
+
+    slices: Array
+    scales: Array
+
+
+def scale_slices_vjp(slices: Array, scales: Array, *, cotangent: Array) -> ScaleGradients:
     """Return the gradients of `scale_slices` in the slices and in the scales.
 
     Parameters
@@ -62,9 +71,8 @@ def scale_slices_vjp(slices: Array, scales: Array, cotangent: Array) -> tuple[Ar
 
     Returns
     -------
-    grad_slices : (..., D, D//2 + 1) complex array
-        ``scale * cotangent``.
-    grad_scales : (...) real array
+    ScaleGradients
+        ``slices`` (..., D, D//2 + 1) complex: ``scale * cotangent``; ``scales`` (...) real:
         ``<slice, cotangent>``, in the inner product of half spectra.
 
     Raises
@@ -77,14 +85,14 @@ def scale_slices_vjp(slices: Array, scales: Array, cotangent: Array) -> tuple[Ar
     >>> import numpy as np, fslice
     >>> images = np.random.default_rng(0).normal(size=(2, 6, 6))
     >>> slices = fslice.rfft2(images)
-    >>> _, grad_scales = scale_slices_vjp(slices, np.ones(2), slices)
-    >>> np.allclose(grad_scales, (images**2).sum((1, 2)))
+    >>> gradients = scale_slices_vjp(slices, np.ones(2), cotangent=slices)
+    >>> np.allclose(gradients.scales, (images**2).sum((1, 2)))
     True
     """
     check_per_image("scales", scales, slices)
     check_cotangent(check_complex, cotangent, slices.shape, slices=slices)
     grad_scales = products_per_image(slices, cotangent)
-    return cotangent * scales[..., None, None], grad_scales.astype(scales.dtype)
+    return ScaleGradients(cotangent * scales[..., None, None], grad_scales.astype(scales.dtype))
 
 
 def products_per_image(a: Array, b: Array) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fslice import _kernels
 from fslice._arrays import Array, array_namespace
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
@@ -17,10 +16,10 @@ class PoseCurvature(NamedTuple):
     the axes of the image, and t is in pixels. Of lines they are ``(w, t)``.
     """
 
-    power: Array
-    """(...) float64: the misfit ``sum_k m |y^ - y|^2 / sigma^2`` itself."""
+    chi_squared: Array
+    """(...) float64: ``sum_k m |y^ - y|^2 weights``."""
     gradient: Array
-    """(..., 5) float64: of half the misfit."""
+    """(..., 5) float64: of half of it."""
     matrix: Array
     """(..., 5, 5) float64: Gauss-Newton, symmetric and not negative."""
 
@@ -32,9 +31,12 @@ def pose_curvature(
     rotations: Array,
     shifts: Array | None = None,
     ctf: CTF | Array | None = None,
-    precision: Array | float = 1.0,
+    weights: Array | float = 1.0,
+    *,
+    group_of: Array | None = None,
+    image_of: Array | None = None,
 ) -> PoseCurvature:
-    """Return misfit, gradient and Gauss-Newton matrix of each image in its pose, in one walk.
+    """Return misfit, gradient and Gauss-Newton matrix in each pose, in one traversal.
 
     Parameters
     ----------
@@ -49,8 +51,8 @@ def pose_curvature(
     shifts : (..., 2) real array, optional
         Where the quadratic is wanted. Default 0.
     ctf : CTF or (..., D, D//2 + 1) real array, optional
-    precision : float or (D, D//2 + 1) real array, optional
-        Weight ``1 / sigma^2`` of each frequency.
+    weights, group_of, image_of
+        As in `Projector.misfit`.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def pose_curvature(
     Notes
     -----
     With the derivatives ``J = dy^/d(w, t)`` and the residual ``r = y^ - y`` the gradient is
-    ``sum m Re(conj(J) r) / sigma^2`` and the matrix ``sum m Re(conj(J) J) / sigma^2``, which is
+    ``sum m Re(conj(J) r) weights`` and the matrix ``sum m Re(conj(J) J) weights``, which is
     the curvature less what the residual adds to it. That vanishes in the mean at the true pose,
     where the matrix is the Fisher information. J is that of the paper's eqs. 7 and 12-13.
 
@@ -86,16 +88,17 @@ def pose_curvature(
     >>> angle_between(r, truth).round(6), abs(t).round(6)
     (array([0.]), array([[0., 0.]]))
     """
-    arguments = projector._misfit_arguments(volume_ft, images_ft, rotations, shifts, ctf, precision)
-    gram = _kernels.kernels_for(volume_ft, images_ft).pose_gram(*arguments)
+    poses, arguments = projector._compared(
+        volume_ft, images_ft, rotations, shifts, ctf, weights, group_of, image_of, None
+    )
+    gram = poses.kernels.pose_gram(*arguments)
     # a plane turns about its normal only, and a line moves along x only
-    free = slice(0, 5) if rotations.shape[-1] == 3 else slice(2, 4)
-    batch = rotations.shape[:-2]
+    free = slice(0, 5) if poses.dimension == 3 else slice(2, 4)
     matrix = gram[:, free, free]
     return PoseCurvature(
-        gram[:, 5, 5].reshape(batch),
-        gram[:, free, 5].reshape((*batch, -1)),
-        matrix.reshape((*batch, *matrix.shape[1:])),
+        gram[:, 5, 5].reshape(poses.batch),
+        gram[:, free, 5].reshape((*poses.batch, -1)),
+        matrix.reshape((*poses.batch, *matrix.shape[1:])),
     )
 
 
@@ -105,7 +108,7 @@ def pose_deviations(curvature: PoseCurvature) -> Array:
     Parameters
     ----------
     curvature : PoseCurvature
-        At the best pose, with the noise variance in its precision.
+        At the best pose, with 1 / sigma^2 as its weights.
 
     Returns
     -------

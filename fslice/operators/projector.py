@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-from fslice import _kernels
 from fslice._arrays import (
     Array,
-    array_namespace,
-    check_alike,
-    check_choice,
     check_complex,
     check_cotangent,
-    check_finite,
-    check_one_library,
     check_real,
     check_shape,
-    check_size,
     complex_dtype,
-    real_dtype,
 )
-from fslice.fourier import crop, inverse_transform, pad, transform
-from fslice.geometry import check_rotations
+from fslice.fourier import inverse_transform, transform
+from fslice.geometry import as_matrices
 from fslice.operators.ctf import CTF
-from fslice.operators.slices import INTERPOLATIONS, check_volume_ft, flat_poses, make_lattice
-
-
-class Gradients(NamedTuple):
-    """Gradients of a projection; what was not an input is None."""
-
-    volume: Array
-    rotations: Array
-    shifts: Array | None
-    ctf: Array | None
-    """With respect to the values of the CTF; `CTF.vjp` chains it to the parameters."""
+from fslice.operators.gradients import ProjectGradients
+from fslice.operators.linop import LinearOperator
+from fslice.operators.padding import Padding
+from fslice.operators.posed import check_matrices, posed
+from fslice.operators.sampling import INTERPOLATIONS, check_volume_ft
+from fslice.operators.spaces import Space
+from fslice.operators.spectral import SpectralProjector
 
 
 @dataclass(frozen=True)
-class Projector:
+class Projector(SpectralProjector):
     """Projections of a volume in known poses, and their exact adjoint.
 
     ``project`` computes, in real space, ``image(x, y) = sum_z volume(R @ (x, y, z))``, filtered
@@ -65,6 +51,14 @@ class Projector:
     ``sinc(x/M)**2`` per axis for linear and ``sinc(x/M)**4`` for cubic. `transform` divides it
     out beforehand.
 
+    What the methods share is said in `project`; derivatives (``_vjp``) take the arguments of the
+    function, then its `cotangent` by name.
+
+    An image may be seen in several poses: with ``image_of``, integers in the shape of the
+    rotations' leading axes, each view names its image among n, ``(n, D, D//2 + 1)``, and there is
+    one CTF per image. ``view_weights``, in the same shape, multiply what each view adds to a sum.
+    Symmetry mates and candidate poses are such views.
+
     An image in place of the volume, (D, D), with 2 x 2 rotations and one shift per projection
     gives the one-dimensional projections of computed tomography, by the same code.
 
@@ -74,57 +68,26 @@ class Projector:
     >>> volume = np.zeros((8, 8, 8))
     >>> volume[4, 4, 6] = 1  # at (x, y, z) = (2, 0, 0)
     >>> projector = fslice.Projector(8, oversampling=2)
-    >>> rotations = fslice.euler_to_matrix(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 90.0]]))
+    >>> rotations = fslice.geometry.euler_to_matrix(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 90.0]]))
     >>> images = projector.project(volume, rotations)
     >>> [tuple(map(int, np.unravel_index(image.argmax(), (8, 8)))) for image in images]  # [y, x]
     [(4, 6), (2, 4)]
     """
 
-    size: int
-    oversampling: float = 1
-    interpolation: str = "linear"
-    max_radius: float | None = None
-
-    def __post_init__(self) -> None:
-        check_size("size", self.size, 2)
-        check_choice("interpolation", self.interpolation, tuple(INTERPOLATIONS))
-        if not isinstance(self.oversampling, numbers.Real):
-            raise TypeError(f"oversampling: expected a number, got {self.oversampling!r}")
-        whole = 1 <= self.oversampling <= 64 and (
-            abs(self.size * self.oversampling - self.box) < 1e-6 * self.box
-        )
-        if not whole:
-            raise ValueError(
-                "oversampling: expected a number from 1 to 64 that makes size * oversampling "
-                f"whole, got {self.oversampling} for size {self.size}"
-            )
-        self._lattice(3)
-
-    @property
-    def box(self) -> int:
-        """Box M of the transformed volume."""
-        return round(self.size * self.oversampling)
-
     def transform(self, volume: Array) -> Array:
         """Deconvolve, pad and transform a real volume to the half spectrum that is sliced.
 
-        Parameters
-        ----------
-        volume : (D, D, D) real array
-            Or (D, D), to be projected to lines.
-
-        Returns
-        -------
-        (M, M, M//2 + 1) complex array
+        Of a (D, D, D) volume, or a (D, D) image to be projected to lines, it gives the
+        (M, M, M//2 + 1) or (M, M//2 + 1) complex spectrum.
         """
-        dimension = self._check_volume(volume)
-        corrected = self._deconvolved(volume)
-        return transform(pad(corrected, self.box, dimension), dimension)
+        check_real("volume", volume)
+        check_shape("volume", volume, (self.size,) * (2 if volume.ndim == 2 else 3))
+        return self._padding.transform(volume)
 
     def transform_adjoint(self, volume_ft: Array) -> Array:
         """Apply the adjoint of `transform`: (M, M, M//2 + 1) complex to (D, D, D) real."""
-        volume, dimension = self._inverse(volume_ft)
-        return self._deconvolved(crop(volume, self.size, dimension))
+        self._check_spectrum(volume_ft)
+        return self._padding.adjoint(volume_ft)
 
     def to_volume(self, volume_ft: Array) -> Array:
         """Return the real volume whose `transform` is this half spectrum.
@@ -139,8 +102,8 @@ class Projector:
         >>> np.allclose(projector.to_volume(projector.transform(volume)), volume)
         True
         """
-        volume, dimension = self._inverse(volume_ft)
-        return self._convolved(crop(volume, self.size, dimension))
+        self._check_spectrum(volume_ft)
+        return self._padding.undo(volume_ft)
 
     def project(
         self,
@@ -155,12 +118,12 @@ class Projector:
         ----------
         volume : (D, D, D) real array
             In the order ``[z, y, x]``.
-        rotations : (..., 3, 3) real array
+        rotations : (..., 3, 3) real array, or scipy.spatial.transform.Rotation
             Image to volume coordinates, acting on (x, y, z), in the volume's precision.
         shifts : (..., 2) real array, optional
             Where the particle sits, (x, y) in pixels.
         ctf : CTF or (..., D, D//2 + 1) real array, optional
-            Contrast transfer function, one per image.
+            Contrast transfer function, one per image; one CTF serves all.
 
         Returns
         -------
@@ -174,10 +137,10 @@ class Projector:
         TypeError
             Array libraries are mixed, or precisions differ.
         """
-        self._check_volume(volume, _dimension(rotations))
-        check_one_library(volume, rotations, shifts)
-        images_ft = self.project_ft(self.transform(volume), rotations, shifts, ctf)
-        return inverse_transform(images_ft, volume.ndim - 1, self.size)
+        poses = posed(self, rotations, shifts, ctf, volume=volume)
+        images_ft = poses.project(self._padding.transform(volume), poses.ctf_values())
+        images_ft = images_ft.reshape((*poses.batch, *poses.slice_shape))
+        return inverse_transform(images_ft, poses.dimension - 1, self.size)
 
     def backproject(
         self,
@@ -190,397 +153,79 @@ class Projector:
 
         The sum over all images, not normalised: ``<project(v), y> == <v, backproject(y)>``.
         """
-        check_real("images", images)
-        flat = _dimension(rotations) - 1
-        check_shape("images", images, (*rotations.shape[:-2], *[self.size] * flat))
-        check_one_library(images, rotations, shifts)
-        volume_ft = self.backproject_ft(transform(images, flat), rotations, shifts, ctf)
-        return self.transform_adjoint(volume_ft)
+        poses = posed(self, rotations, shifts, ctf, images=images)
+        images_ft = transform(images, poses.dimension - 1)
+        return self._padding.adjoint(poses.backproject(images_ft))
 
     def project_vjp(
         self,
         volume: Array,
         rotations: Array,
-        cotangent: Array,
         shifts: Array | None = None,
         ctf: CTF | Array | None = None,
-    ) -> Gradients:
+        *,
+        cotangent: Array,
+    ) -> ProjectGradients:
         """Return the gradients of `project`, given that with respect to the images.
 
-        See `project_ft_vjp`; here `volume`, `cotangent` and the gradient in the volume are
-        real arrays.
+        As `project_ft_vjp`; `volume`, `cotangent` and the gradient in the volume are real.
         """
-        check_real("cotangent", cotangent)
-        flat = _dimension(rotations) - 1
-        self._check_volume(volume, flat + 1)
-        check_shape("cotangent", cotangent, (*rotations.shape[:-2], *[self.size] * flat))
-        check_one_library(volume, rotations, cotangent, shifts)
-        gradients = self.project_ft_vjp(
-            self.transform(volume), rotations, transform(cotangent, flat), shifts, ctf
-        )
-        return gradients._replace(volume=self.transform_adjoint(gradients.volume))
+        poses = posed(self, rotations, shifts, ctf, volume=volume)
+        shape = (*poses.batch, *[self.size] * (poses.dimension - 1))
+        check_cotangent(check_real, cotangent, shape, volume=volume)
+        cotangent_ft = transform(cotangent, poses.dimension - 1)
+        grad_volume_ft, *others = poses.vjp(self._padding.transform(volume), cotangent_ft)
+        return ProjectGradients(self._padding.adjoint(grad_volume_ft), *others)
 
-    def project_ft(
-        self,
-        volume_ft: Array,
-        rotations: Array,
-        shifts: Array | None = None,
-        ctf: CTF | Array | None = None,
-    ) -> Array:
-        """Project a half spectrum, as `transform` gives it, to half spectra of images.
+    def operator(
+        self, rotations: Array, shifts: Array | None = None, ctf: CTF | Array | None = None
+    ) -> LinearOperator:
+        """Return `project` in given poses, and `backproject`, as a `LinearOperator`.
 
-        Parameters
-        ----------
-        volume_ft : (M, M, M//2 + 1) complex array
-        rotations, shifts, ctf
-            As in `project`.
-
-        Returns
-        -------
-        (..., D, D//2 + 1) complex array
-        """
-        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
-        check_volume_ft("volume_ft", volume_ft, rotations.shape[-1])
-        check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
-        matrices, moves = flat_poses(rotations, shifts)
-        kernels = _kernels.kernels_for(volume_ft, rotations, shifts)
-        slices = kernels.gather(
-            volume_ft.reshape(lattice.volume_shape), matrices, moves, self._amplitude(rotations),
-            lattice,
-        )  # fmt: skip
-        slices = slices.reshape(self._slice_shape(rotations))
-        values = self._ctf_values(ctf, rotations)
-        if values is not None:
-            slices *= values
-        return slices
-
-    def backproject_ft(
-        self,
-        images_ft: Array,
-        rotations: Array,
-        shifts: Array | None = None,
-        ctf: CTF | Array | None = None,
-    ) -> Array:
-        """Apply the adjoint of `project_ft`: half spectra of images to that of a volume."""
-        lattice = self._check("images_ft", images_ft, rotations, shifts)
-        check_shape("images_ft", images_ft, self._slice_shape(rotations))
-        values = self._ctf_values(ctf, rotations)
-        if values is not None:
-            images_ft = images_ft * values
-        matrices, moves = flat_poses(rotations, shifts)
-        kernels = _kernels.kernels_for(images_ft, rotations, shifts)
-        volume_ft = kernels.scatter(
-            images_ft.reshape((-1, *lattice.slice_shape)), matrices, moves,
-            self._amplitude(rotations), lattice,
-        )  # fmt: skip
-        return volume_ft.reshape(self._volume_shape(rotations))
-
-    def project_ft_vjp(
-        self,
-        volume_ft: Array,
-        rotations: Array,
-        cotangent: Array,
-        shifts: Array | None = None,
-        ctf: CTF | Array | None = None,
-    ) -> Gradients:
-        """Return the gradients of `project_ft` in all its inputs.
-
-        Parameters
-        ----------
-        volume_ft, rotations, shifts, ctf
-            Where the gradient is taken, as in `project_ft`.
-        cotangent : (..., D, D//2 + 1) complex array
-            Gradient with respect to the images.
-
-        Returns
-        -------
-        Gradients
-            ``volume`` (M, M, M//2 + 1) complex, ``rotations`` (..., 3, 3) in the matrix
-            entries, ``shifts`` (..., 2) or None, ``ctf`` (..., D, D//2 + 1) or None.
-        """
-        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
-        check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
-        shape = self._slice_shape(rotations)
-        check_cotangent(check_complex, cotangent, shape, volume_ft=volume_ft)
-        values = self._ctf_values(ctf, rotations)
-        grad_ctf = None
-        if values is not None:
-            slices = self.project_ft(volume_ft, rotations, shifts)
-            grad_ctf = (cotangent.conj() * slices).real
-            cotangent = cotangent * values
-        matrices, moves = flat_poses(rotations, shifts)
-        kernels = _kernels.kernels_for(volume_ft, rotations, shifts, cotangent)
-        grad_volume, grad_rotation, grad_shift = kernels.gather_vjp(
-            volume_ft.reshape(lattice.volume_shape),
-            cotangent.reshape((-1, *lattice.slice_shape)),
-            matrices, moves, self._amplitude(rotations), lattice,
-        )  # fmt: skip
-        return _shaped(
-            grad_volume, grad_rotation, grad_shift, grad_ctf, volume_ft, rotations, shifts
-        )
-
-    def misfit(
-        self,
-        volume_ft: Array,
-        images_ft: Array,
-        rotations: Array,
-        shifts: Array | None = None,
-        ctf: CTF | Array | None = None,
-        precision: Array | float = 1.0,
-    ) -> tuple[Array, Array]:
-        """Compare projections with images, and return the gradient, in one walk.
-
-        No projection is stored, which makes this the pass to fit volumes with.
-
-        Parameters
-        ----------
-        volume_ft, rotations, shifts, ctf
-            As in `project_ft`.
-        images_ft : (..., D, D//2 + 1) complex array
-            Half spectra of the images.
-        precision : float or (D, D//2 + 1) real array
-            Weight ``1 / sigma^2`` of each frequency, in either precision.
-
-        Returns
-        -------
-        power : (...) float64 array
-            Per image ``sum_k m |project_ft(v) - image|^2 / sigma^2`` over the band.
-        grad_volume : (M, M, M//2 + 1) complex array
-            Gradient of half the sum of `power`:
-            ``backproject_ft((project_ft(v) - images) / sigma^2)``.
-        """
-        arguments = self._misfit_arguments(volume_ft, images_ft, rotations, shifts, ctf, precision)
-        power, grad_volume = _kernels.kernels_for(volume_ft, images_ft).misfit(*arguments)
-        return power.reshape(rotations.shape[:-2]), grad_volume.reshape(volume_ft.shape)
-
-    def misfit_gradients(
-        self,
-        volume_ft: Array,
-        images_ft: Array,
-        rotations: Array,
-        shifts: Array | None = None,
-        ctf: CTF | Array | None = None,
-        precision: Array | float = 1.0,
-    ) -> tuple[Array, Gradients]:
-        """Compare projections with images, and return every gradient, in one walk.
-
-        What `project_ft` and `project_ft_vjp` of the weighted residual give in two walks, with
-        no projection stored.
-
-        Parameters
-        ----------
-        volume_ft, images_ft, rotations, shifts, ctf, precision
-            As in `misfit`.
-
-        Returns
-        -------
-        power : (...) float64 array
-            As in `misfit`.
-        Gradients
-            Of half the sum of `power`, as `project_ft_vjp` returns them.
+        In the precision of `rotations`, from (D, D, D) volumes to (..., D, D) images.
 
         Examples
         --------
         >>> import numpy as np, fslice
-        >>> rng = np.random.default_rng(0)
-        >>> projector = fslice.Projector(8)
-        >>> volume_ft = fslice.rfft3(rng.normal(size=(8, 8, 8)))
-        >>> images_ft = fslice.rfft2(rng.normal(size=(3, 8, 8)))
-        >>> rotations = fslice.random_rotations(3, rng)
-        >>> power, gradients = projector.misfit_gradients(volume_ft, images_ft, rotations)
-        >>> residual = projector.project_ft(volume_ft, rotations) - images_ft
-        >>> same = projector.project_ft_vjp(volume_ft, rotations, residual)
-        >>> np.allclose(gradients.rotations, same.rotations)
-        True
+        >>> rotations = fslice.random_rotations(5, np.random.default_rng(0))
+        >>> A = fslice.Projector(8).operator(rotations)
+        >>> A.range.shape, A.H(A(np.ones((8, 8, 8)))).shape
+        ((5, 8, 8), (8, 8, 8))
         """
-        arguments = self._misfit_arguments(volume_ft, images_ft, rotations, shifts, ctf, precision)
-        kernels = _kernels.kernels_for(volume_ft, images_ft)
-        power, grad_volume, grad_rotation, grad_shift, grad_ctf = kernels.misfit_gradients(
-            *arguments
+        rotations = as_matrices(rotations)
+        dimension, dtype = check_matrices(rotations), rotations.dtype.name
+        images = (*rotations.shape[:-2], *[self.size] * (dimension - 1))
+        return LinearOperator(
+            Space((self.size,) * dimension, dtype),
+            Space(images, dtype),
+            lambda volume: self.project(volume, rotations, shifts, ctf),
+            lambda images: self.backproject(images, rotations, shifts, ctf),
         )
-        if grad_ctf is not None:
-            grad_ctf = grad_ctf.reshape(images_ft.shape)
-        return power.reshape(rotations.shape[:-2]), _shaped(
-            grad_volume, grad_rotation, grad_shift, grad_ctf, volume_ft, rotations, shifts
-        )
 
-    def gram_diagonal(self, rotations: Array, ctf: CTF | Array | None = None) -> Array:
-        """Return the diagonal of ``backproject_ft(project_ft(.))``, summed over the images.
+    def operator_ft(
+        self, rotations: Array, shifts: Array | None = None, ctf: CTF | Array | None = None
+    ) -> LinearOperator:
+        """Return `project_ft` in given poses, and `backproject_ft`, as a `LinearOperator`.
 
-        It is what the expected misfit adds for independent errors ``s``: the expectation of
-        ``|project_ft(v + s * noise) - y|^2`` exceeds that at v by ``sum_k m diagonal s^2``.
-
-        Parameters
-        ----------
-        rotations, ctf
-            As in `project_ft`.
-
-        Returns
-        -------
-        (M, M, M//2 + 1) real array
+        In the precision of `rotations`, from (M, M, M//2 + 1) to (..., D, D//2 + 1) half spectra.
         """
-        lattice, weights = self._squared_ctf(rotations, ctf)
-        matrices, _ = flat_poses(rotations)
-        diagonal = _kernels.kernels_for(rotations).scatter_squares(weights, matrices, lattice)
-        return diagonal.reshape(self._volume_shape(rotations)) * self._amplitude(rotations) ** 2
-
-    def sampling_density(self, rotations: Array, ctf: CTF | Array | None = None) -> Array:
-        """Return how much of the images' weight each frequency of the volume received.
-
-        It is what comes back when all samples of a constant spectrum are inserted, so dividing
-        a back-projection by it normalises it. With the linear kernel these are the row sums of
-        ``backproject_ft(project_ft(.))``; the cubic one loses taps beyond the border.
-
-        Parameters
-        ----------
-        rotations, ctf
-            As in `project_ft`.
-
-        Returns
-        -------
-        (M, M, M//2 + 1) real array
-        """
-        lattice, weights = self._squared_ctf(rotations, ctf)
-        matrices, still = flat_poses(rotations)
-        density = _kernels.kernels_for(rotations).scatter(
-            weights.astype(complex_dtype(rotations.dtype)), matrices, still, 1.0, lattice
-        )
-        return density.reshape(self._volume_shape(rotations)).real * (
-            self._amplitude(rotations) ** 2
+        rotations = as_matrices(rotations)
+        dimension, dtype = check_matrices(rotations), complex_dtype(rotations.dtype).name
+        geometry = self.geometry(dimension)
+        return LinearOperator(
+            Space(geometry.volume_shape[3 - dimension :], dtype),
+            Space((*rotations.shape[:-2], *geometry.slice_shape[3 - dimension :]), dtype),
+            lambda volume_ft: self.project_ft(volume_ft, rotations, shifts, ctf),
+            lambda images_ft: self.backproject_ft(images_ft, rotations, shifts, ctf),
         )
 
-    def _squared_ctf(self, rotations: Array, ctf: CTF | Array | None) -> tuple[Any, Array]:
-        """Return the lattice and one weight per sample: the square of the CTF, or 1."""
-        check_rotations("rotations", rotations)
-        lattice = self._lattice(rotations.shape[-1])
-        xp = array_namespace(rotations)
-        values = self._ctf_values(ctf, rotations)
-        weights = xp.ones((1,), rotations.dtype) if values is None else values**2
-        weights = xp.broadcast_to(weights, self._slice_shape(rotations))
-        return lattice, weights.reshape((-1, *lattice.slice_shape))
+    @property
+    def _padding(self) -> Padding:
+        order = len(INTERPOLATIONS[self.interpolation])
+        return Padding(self.size, self.padded_size, order)
 
-    def _misfit_arguments(
-        self,
-        volume_ft: Array,
-        images_ft: Array,
-        rotations: Array,
-        shifts: Array | None,
-        ctf: CTF | Array | None,
-        precision: Array | float,
-    ) -> tuple[Any, ...]:
-        """Check what is compared and return it as the kernels take it."""
-        lattice = self._check("volume_ft", volume_ft, rotations, shifts)
-        check_shape("volume_ft", volume_ft, self._volume_shape(rotations))
-        check_complex("images_ft", images_ft)
-        check_alike(volume_ft=volume_ft, images_ft=images_ft)
-        check_shape("images_ft", images_ft, self._slice_shape(rotations))
-        xp = array_namespace(volume_ft, images_ft, rotations, shifts)
-        if not isinstance(precision, numbers.Real):
-            check_real("precision", precision)
-            check_shape("precision", precision, images_ft.shape[rotations.ndim - 2 :])
-            array_namespace(images_ft, precision)
-        values = self._ctf_values(ctf, rotations)
-        if values is not None:
-            values = xp.broadcast_to(values, images_ft.shape).reshape((-1, *lattice.slice_shape))
-        weight = xp.broadcast_to(xp.asarray(precision, dtype=rotations.dtype), lattice.slice_shape)
-        return (
-            volume_ft.reshape(lattice.volume_shape),
-            images_ft.reshape((-1, *lattice.slice_shape)),
-            *flat_poses(rotations, shifts), values, weight, self._amplitude(rotations), lattice,
-        )  # fmt: skip
-
-    def _lattice(self, dimension: int) -> _kernels.Lattice:
-        return make_lattice(dimension, self.box, self.size, self.interpolation, self.max_radius)
-
-    def _amplitude(self, rotations: Array) -> float:
-        """Return the ratio of the unitary transforms' norms: sqrt(D) without oversampling."""
-        dimension = rotations.shape[-1]
-        return self.box ** (dimension / 2) / self.size ** ((dimension - 1) / 2)
-
-    def _volume_shape(self, rotations: Array) -> tuple[int, ...]:
-        return (*[self.box] * (rotations.shape[-1] - 1), self.box // 2 + 1)
-
-    def _slice_shape(self, rotations: Array) -> tuple[int, ...]:
-        flat = rotations.shape[-1] - 2
-        return (*rotations.shape[:-2], *[self.size] * flat, self.size // 2 + 1)
-
-    def _check(self, name: str, array_ft: Array, rotations: Array, shifts: Array | None) -> Any:
-        check_complex(name, array_ft)
-        check_rotations("rotations", rotations)
-        dimension = rotations.shape[-1]
-        if shifts is not None:
-            check_real("shifts", shifts)
-            check_shape("shifts", shifts, (*rotations.shape[:-2], dimension - 1))
-            check_finite("shifts", shifts)
-        check_alike(**{name: array_ft, "rotations": rotations, "shifts": shifts})
-        return self._lattice(dimension)
-
-    def _check_volume(self, volume: Array, dimension: int | None = None) -> int:
-        check_real("volume", volume)
-        dimension = dimension or (2 if volume.ndim == 2 else 3)
-        check_shape("volume", volume, (self.size,) * dimension)
-        return dimension
-
-    def _ctf_values(self, ctf: CTF | Array | None, rotations: Array) -> Array | None:
-        if ctf is None:
-            return None
-        expected = self._slice_shape(rotations)
-        if isinstance(ctf, CTF):
-            if rotations.shape[-1] == 2:
-                raise TypeError(
-                    f"ctf: expected an array of shape {expected} for projections to lines, got "
-                    "a CTF, which is that of images"
-                )
-            values = ctf.evaluate(self.size, rotations.dtype)
-            if len(ctf) not in (1, len(rotations.reshape((-1, *rotations.shape[-2:])))):
-                raise ValueError(f"ctf: expected one per image, {expected[:-2]}, got {len(ctf)}")
-            return values.reshape(expected) if len(ctf) > 1 else values[0]
-        check_real("ctf", ctf)
-        check_alike(rotations=rotations, ctf=ctf)
-        check_shape("ctf", ctf, expected)
-        return ctf
-
-    def _inverse(self, volume_ft: Array) -> tuple[Array, int]:
+    def _check_spectrum(self, volume_ft: Array) -> None:
         check_complex("volume_ft", volume_ft)
         dimension = 2 if volume_ft.ndim == 2 else 3
         check_volume_ft("volume_ft", volume_ft, dimension)
-        check_shape("volume_ft", volume_ft, (*[self.box] * (dimension - 1), self.box // 2 + 1))
-        return inverse_transform(volume_ft, dimension, self.box), dimension
-
-    def _attenuation(self, xp: Any, dtype: Any) -> Array:
-        """Return, along one axis, the transform of the interpolation kernel."""
-        x = (xp.arange(self.size) - self.size // 2) / self.box
-        return (xp.sinc(x) ** len(INTERPOLATIONS[self.interpolation])).astype(dtype)
-
-    def _convolved(self, volume: Array, power: int = 1) -> Array:
-        xp = array_namespace(volume)
-        factor = self._attenuation(xp, real_dtype(volume.dtype)) ** power
-        for axis in range(volume.ndim):
-            volume = volume * factor.reshape((-1,) + (1,) * axis)
-        return volume
-
-    def _deconvolved(self, volume: Array) -> Array:
-        return self._convolved(volume, -1)
-
-
-def _shaped(
-    grad_volume, grad_rotation, grad_shift, grad_ctf, volume_ft, rotations, shifts
-) -> Gradients:
-    """Return what kernels give in the shapes and the precision of the inputs."""
-    dimension = rotations.shape[-1]
-    entries = grad_rotation[:, :dimension, :dimension].reshape(rotations.shape)
-    moved = grad_shift[:, : dimension - 1].reshape((*rotations.shape[:-2], dimension - 1))
-    return Gradients(
-        grad_volume.reshape(volume_ft.shape),
-        entries.astype(rotations.dtype),
-        None if shifts is None else moved.astype(rotations.dtype),
-        grad_ctf,
-    )
-
-
-def _dimension(rotations: Array) -> int:
-    """Return whether rotations are 2 x 2 or 3 x 3, or raise; their entries are checked later."""
-    check_real("rotations", rotations)
-    dimension = 2 if rotations.shape[-1:] == (2,) else 3
-    check_shape("rotations", rotations, (..., dimension, dimension))
-    return dimension
+        check_shape("volume_ft", volume_ft, self.geometry(dimension).volume_shape[3 - dimension :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from fslice._arrays import (
     Array,
@@ -48,15 +49,22 @@ def shift_slices(slices: Array, shifts: Array) -> Array:
     >>> import numpy as np, fslice
     >>> image = np.zeros((5, 5))
     >>> image[2, 2] = 1
-    >>> moved = fslice.irfft2(shift_slices(fslice.rfft2(image), np.array([2.0, -1.0])))
-    >>> np.argwhere(moved > 0.5)  # [y, x]
+    >>> shifted = fslice.irfft2(shift_slices(fslice.rfft2(image), np.array([2.0, -1.0])))
+    >>> np.argwhere(shifted > 0.5)  # [y, x]
     array([[1, 4]])
     """
     size = check_per_image("shifts", shifts, slices, (2,))
     return slices * shift_phases(shifts, size)
 
 
-def shift_slices_vjp(slices: Array, shifts: Array, cotangent: Array) -> tuple[Array, Array]:
+class ShiftGradients(NamedTuple):
+    """Gradients of `shift_slices`."""
+
+    slices: Array
+    shifts: Array
+
+
+def shift_slices_vjp(slices: Array, shifts: Array, *, cotangent: Array) -> ShiftGradients:
     """Return the gradients of `shift_slices` in the slices and in the shifts.
 
     Parameters
@@ -68,8 +76,8 @@ def shift_slices_vjp(slices: Array, shifts: Array, cotangent: Array) -> tuple[Ar
 
     Returns
     -------
-    grad_slices : (..., D, D//2 + 1) complex array
-    grad_shifts : (..., 2) real array
+    ShiftGradients
+        ``slices`` (..., D, D//2 + 1) complex, ``shifts`` (..., 2) real.
 
     Examples
     --------
@@ -79,17 +87,17 @@ def shift_slices_vjp(slices: Array, shifts: Array, cotangent: Array) -> tuple[Ar
     >>> slices = fslice.rfft2(np.random.default_rng(0).normal(size=(6, 6)))
     >>> slices[3], slices[:, 3] = 0, 0
     >>> shifts = np.array([0.3, -0.4])
-    >>> _, grad_shifts = shift_slices_vjp(slices, shifts, shift_slices(slices, shifts))
-    >>> np.allclose(grad_shifts, 0)
+    >>> shifted = shift_slices(slices, shifts)
+    >>> np.allclose(shift_slices_vjp(slices, shifts, cotangent=shifted).shifts, 0)
     True
     """
     size = check_per_image("shifts", shifts, slices, (2,))
     check_cotangent(check_complex, cotangent, slices.shape, slices=slices)
     xp = array_namespace(slices, shifts, cotangent)
     grad_slices = cotangent * shift_phases(shifts, size).conj()
-    turn = (grad_slices.conj() * slices).imag * hermitian_weights(size, xp)
-    rates = [2 * math.pi / size * (turn * k).sum((-2, -1)) for k in frequencies(size, 2, xp)]
-    return grad_slices, xp.stack(rates, -1).astype(shifts.dtype)
+    grad_phases = (grad_slices.conj() * slices).imag * hermitian_weights(size, xp)
+    rates = [2 * math.pi / size * (grad_phases * k).sum((-2, -1)) for k in frequencies(size, 2, xp)]
+    return ShiftGradients(grad_slices, xp.stack(rates, -1).astype(shifts.dtype))
 
 
 def shift_phases(shifts: Array, size: int) -> Array:

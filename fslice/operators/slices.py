@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import numbers
+from typing import NamedTuple
 
-from fslice import _kernels
-from fslice._arrays import (
-    Array,
-    array_namespace,
-    check_alike,
-    check_choice,
-    check_complex,
-    check_shape,
-    check_size,
+from fslice._arrays import Array, check_alike, check_complex, check_shape
+from fslice._kernels import Views, kernels_for
+from fslice.geometry import as_matrices, check_rotations
+from fslice.operators.sampling import (
+    check_volume_ft,
+    flat_images,
+    flat_poses,
+    flat_volume,
+    slice_geometry,
 )
-from fslice.geometry import check_rotations
 
-INTERPOLATIONS = {"linear": _kernels.LINEAR, "cubic": _kernels.CUBIC}
+
+class SliceGradients(NamedTuple):
+    """Gradients of `extract_slices`."""
+
+    volume_ft: Array
+    rotations: Array
 
 
 def extract_slices(
@@ -37,7 +40,7 @@ def extract_slices(
     ----------
     volume_ft : (M, M, M//2 + 1) complex array
         Half spectrum of a real volume, zero frequency first.
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or scipy.spatial.transform.Rotation
         Image to volume coordinates, acting on (x, y, z).
     size : int, optional
         Box D of the slices, in pixels; M / D is the oversampling. Default M.
@@ -79,12 +82,14 @@ def extract_slices(
     True
     """
     box = check_volume_ft("volume_ft", volume_ft)
-    check_poses("volume_ft", volume_ft, rotations)
-    lattice = make_lattice(3, box, box if size is None else size, interpolation, max_radius)
-    matrices, shifts = flat_poses(rotations)
-    kernels = _kernels.kernels_for(volume_ft, rotations)
-    slices = kernels.gather(volume_ft, matrices, shifts, 1.0, lattice)
-    return slices.reshape(rotations.shape[:-2] + lattice.slice_shape)
+    rotations = as_matrices(rotations, volume_ft)
+    _check_rotations("volume_ft", volume_ft, rotations)
+    geometry = slice_geometry(3, box, box if size is None else size, interpolation, max_radius)
+    kernels = kernels_for(volume_ft, rotations)
+    slices = kernels.gather(
+        flat_volume(volume_ft, geometry), Views(*flat_poses(rotations)), 1.0, geometry
+    )
+    return slices.reshape(rotations.shape[:-2] + geometry.slice_shape)
 
 
 def insert_slices(
@@ -101,7 +106,7 @@ def insert_slices(
     ----------
     slices : (..., D, D//2 + 1) complex array
         Half spectra of images, zero frequency first.
-    rotations : (..., 3, 3) real array
+    rotations : (..., 3, 3) real array, or scipy.spatial.transform.Rotation
         Image to volume coordinates, acting on (x, y, z).
     size : int, optional
         Box M of the volume; M / D is the oversampling. Default D.
@@ -133,52 +138,49 @@ def insert_slices(
     >>> volume_ft = fslice.rfft3(rng.normal(size=(5, 5, 5)))
     >>> slices = fslice.rfft2(rng.normal(size=(7, 5, 5)))
     >>> rotations = fslice.random_rotations(7, rng)
-    >>> left = fslice.inner_product(fslice.extract_slices(volume_ft, rotations), slices)
-    >>> right = fslice.inner_product(volume_ft, fslice.insert_slices(slices, rotations))
+    >>> left = fslice.fourier.inner_product(fslice.extract_slices(volume_ft, rotations), slices)
+    >>> right = fslice.fourier.inner_product(volume_ft, fslice.insert_slices(slices, rotations))
     >>> np.isclose(left, right)
     np.True_
     """
-    check_poses("slices", slices, rotations)
-    own = check_slices("slices", slices, rotations)
-    lattice = make_lattice(3, own if size is None else size, own, interpolation, max_radius)
-    matrices, shifts = flat_poses(rotations)
-    kernels = _kernels.kernels_for(slices, rotations)
+    rotations = as_matrices(rotations, slices)
+    _check_rotations("slices", slices, rotations)
+    own = _check_slices("slices", slices, rotations)
+    geometry = slice_geometry(3, own if size is None else size, own, interpolation, max_radius)
+    kernels = kernels_for(slices, rotations)
     return kernels.scatter(
-        slices.reshape((-1, *lattice.slice_shape)), matrices, shifts, 1.0, lattice
+        flat_images(slices, geometry), Views(*flat_poses(rotations)), 1.0, geometry
     )
 
 
 def extract_slices_vjp(
     volume_ft: Array,
     rotations: Array,
-    cotangent: Array,
+    size: int | None = None,
     *,
     interpolation: str = "linear",
     max_radius: float | None = None,
-) -> tuple[Array, Array]:
+    cotangent: Array,
+) -> SliceGradients:
     """Return the gradients of `extract_slices` in the volume and in the matrix entries.
 
     Parameters
     ----------
-    volume_ft : (M, M, M//2 + 1) complex array
-        Where the gradient is taken.
-    rotations : (..., 3, 3) real array
-        Where the gradient is taken.
-    cotangent : (..., D, D//2 + 1) complex array
-        Gradient with respect to the slices.
+    volume_ft, rotations, size, max_radius
+        As in `extract_slices`: where the gradient is taken.
     interpolation : {"linear", "cubic"}
-        As in `extract_slices`. Linear slices have a kink in the rotation wherever a sample
-        crosses a cell (eq. 7 holds on its upper side); cubic ones are twice differentiable.
-    max_radius : float, optional
-        As in `extract_slices`.
+        Linear slices have a kink in the rotation wherever a sample crosses a cell (eq. 7 holds
+        on its upper side); cubic ones are twice differentiable.
+    cotangent : (..., D, D//2 + 1) complex array
+        Gradient with respect to the slices; D is its own if no `size` is given.
 
     Returns
     -------
-    grad_volume : (M, M, M//2 + 1) complex array
-        ``insert_slices(cotangent)``: the map is linear in the volume.
-    grad_rotations : (..., 3, 3) real array
-        Gradient in the nine entries, the third column zero: a slice does not depend on the
-        beam. `fslice.geometry` chains it to angles, quaternions and rotation vectors.
+    SliceGradients
+        ``volume_ft`` (M, M, M//2 + 1) complex: ``insert_slices(cotangent)``, as the map is
+        linear in the volume. ``rotations`` (..., 3, 3) real: in the nine entries, the third
+        column zero, as a slice does not depend on the beam; `fslice.geometry` chains it to
+        angles, quaternions and rotation vectors.
 
     Raises
     ------
@@ -192,60 +194,29 @@ def extract_slices_vjp(
     >>> volume_ft = fslice.rfft3(rng.normal(size=(6, 6, 6)))
     >>> rotations = fslice.random_rotations(2, rng)
     >>> slices = fslice.extract_slices(volume_ft, rotations)
-    >>> grad_volume, grad_rotations = fslice.extract_slices_vjp(volume_ft, rotations, slices)
-    >>> grad_volume.shape, grad_rotations.shape
+    >>> gradients = extract_slices_vjp(volume_ft, rotations, cotangent=slices)
+    >>> gradients.volume_ft.shape, gradients.rotations.shape
     ((6, 6, 4), (2, 3, 3))
     """
     box = check_volume_ft("volume_ft", volume_ft)
-    check_poses("volume_ft", volume_ft, rotations)
+    rotations = as_matrices(rotations, volume_ft)
+    _check_rotations("volume_ft", volume_ft, rotations)
     check_complex("cotangent", cotangent)
     check_alike(volume_ft=volume_ft, cotangent=cotangent)
-    own = check_slices("cotangent", cotangent, rotations)
-    lattice = make_lattice(3, box, own, interpolation, max_radius)
-    matrices, shifts = flat_poses(rotations)
-    kernels = _kernels.kernels_for(volume_ft, rotations, cotangent)
-    flat = cotangent.reshape((-1, *lattice.slice_shape))
+    own = _check_slices("cotangent", cotangent, rotations)
+    geometry = slice_geometry(3, box, own if size is None else size, interpolation, max_radius)
+    check_shape("cotangent", cotangent, (*rotations.shape[:-2], *geometry.slice_shape))
+    kernels = kernels_for(volume_ft, rotations, cotangent)
     grad_volume, grad_rotations, _ = kernels.gather_vjp(
-        volume_ft, flat, matrices, shifts, 1.0, lattice
-    )
-    return grad_volume, grad_rotations.reshape(rotations.shape).astype(rotations.dtype)
-
-
-def make_lattice(
-    dimension: int, box: int, size: int, interpolation: str, max_radius: float | None
-) -> _kernels.Lattice:
-    """Describe how slices of box `size` read a volume (or, dimension 2, an image) of box `box`."""
-    size, box = check_size("size", size), check_size("volume size", box)
-    if box < size:
-        raise ValueError(f"size: expected at most the volume's box {box}, got {size}")
-    check_choice("interpolation", interpolation, tuple(INTERPOLATIONS))
-    radius = (size - 1) // 2 if max_radius is None else max_radius
-    if not isinstance(radius, numbers.Real):
-        raise TypeError(f"max_radius: expected a number, got {max_radius!r}")
-    if not 0 <= radius < math.inf:
-        raise ValueError(f"max_radius: expected a finite number of at least 0, got {max_radius}")
-    return _kernels.Lattice(
-        nz=box if dimension == 3 else 1,
-        ny=box,
-        nx=box,
-        rows=size if dimension == 3 else 1,
-        columns=size,
-        scale=box / size,
-        max_radius=float(radius),
-        taps=INTERPOLATIONS[interpolation],
+        flat_volume(volume_ft, geometry), flat_images(cotangent, geometry),
+        Views(*flat_poses(rotations)), 1.0, geometry,
+    )  # fmt: skip
+    return SliceGradients(
+        grad_volume, grad_rotations.reshape(rotations.shape).astype(rotations.dtype)
     )
 
 
-def check_volume_ft(name: str, volume_ft: Array, dimension: int = 3) -> int:
-    """Return the box of a volume's (or, dimension 2, an image's) half spectrum, or raise."""
-    check_complex(name, volume_ft)
-    box = volume_ft.shape[0] if volume_ft.ndim else 0
-    check_shape(name, volume_ft, (*["M"] * (dimension - 1), "M//2 + 1"))
-    check_shape(name, volume_ft, (*[box] * (dimension - 1), box // 2 + 1))
-    return box
-
-
-def check_slices(name: str, slices: Array, rotations: Array) -> int:
+def _check_slices(name: str, slices: Array, rotations: Array) -> int:
     """Return the box of slices that go with `rotations`, or raise."""
     check_complex(name, slices)
     batch = rotations.shape[:-2]
@@ -255,28 +226,9 @@ def check_slices(name: str, slices: Array, rotations: Array) -> int:
     return size
 
 
-def check_poses(name: str, array_ft: Array, rotations: Array) -> None:
+def _check_rotations(name: str, array_ft: Array, rotations: Array) -> None:
     """Raise unless `rotations` are of three dimensions and in the precision of `array_ft`."""
     check_complex(name, array_ft)
     check_rotations("rotations", rotations)
     check_shape("rotations", rotations, (..., 3, 3))
     check_alike(**{name: array_ft, "rotations": rotations})
-
-
-def flat_poses(rotations: Array, shifts: Array | None = None) -> tuple[Array, Array]:
-    """Return (n, 3, 3) rotations and (n, 2) shifts: one batch axis, two dimensions embedded.
-
-    Contiguous, since kernels are compiled anew for every layout that they meet.
-    """
-    xp = array_namespace(rotations, shifts)
-    dimension = rotations.shape[-1]
-    matrices = xp.ascontiguousarray(rotations.reshape((-1, dimension, dimension)))
-    if dimension == 2:
-        embedded = xp.zeros((len(matrices), 3, 3), rotations.dtype)
-        embedded[:, :2, :2] = matrices
-        embedded[:, 2, 2] = 1
-        matrices = embedded
-    moved = xp.zeros((len(matrices), 2), rotations.dtype)
-    if shifts is not None:
-        moved[:, : dimension - 1] = shifts.reshape((-1, dimension - 1))
-    return matrices, moved

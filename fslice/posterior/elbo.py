@@ -1,162 +1,164 @@
-"""The ELBO of all images at once, from their normal equations: value, gradient, and Adam on it."""
+"""The evidence lower bound of all images, in closed form, and what maximises it.
+
+With known poses the model is linear with Gaussian noise, so the expectation over q needs no
+samples. For independent latent coefficients with means mu and deviations s the bound is
+quadratic in mu and separable in s (the paper's eqs. 14-15). Every image counts once, and so does
+every set of coefficients that a symmetry ties together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
-from fslice._arrays import Array, array_namespace, check_size
+import numpy as np
+
+from fslice._arrays import Array, array_namespace
 from fslice.fourier import inner_product
-from fslice.likelihoods.white import log_likelihood
-from fslice.optim import adam_init, adam_update
-from fslice.posterior.families import GaussianPosterior, weighted_sum
-from fslice.posterior.precision import PosteriorPrecision, Precision
-from fslice.posterior.wiener import solve_wiener
+from fslice.likelihoods.density import gaussian_log_density
+from fslice.posterior.families import DiracPosterior, GaussianPosterior, weighted_sum
+from fslice.posterior.latent import SlicedSpectrum
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.random import unit_probe
+
+_FLOOR = 1e-6
+"""Share of the images' power below which no residual is believed: it is a difference of sums."""
 
 
-def collapsed_elbo(precision: Precision, mean_ft: Array, sigma: Array) -> float:
-    """Return the ELBO of an independent-Gaussian posterior, over all images, exactly.
+class ElboGradients(NamedTuple):
+    """Gradients of `elbo`."""
+
+    mean: Array
+    log_std: Array
+
+
+def mean_field_std(precision: PosteriorPrecision) -> Array:
+    """Return the best deviations of independent coefficients: ``diag(precision)^-1/2``."""
+    return 1 / array_namespace(precision.normal.b).sqrt(precision.diagonal())
+
+
+def elbo(
+    precision: PosteriorPrecision,
+    mean: Array,
+    std: Array | None = None,
+    residual: float | None = None,
+) -> float:
+    """Return the evidence lower bound of all images, exactly (eq. 14).
 
     Parameters
     ----------
-    precision : Precision
+    precision : PosteriorPrecision
         Images, noise and prior.
-    mean_ft : (M, M, M//2 + 1) complex array
-    sigma : (M, M, M//2 + 1) real array
+    mean : latent half spectrum
+    std : real array of its shape, optional
+        Deviations of independent coefficients. Without them q is a point, and the bound is the
+        log joint density.
+    residual : float, optional
+        ``sum w |y - P mean|^2`` over all views, if it is known already.
 
     Returns
     -------
     float
-        In nats; `expected_log_likelihood` minus the divergence from the prior, of one asymmetric
-        unit if the images were summed under a symmetry.
+        In nats.
 
     Examples
     --------
-    Without images the best posterior is the prior, and its ELBO is 0:
+    Without images the best posterior is the prior, and its bound is 0:
 
-    >>> import numpy as np, fslice
-    >>> from fslice.posterior.normal import no_images
-    >>> precision = Precision(no_images(fslice.Projector(4)), 4.0)
-    >>> mean_ft = np.zeros((4, 4, 3), complex)
-    >>> collapsed_elbo(precision, mean_ft, np.full((4, 4, 3), 2.0))
+    >>> import fslice
+    >>> from fslice.posterior.stencil import no_images
+    >>> precision = PosteriorPrecision(no_images(fslice.Projector(4)), 4.0)
+    >>> elbo(precision, precision.zero, np.full((4, 4, 3), 2.0))
     0.0
     """
-    posterior = GaussianPosterior(mean_ft, sigma)
-    divergence = posterior.kl(precision.prior_variance) / precision.normal.order
-    return expected_log_likelihood(precision, mean_ft, sigma**2) - divergence
+    if residual is None:
+        residual = expected_residual(precision, precision.latent.spectrum(mean))
+    if std is None:
+        divergence = DiracPosterior(mean).kl(precision.prior_variance)
+        total = residual
+    else:
+        divergence = GaussianPosterior(mean, std).kl(precision.prior_variance)
+        total = residual + spread(precision, std)
+    return _per_image(precision, total) - divergence / precision.normal.order
 
 
-def expected_log_likelihood(
-    precision: PosteriorPrecision, mean_ft: Array, variance: Array | None = None
-) -> float:
-    """Return the log-likelihood of all images, expected under a posterior, in nats.
-
-    Parameters
-    ----------
-    precision : Precision
-    mean_ft : (M, M, M//2 + 1) complex array
-    variance : (M, M, M//2 + 1) real array, optional
-        Of independent coefficients; without it the log-likelihood at `mean_ft`.
-
-    Returns
-    -------
-    float
-        Over the band of the images, each of which counts once whatever the symmetry::
-
-            -1/2 [sum w |y|^2 - 2 <b, mu> + <mu, A mu> + sum m diag(A) s^2] / sigma^2
-            - d/2 log(2 pi sigma^2) + 1/2 sum m log w
-
-    Notes
-    -----
-    The variance enters by the diagonal alone: independent coefficients have no covariance, and
-    ``E <v, A v>`` does not contain ``E v(k) v(-k)``.
-    """
-    normal = precision.normal
-    power = expected_residual(precision, mean_ft, variance)
-    degrees = float(normal.degrees.sum())
-    total = log_likelihood(power, precision.noise_variance, degrees) + normal.log_weights / 2
-    return total / normal.order
+def elbo_of_prior(precision: PosteriorPrecision, *, gaussian: bool = True) -> float:
+    """Return the bound of what is known without the images: q = prior, or the point zero."""
+    squares = float(precision.normal.squares.sum())
+    if not gaussian:
+        return elbo(precision, precision.zero, residual=squares)
+    xp = array_namespace(precision.normal.b)
+    width = xp.sqrt(xp.broadcast_to(precision.prior_variance, precision.zero.shape))
+    return _per_image(precision, squares + spread(precision, width))
 
 
-def expected_residual(
-    precision: PosteriorPrecision, mean_ft: Array, variance: Array | None = None
-) -> float:
-    """Return the expected ``sum w |y - P v|^2`` over all copies of the images."""
-    normal = precision.normal
-    fitted = inner_product(mean_ft, normal.apply(mean_ft)) - 2 * inner_product(normal.b, mean_ft)
-    spread = 0.0 if variance is None else weighted_sum(normal.diagonal() * variance)
-    return float(normal.power.sum()) + fitted + spread
+def elbo_gradients(precision: PosteriorPrecision, mean: Array, std: Array) -> ElboGradients:
+    """Return the gradients of `elbo` in the mean and in the logarithm of the deviations.
 
-
-def collapsed_elbo_gradient(
-    precision: Precision, mean_ft: Array, sigma: Array
-) -> tuple[Array, Array]:
-    """Return the gradients of `collapsed_elbo` in the mean and in the logarithm of sigma.
-
-    Both are zero at the solution of `fslice.posterior.solve.solve_exact`.
+    Both are zero at the posterior mean and at `mean_field_std`.
     """
     share = 1 / precision.normal.order
-    grad_mean = share * (precision.rhs - precision(mean_ft))
-    return grad_mean, share * (1 - precision.diagonal() * sigma**2)
+    residual = precision.rhs - precision(mean)
+    return ElboGradients(share * residual, share * (1 - precision.diagonal() * std**2))
 
 
-def adam_on_collapsed(
-    precision: Precision,
-    steps: int = 200,
-    *,
-    rate: float = 1.0,
-    progress: Callable[[int, float], object] | None = None,
-) -> tuple[GaussianPosterior, list[float]]:
-    """Maximise the collapsed ELBO by Adam, to see what the iteration does without its noise.
+def expected_log_likelihood(precision: PosteriorPrecision, spectrum: Array) -> float:
+    """Return the log-likelihood of all images at a sliced spectrum, in nats.
 
-    It starts from the weighted back-projection and from the width of the prior.
+    Over the band of the images, each of which counts once whatever the symmetry::
 
-    Parameters
-    ----------
-    precision : Precision
-    steps : int, optional
-    rate : float, optional
-        First step, in units of each coefficient's standard deviation, or of its first
-        correction if that is larger; of a tenth for log s. It falls to zero along half a cosine.
-    progress : callable, optional
-        Called after each step with its number and the ELBO.
-
-    Returns
-    -------
-    GaussianPosterior
-    list of float
-        The ELBO after each step.
-
-    Examples
-    --------
-    >>> import numpy as np, fslice
-    >>> from fslice.posterior.accumulate import accumulate
-    >>> from fslice.posterior.solve import solve_exact
-    >>> rng = np.random.default_rng(0)
-    >>> images, rotations = rng.normal(size=(200, 8, 8)), fslice.random_rotations(200, rng)
-    >>> normal = accumulate(images, rotations, projector=fslice.Projector(8))
-    >>> exact = solve_exact(normal, prior_variance=0.1)
-    >>> posterior, elbos = adam_on_collapsed(exact.precision)
-    >>> gain = (elbos[-1] - exact.elbo_prior) / (exact.elbo - exact.elbo_prior)
-    >>> 0.999 < gain <= 1
-    True
+        -1/2 [sum w |y|^2 - 2 <b, v> + <v, A v>] / sigma^2
+        - d/2 log(2 pi sigma^2) + 1/2 sum m log w
     """
-    xp = array_namespace(precision.normal.b)
-    mean = solve_wiener(precision.normal, precision.prior_variance, precision.noise_variance)
-    variance = 1 / precision.diagonal()
-    correction = variance * abs(precision.rhs - precision(mean))
-    scale = xp.sqrt(variance + correction**2)
-    prior = xp.broadcast_to(precision.prior_variance, scale.shape)
-    log_sigma = xp.log(prior) / 2
-    of_mean, of_sigma = adam_init(mean), adam_init(log_sigma)
-    elbos = []
-    for step in range(check_size("steps", steps)):
-        grad_mean, grad_log_sigma = collapsed_elbo_gradient(precision, mean, xp.exp(log_sigma))
-        left = (1 + float(xp.cos(xp.pi * step / steps))) / 2
-        direction, of_mean = adam_update(grad_mean * scale, of_mean)
-        mean = mean + (rate * left) * scale * direction
-        direction, of_sigma = adam_update(grad_log_sigma, of_sigma)
-        log_sigma = log_sigma + (rate * left / 10) * direction
-        elbos.append(collapsed_elbo(precision, mean, xp.exp(log_sigma)))
-        if progress is not None:
-            progress(step + 1, elbos[-1])
-    return GaussianPosterior(mean, xp.exp(log_sigma)), elbos
+    return _per_image(precision, expected_residual(precision, spectrum))
+
+
+def expected_residual(precision: PosteriorPrecision, spectrum: Array) -> float:
+    """Return ``sum w |y - P v|^2`` over all views of the images.
+
+    A difference of large sums: not below a millionth of what the images hold.
+    """
+    normal = precision.normal
+    squares = float(normal.squares.sum())
+    fitted = inner_product(spectrum, normal.apply(spectrum)) - 2 * inner_product(normal.b, spectrum)
+    return max(squares + fitted, _FLOOR * squares)
+
+
+def spread(precision: PosteriorPrecision, std: Array) -> float:
+    """Return what independent deviations add to the expected residual: ``sum m diag(A) s^2``.
+
+    Through a mask the diagonal is known well but not exactly, and one random probe of unit
+    modulus tells the sum without bias.
+    """
+    normal, latent = precision.normal, precision.latent
+    if isinstance(latent, SlicedSpectrum):
+        return weighted_sum(normal.diagonal() * std**2)
+    probe = latent.spectrum(std * unit_probe(precision.zero, np.random.default_rng(0)))
+    return inner_product(probe, normal.apply(probe))
+
+
+def best_noise_variance(precision: PosteriorPrecision, residual: float, *, gaussian: bool) -> float:
+    """Return the noise variance that maximises the bound for a residual of the mean.
+
+    The maximum satisfies ``sigma^2 = (residual + sum m a s^2) / d``, where s depends on it
+    in turn; iterating the two raises the bound each time.
+    """
+    normal = precision.normal
+    degrees = float(normal.degrees.sum())
+    floor = _FLOOR * float(normal.squares.sum()) / degrees or 1.0
+    variance = max(residual / degrees, floor)
+    diagonal = precision.latent.diagonal(normal)
+    for _ in range(20 if gaussian else 0):
+        before = variance
+        inverse = diagonal / variance + 1 / precision.prior_variance
+        variance = max((residual + weighted_sum(diagonal / inverse)) / degrees, floor)
+        if abs(variance - before) < 1e-6 * variance:
+            break
+    return variance
+
+
+def _per_image(precision: PosteriorPrecision, squares: float) -> float:
+    """Return the log density of squared residuals over all views, each image counted once."""
+    normal = precision.normal
+    degrees = float(normal.degrees.sum())
+    density = gaussian_log_density(squares, precision.noise_variance, degrees)
+    return (density + normal.log_weights / 2) / normal.order

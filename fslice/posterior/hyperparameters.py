@@ -2,61 +2,68 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, to_numpy
-from fslice.fourier import hermitian_weights, inner_product, shells
+from fslice.fourier import inner_product, shell_sum
 from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.elbo import expected_residual
-from fslice.posterior.masked import SupportedPrecision, SupportedSolution, solve_supported
+from fslice.posterior.latent import LatentMap, SlicedSpectrum, mean_square
+from fslice.posterior.mean import Solution, solve, weighted_backprojection
 from fslice.posterior.normal import NormalEquations
-from fslice.posterior.precision import Precision
-from fslice.posterior.samples import white_noise
-from fslice.posterior.shell_prior import ShellPrior, shell_prior
-from fslice.posterior.solve import ExactSolution, solve_exact
-from fslice.posterior.wiener import solve_wiener
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.prior import ShellPrior, shell_prior
+from fslice.posterior.random import unit_probe
 
 _SEED = 1
-_ERROR = 2e-3
-"""Of solves, in posterior deviations."""
+_ERROR, _ROUGH = 2e-3, 1e-2
+"""Of solves, in posterior deviations: as a rule, and in the first steps, which are far off."""
+_ROUGH_STEPS = 2
+_SOLVES = 150
+"""Iterations of conjugate gradients in one step of the hyperparameters, at most."""
+_NATS = 0.5
+"""A gain that no data set can tell from none."""
+_FAR = 10
+"""Times the gain at which it would stop: a fit that is cut off further away warns."""
 
-_P = TypeVar("_P", Precision, SupportedPrecision)
 
-
-def learn(
+def fit_hyperparameters(
     normal: NormalEquations,
+    latent: LatentMap | None = None,
     *,
     prior_variance: Array | float | None = None,
     noise_variance: float | None = None,
     max_iterations: int = 30,
     tolerance: float = 2e-4,
-    progress: Callable[[int, Precision], Any] | None = None,
-) -> ExactSolution:
+    progress: Callable[[int, PosteriorPrecision], Any] | None = None,
+) -> Solution:
     """Solve for the volume, learning what is not given of prior and noise variance.
 
     Parameters
     ----------
     normal : NormalEquations
+    latent : LatentMap, optional
+        As in `PosteriorPrecision`.
     prior_variance : float or real array, optional
-        As in `Precision`. Learned, one value per shell, if it is not given.
+        As in `PosteriorPrecision`. Learned, one value per shell, if it is not given.
     noise_variance : float, optional
         Learned if it is not given.
     max_iterations : int, optional
     tolerance : float, optional
         Stops when a step is expected to raise the log evidence by less than this, in nats for
-        each number that the images determine.
+        each effective degree of freedom, or by half a nat in all.
     progress : callable, optional
         Called after each iteration with its number and the precision it leads to.
 
     Returns
     -------
-    ExactSolution
+    Solution
         Its ``precision`` holds what was learned.
 
     Raises
@@ -67,7 +74,7 @@ def learn(
     Warns
     -----
     UserWarning
-        The variances still changed after the last iteration; or as `solve_exact`.
+        The variances still changed after the last iteration; or as `fslice.posterior.mean.solve`.
 
     Notes
     -----
@@ -76,213 +83,201 @@ def learn(
 
         sum_S m |mean|^2 / tau_S^2 = sum_S m H,   sigma^2 = |residual of the mean|^2 / (d - sum m H)
 
-    The sums over H count the coefficients that the images determine. They are estimated by one
-    probe, whose solve costs as much as that of the mean; steps are those of Fisher scoring
-    (`fslice.posterior.shell_prior`).
+    The sums over H count the effective degrees of freedom: the coefficients that the images
+    determine. They are estimated by one probe, whose solve costs as much as that of the mean;
+    steps are those of Fisher scoring (`fslice.posterior.prior`).
 
     Examples
     --------
     >>> import fslice
-    >>> from fslice.posterior.accumulate import accumulate
+    >>> from fslice.data.dataset import Dataset
+    >>> from fslice.data.poses import Poses
+    >>> from fslice.posterior.sums import normal_equations
     >>> rng = np.random.default_rng(0)
     >>> projector, rotations = fslice.Projector(16), fslice.random_rotations(300, rng)
     >>> images_ft = projector.project_ft(fslice.rfft3(rng.normal(size=(16, 16, 16))), rotations)
     >>> images = fslice.irfft2(images_ft) + 3 * rng.normal(size=(300, 16, 16))
-    >>> learned = learn(accumulate(images, rotations, projector=projector)).precision
+    >>> normal = normal_equations(Dataset(images, Poses(rotations)), projector)
+    >>> learned = fit_hyperparameters(normal).precision
     >>> abs(learned.noise_variance / 9 - 1) < 0.02
     True
     """
-    noise = _pixel_variance(normal) if noise_variance is None else noise_variance
-    prior, shell = prior_variance, None
+    latent = SlicedSpectrum(normal.projector) if latent is None else latent
+    noise = pixel_variance(normal) if noise_variance is None else noise_variance
+    prior, shells = prior_variance, None
     if prior is None:
-        shell = shell_prior(_powers(normal, _first_map(normal, noise)), *_band(normal))
-        prior = shell.variance()
+        shells = _first_prior(normal, latent, noise)
+        prior = shells.variance()
     precision, start = _iterate(
-        Precision(normal, prior, noise), shell, noise_variance is None,
+        PosteriorPrecision(normal, prior, noise, latent), shells, noise_variance is None,
         max_iterations, tolerance, progress,
     )  # fmt: skip
-    return solve_exact(normal, precision.prior_variance, precision.noise_variance, start=start)
+    return solve(precision, start=start, tolerance=solve_tolerance(latent))
 
 
-def learn_supported(
-    normal: NormalEquations,
-    mask: Array,
-    *,
-    prior_variance: Array | float | None = None,
-    noise_variance: float | None = None,
-    max_iterations: int = 30,
-    tolerance: float = 2e-4,
-    progress: Callable[[int, SupportedPrecision], Any] | None = None,
-) -> SupportedSolution:
-    """Solve for a volume inside a mask, learning what is not given of prior and noise variance.
+def solve_tolerance(latent: LatentMap) -> float:
+    """Return how well a mean is to be solved for.
 
-    Parameters
-    ----------
-    normal : NormalEquations
-    mask : (D, D, D) real array
-        As in `SupportedPrecision`; ones if all that is known of the object is its box.
-    prior_variance : float or real array, optional
-        As in `SupportedPrecision`. Learned, one value per shell, if it is not given.
-    noise_variance, max_iterations, tolerance, progress
-        As in `learn`.
-
-    Returns
-    -------
-    SupportedSolution
-        Its ``precision`` holds what was learned.
-
-    Raises
-    ------
-    ValueError
-        There is no image, or none that shows anything.
-
-    Warns
-    -----
-    UserWarning
-        The variances still changed after the last iteration; or as `solve_supported`.
-
-    Examples
-    --------
-    >>> import fslice
-    >>> from fslice.posterior.accumulate import accumulate
-    >>> from fslice.posterior.masked import soft_sphere
-    >>> rng = np.random.default_rng(0)
-    >>> projector, rotations = fslice.Projector(16, 2), fslice.random_rotations(300, rng)
-    >>> mask = soft_sphere(16, radius=4, edge=2)
-    >>> images = projector.project(mask * rng.normal(size=(16, 16, 16)), rotations)
-    >>> images += 3 * rng.normal(size=images.shape)
-    >>> normal = accumulate(images, rotations, projector=projector)
-    >>> learned = learn_supported(normal, mask).precision
-    >>> abs(learned.noise_variance / 9 - 1) < 0.02
-    True
+    High frequencies, which hold little of the power, are the last to be right. A mask's
+    preconditioner weighs them more: there less is enough.
     """
-    noise = _pixel_variance(normal) if noise_variance is None else noise_variance
-    prior, shell = prior_variance, None
-    if prior is None:
-        xp = array_namespace(normal.b, mask)
-        # checks the mask, too
-        inside = SupportedPrecision(normal, 1.0, mask, noise)
-        first = inside.spectrum_adjoint(normal.projector.transform(
-            normal.projector.to_volume(_first_map(normal, noise))
-        ))  # fmt: skip
-        share = float(xp.mean(inside.mask**2))
-        if not share:
-            raise ValueError("mask: expected one that is not zero everywhere")
-        shell = shell_prior(_powers(normal, first) / share, float((normal.projector.size - 1) // 2))
-        prior = shell.variance()
-    precision, start = _iterate(
-        SupportedPrecision(normal, prior, mask, noise), shell, noise_variance is None,
-        max_iterations, tolerance, progress,
-    )  # fmt: skip
-    return solve_supported(precision, start=start)
+    return 1e-5 if isinstance(latent, SlicedSpectrum) else 1e-4
 
 
 class _Response(NamedTuple):
     """What a posterior says about its hyperparameters, per shell."""
 
     power: np.ndarray
-    determined: np.ndarray
+    effective: np.ndarray
     information: np.ndarray
 
 
 def _iterate(
-    precision: _P,
+    precision: PosteriorPrecision,
     prior: ShellPrior | None,
-    learns_noise: bool,
+    fits_noise: bool,
     max_iterations: int,
     tolerance: float,
-    progress: Callable[[int, _P], Any] | None,
-) -> tuple[_P, Array]:
+    progress: Callable[[int, PosteriorPrecision], Any] | None,
+) -> tuple[PosteriorPrecision, Array]:
     """Return the precision with what maximises the evidence, and nearly its mean."""
-    xp = array_namespace(precision.normal.b)
-    probe = white_noise(precision, np.random.default_rng(_SEED))
-    probe /= abs(probe)
+    probe = unit_probe(precision.zero, np.random.default_rng(_SEED))
     mean = answer = None
-    degrees = float(precision.normal.degrees.sum())
+    information = precision.latent.information(precision.normal)
     for iteration in range(check_size("max_iterations", max_iterations)):
-        scale, diagonal = xp.sqrt(precision.prior_variance), precision.preconditioner()
-        mean = _solved(precision, precision.rhs, diagonal, mean)
-        answer = _solved(precision, probe / scale, diagonal, answer)
-        response = _respond(precision, mean / scale, probe, answer / scale)
+        diagonal = precision.preconditioner(information)
+        error = _ROUGH if iteration < _ROUGH_STEPS else _ERROR
+        mean, answer, response = _respond(precision, diagonal, probe, mean, answer, error)
         gain, change = 0.0, dict[str, Any]()
         if prior is not None:
             prior, gain = prior.step(*response)
             change["prior_variance"] = prior.variance()
-        if learns_noise:
-            left = max(degrees - float(response.determined.sum()), 1.0)
-            noise = expected_residual(precision, precision.spectrum(mean)) / left
-            gain += degrees / 4 * math.log(noise / precision.noise_variance) ** 2
+        if fits_noise:
+            noise, noise_gain = _noise_step(precision, mean, float(response.effective.sum()))
             change["noise_variance"] = noise
-        precision = dataclasses.replace(precision, **change)
+            gain += noise_gain
+        precision = replace(precision, **change)
         if progress is not None:
             progress(iteration + 1, precision)
-        gain /= max(float(response.determined.sum()), 1.0)
-        if gain <= tolerance:
-            break
-    else:
+        enough = max(_NATS, tolerance * float(response.effective.sum()))
+        if gain <= enough and error == _ERROR:
+            return precision, mean
+    if gain > _FAR * enough:
         warnings.warn(
-            f"prior and noise could still raise the log evidence by {gain:.2g} nats per "
-            f"determined number in iteration {max_iterations}, expected {tolerance:.2g}",
+            f"prior and noise could still raise the log evidence by {gain:.3g} nats in iteration "
+            f"{max_iterations}, expected at most {enough:.3g}",
             stacklevel=3,
         )
     return precision, mean
 
 
-def _solved(precision: _P, rhs: Array, diagonal: Array, start: Array | None) -> Array:
-    """Solve until the error is a small part of the posterior's deviation, in the average.
+def _noise_step(
+    precision: PosteriorPrecision, mean: Array, effective: float
+) -> tuple[float, float]:
+    """Return the noise variance that explains the residual, and the nats that it should gain."""
+    degrees = float(precision.normal.degrees.sum())
+    residual = expected_residual(precision, precision.latent.spectrum(mean))
+    noise = residual / max(degrees - effective, 1.0)
+    return noise, degrees / 4 * math.log(noise / precision.noise_variance) ** 2
 
-    A relative tolerance would ask too little: the low frequencies, which hold the power, are solved
-    first, while of a shell of which little is known the little would still be missing.
-    """
-    tolerance = _ERROR * math.sqrt(precision.box**rhs.ndim / inner_product(rhs, rhs / diagonal))
-    return conjugate_gradients(precision, rhs, diagonal, tolerance=tolerance, start=start).x
 
-
-def _respond(precision: _P, mean: Array, probe: Array, answer: Array) -> _Response:
-    """Compare a mean and a solved probe, both in units of the prior's deviation, per shell."""
-    explained = probe - answer
+def _respond(
+    precision: PosteriorPrecision,
+    diagonal: Array,
+    probe: Array,
+    mean: Array | None,
+    answer: Array | None,
+    error: float,
+) -> tuple[Array, Array, _Response]:
+    """Solve for mean and probe, and compare both in units of the prior's deviation, per shell."""
+    scale = array_namespace(probe).sqrt(precision.prior_variance)
+    mean = _solved(precision, precision.rhs, diagonal, mean, error)
+    answer = _solved(precision, probe / scale, diagonal, answer, error)
+    in_units, explained = mean / scale, probe - answer / scale
     sums = [
-        _shell_sums(precision.box, values)
+        _shell_sums(values, precision.latent.size)
         for values in (
-            mean.real**2 + mean.imag**2,
+            in_units.real**2 + in_units.imag**2,
             (probe.conj() * explained).real,
             # counts what H shares with other shells as well, so that no step is too large
             explained.real**2 + explained.imag**2,
         )
     ]
-    return _Response(*sums)
+    return mean, answer, _Response(*sums)
 
 
-def _pixel_variance(normal: NormalEquations) -> float:
-    """Return the noise variance if the images were noise only."""
-    degrees = float(normal.degrees.sum())
+def _solved(
+    precision: PosteriorPrecision, rhs: Array, diagonal: Array, start: Array | None, error: float
+) -> Array:
+    """Solve until the error is that part of the posterior's deviation, in the average.
+
+    A relative tolerance would ask too little: the low frequencies, which hold the power, are solved
+    first, while of a shell of which little is known the little would still be missing.
+    """
+    power = inner_product(rhs, rhs / diagonal)
+    if not power:
+        return rhs
+    tolerance = error * math.sqrt(precision.latent.size**rhs.ndim / power)
+    return conjugate_gradients(
+        precision, rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES, start=start
+    ).x
+
+
+def pixel_variance(normal: NormalEquations) -> float:
+    """Return the noise variance if the images were noise only.
+
+    Raises
+    ------
+    ValueError
+        There is no image, or all are zero.
+    """
+    degrees, squares = float(normal.degrees.sum()), float(normal.squares.sum())
     if not degrees:
         raise ValueError("normal: expected at least one image to learn from, got none")
-    return float(normal.power.sum()) / degrees
+    if not squares:
+        raise ValueError("normal: expected images that show something, got zeros")
+    return squares / degrees
 
 
-def _shell_sums(box: int, values: Array) -> np.ndarray:
-    """Sum over each shell of a box, the corners beyond counting to the last."""
-    index = np.minimum(shells(box, values.ndim), box // 2).ravel()
-    weighted = (to_numpy(values) * hermitian_weights(box)).ravel()
-    return np.bincount(index, weighted, box // 2 + 1)
+def signal_variance(normal: NormalEquations) -> float:
+    """Return the mean power per seen frequency of the conventional estimate.
+
+    A scalar prior of this variance is wide wherever the object's spectrum is weak: it hardly
+    biases the mean, and frequencies without data fall back to it. The power includes that of the
+    noise in the estimate, which makes it wider still.
+    """
+    density, xp = normal.row_sums(), array_namespace(normal.b)
+    seen = density > 0
+    floor = 1e-3 * float(density.sum()) / max(float(seen.sum()), 1.0)
+    estimate = normal.b / (density + (floor or 1.0))
+    size, ndim = normal.projector.padded_size, normal.b.ndim
+    count = float(shell_sum(seen.astype(xp.float64), size, ndim, corners=True).sum())
+    power = inner_product(estimate, estimate)
+    return power / count if count and power > 0 else 1.0
 
 
-def _powers(normal: NormalEquations, map_ft: Array) -> np.ndarray:
-    """Return the mean power of each shell."""
-    box = map_ft.shape[0]
-    power = map_ft.real**2 + map_ft.imag**2
-    return _shell_sums(box, power) / _shell_sums(box, np.ones(power.shape))
-
-
-def _band(normal: NormalEquations) -> tuple[float, float]:
-    """Return the last shell of the padded box inside the images' band, and the oversampling."""
-    projector = normal.projector
-    scale = projector.box / projector.size
-    return float(int(scale * ((projector.size - 1) // 2))), scale
-
-
-def _first_map(normal: NormalEquations, noise: float) -> Array:
-    """Return a lightly regularised map."""
+def _first_prior(normal: NormalEquations, latent: LatentMap, noise: float) -> ShellPrior:
+    """Return a prior per shell from the power of a lightly regularised map."""
+    projector, ndim = normal.projector, normal.b.ndim
     scale = float(normal.diagonal().max()) / noise
-    return solve_wiener(normal, 1e4 / scale if scale else 1.0, noise)
+    light = PosteriorPrecision(normal, 1e4 / scale if scale else 1.0, noise)
+    first = weighted_backprojection(light)
+    if isinstance(latent, SlicedSpectrum):
+        ratio = projector.padded_size / projector.size
+        band = float(int(ratio * ((projector.size - 1) // 2)))
+        return shell_prior(_mean_powers(first, latent.size, ndim), band, ratio)
+    volume = projector.transform(projector.to_volume(first))
+    powers = _mean_powers(latent.spectrum_adjoint(volume), latent.size, ndim)
+    return shell_prior(powers / mean_square(latent), float((projector.size - 1) // 2))
+
+
+def _shell_sums(values: Array, size: int) -> np.ndarray:
+    """Sum over each shell of a box, the corners beyond counting to the last: on the host."""
+    return to_numpy(shell_sum(values, size, values.ndim, corners=True))
+
+
+def _mean_powers(map_ft: Array, size: int, ndim: int) -> np.ndarray:
+    """Return the mean power of each shell."""
+    power = map_ft.real**2 + map_ft.imag**2
+    ones = array_namespace(map_ft).ones_like(power)
+    return _shell_sums(power, size) / _shell_sums(ones, size)

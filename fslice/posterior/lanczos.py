@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh_tridiagonal
 
 from fslice._arrays import Array
 from fslice.fourier import inner_product
@@ -20,12 +21,12 @@ class Krylov(NamedTuple):
     basis: list[Array]
     """Orthonormal half spectra, the first along the vector."""
     diagonal: np.ndarray
-    beside: np.ndarray
+    off_diagonal: np.ndarray
     converged: bool
 
     def coefficients(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return ``f(P)`` applied to the vector, as coefficients of the basis."""
-        return _coefficients(self.diagonal, self.beside, function) * self.norm
+        return _coefficients(self.diagonal, self.off_diagonal, function) * self.norm
 
     def applied(self, function: Callable[[np.ndarray], np.ndarray]) -> Array:
         """Return ``f(P)`` applied to the vector."""
@@ -47,7 +48,7 @@ def lanczos(
     tolerance: float = 1e-4,
     max_iterations: int = 200,
 ) -> Krylov:
-    """Build the Krylov space in which ``f(P)`` applied to a vector is known.
+    """Build the Krylov space in which ``f(P)`` applied to a vector is coefficients.
 
     Parameters
     ----------
@@ -85,28 +86,27 @@ def lanczos(
         return Krylov(0.0, [vector], np.ones(1), np.zeros(0), True)
     basis = [vector * (1 / norm)]
     diagonal: list[float] = []
-    beside: list[float] = []
-    known, settled = np.zeros(0), 0
+    off_diagonal: list[float] = []
+    coefficients, steady_steps = np.zeros(0), 0
     while len(diagonal) < max_iterations:
-        following = apply(basis[-1])
-        diagonal.append(inner_product(basis[-1], following))
-        following -= diagonal[-1] * basis[-1]
-        if beside:
-            following -= beside[-1] * basis[-2]
-        before = np.append(known, 0.0)
-        known = _coefficients(np.array(diagonal), np.array(beside), function)
-        still = np.linalg.norm(known - before) <= tolerance * np.linalg.norm(known)
-        settled = settled + 1 if still else 0
-        rest = math.sqrt(inner_product(following, following))
-        if settled == 2 or rest <= 1e-14 * abs(diagonal[0]):
-            return Krylov(norm, basis, np.array(diagonal), np.array(beside), True)
-        beside.append(rest)
-        basis.append(following * (1 / rest))
-    return Krylov(norm, basis[:-1], np.array(diagonal), np.array(beside[:-1]), False)
+        next_vector = apply(basis[-1])
+        diagonal.append(inner_product(basis[-1], next_vector))
+        next_vector -= diagonal[-1] * basis[-1]
+        if off_diagonal:
+            next_vector -= off_diagonal[-1] * basis[-2]
+        before = np.append(coefficients, 0.0)
+        coefficients = _coefficients(np.array(diagonal), np.array(off_diagonal), function)
+        steady = np.linalg.norm(coefficients - before) <= tolerance * np.linalg.norm(coefficients)
+        steady_steps = steady_steps + 1 if steady else 0
+        rest = math.sqrt(inner_product(next_vector, next_vector))
+        if steady_steps == 2 or rest <= 1e-14 * abs(diagonal[0]):
+            return Krylov(norm, basis, np.array(diagonal), np.array(off_diagonal), True)
+        off_diagonal.append(rest)
+        basis.append(next_vector * (1 / rest))
+    return Krylov(norm, basis[:-1], np.array(diagonal), np.array(off_diagonal[:-1]), False)
 
 
-def _coefficients(diagonal: np.ndarray, beside: np.ndarray, function: Any) -> np.ndarray:
+def _coefficients(diagonal: np.ndarray, off_diagonal: np.ndarray, function: Any) -> np.ndarray:
     """Return the first column of a function of a tridiagonal matrix."""
-    matrix = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = eigh_tridiagonal(diagonal, off_diagonal)
     return vectors @ (function(values) * vectors[0])

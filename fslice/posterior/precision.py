@@ -1,80 +1,50 @@
-"""The precision matrix of a volume given images, and the prior that completes it."""
+"""The precision matrix of a volume given images: what they say, and the prior that completes it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
-from fslice._arrays import Array, array_namespace, check_real
-from fslice.fourier import hermitian_part, shells
+from fslice._arrays import Array, array_namespace, to_numpy
+from fslice.posterior.latent import LatentMap, SlicedSpectrum
 from fslice.posterior.normal import NormalEquations
-
-
-class PosteriorPrecision(Protocol):
-    """The inverse covariance of the unknown half spectrum of a volume, given images.
-
-    What `Precision` and `fslice.posterior.masked.SupportedPrecision` have in common, and all that
-    samples, evidence and learned priors ask for.
-    """
-
-    @property
-    def normal(self) -> NormalEquations:
-        """What the images say."""
-
-    @property
-    def prior_variance(self) -> Array:
-        """``tau^2``: broadcasts with the unknowns."""
-
-    @property
-    def noise_variance(self) -> float:
-        """``sigma^2``."""
-
-    @property
-    def box(self) -> int:
-        """Box of the unknowns."""
-
-    @property
-    def rhs(self) -> Array:
-        """The precision times the posterior mean."""
-
-    def __call__(self, unknowns: Array, /) -> Array:
-        """Apply the precision."""
-
-    def preconditioner(self) -> Array:
-        """Return a positive array that scales about as the precision does."""
-
-    def spectrum(self, unknowns: Array, /) -> Array:
-        """Return the half spectrum that is sliced."""
-
-    def volume(self, unknowns: Array, /) -> Array:
-        """Return the real volume (D, D, D)."""
+from fslice.posterior.prior import prior_grid
+from fslice.symmetry.average import symmetrize
 
 
 @dataclass(frozen=True, eq=False)
-class Precision:
-    """The precision ``A / sigma^2 + 1 / tau^2`` of the posterior of a volume.
+class PosteriorPrecision:
+    """The inverse covariance of the latent spectrum of a volume, given images in known poses.
 
-    With known poses the posterior is Gaussian: this is its inverse covariance, and
-    ``mean = P^-1 rhs`` its mean.
+    With known poses the posterior is Gaussian. With G the map from the latent spectrum w to the
+    spectrum that is sliced, its precision is ``G^H A G / sigma^2 + 1 / tau^2``, and its mean
+    solves ``precision(mean) = rhs``.
 
     Parameters
     ----------
     normal : NormalEquations
     prior_variance : float or real array
-        ``tau^2`` of every Fourier coefficient of the volume that is sliced, or of each shell of
-        its box M, (M//2 + 1,), the last one also for the corners beyond; or of each coefficient,
-        (M, M, M//2 + 1). As the transforms are unitary, a scalar is the variance of a voxel.
+        ``tau^2`` of every latent coefficient, or of each shell of its box, the last one also for
+        the corners beyond; or of each coefficient. As the transforms are unitary, a scalar is the
+        variance of a voxel where the mask is 1.
     noise_variance : float, optional
         ``sigma^2``, by which the sums of `normal` are divided.
+    latent : LatentMap, optional
+        What is unknown; by default the sliced spectrum itself.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A shape, a value or a dtype is not as above.
 
     Examples
     --------
     Where there are no images the prior remains:
 
     >>> import numpy as np, fslice
-    >>> from fslice.posterior.normal import no_images
-    >>> precision = Precision(no_images(fslice.Projector(8)), prior_variance=4.0)
+    >>> from fslice.posterior.stencil import no_images
+    >>> precision = PosteriorPrecision(no_images(fslice.Projector(8)), prior_variance=4.0)
     >>> float(precision.diagonal().max())
     0.25
     """
@@ -82,79 +52,79 @@ class Precision:
     normal: NormalEquations
     prior_variance: Array
     noise_variance: float = 1.0
+    latent: LatentMap = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        prior = prior_grid(self.normal, self.prior_variance, self.box)
+        if self.latent is None:
+            object.__setattr__(self, "latent", SlicedSpectrum(self.normal.projector))
+        if self.normal.symmetry != "C1" and hasattr(self.latent, "average"):
+            raise ValueError(
+                "normal: expected images in their own poses, got them summed under "
+                f"{self.normal.symmetry}"
+            )
+        b = self.normal.b
+        prior = prior_grid(self.prior_variance, self.latent.size, b.ndim, b)
         object.__setattr__(self, "prior_variance", prior)
-        object.__setattr__(self, "noise_variance", checked_noise(self.noise_variance))
-
-    @property
-    def box(self) -> int:
-        """Box M of the half spectrum."""
-        return self.normal.projector.box
-
-    def __call__(self, volume_ft: Array) -> Array:
-        """Apply the precision to the half spectrum of a real volume."""
-        product = self.normal.apply(volume_ft)
-        product *= 1 / self.noise_variance
-        product += volume_ft / self.prior_variance
-        return product
-
-    def diagonal(self) -> Array:
-        """Return the diagonal: the precision of each coefficient when all others are known."""
-        return self.normal.diagonal() / self.noise_variance + 1 / self.prior_variance
-
-    def preconditioner(self) -> Array:
-        """Return the diagonal."""
-        return self.diagonal()
-
-    def spectrum(self, volume_ft: Array) -> Array:
-        """Return the half spectrum that is sliced: the unknowns themselves."""
-        return volume_ft
-
-    def volume(self, volume_ft: Array) -> Array:
-        """Return the real volume (D, D, D) of a half spectrum."""
-        return self.normal.projector.to_volume(volume_ft)
+        if not 0 < self.noise_variance < math.inf:
+            raise ValueError(
+                f"noise_variance: expected a finite value above 0, got {self.noise_variance}"
+            )
+        # a plain float leaves arrays in their precision
+        object.__setattr__(self, "noise_variance", float(self.noise_variance))
 
     @property
     def rhs(self) -> Array:
-        """``b / sigma^2``."""
-        return self.normal.b * (1 / self.noise_variance)
+        """``G^H b / sigma^2``."""
+        return self.latent.spectrum_adjoint(self.normal.b * (1 / self.noise_variance))
 
+    @property
+    def zero(self) -> Array:
+        """The latent spectrum 0."""
+        b, size = self.normal.b, self.latent.size
+        shape = (*[size] * (b.ndim - 1), size // 2 + 1)
+        return array_namespace(b).zeros(shape, b.dtype)
 
-def checked_noise(noise_variance: float) -> float:
-    """Return a noise variance as a float, which leaves arrays in their precision, or raise."""
-    if not 0 < noise_variance < math.inf:
-        raise ValueError(f"noise_variance: expected a finite value above 0, got {noise_variance}")
-    return float(noise_variance)
+    def __call__(self, latent: Array) -> Array:
+        """Apply the precision to a latent half spectrum."""
+        product = self.normal.apply(self.latent.spectrum(latent))
+        product *= 1 / self.noise_variance
+        return self.latent.spectrum_adjoint(product) + latent / self.prior_variance
 
+    def diagonal(self) -> Array:
+        """Return the diagonal: the precision of each coefficient when all others are known."""
+        return self.latent.diagonal(self.normal) / self.noise_variance + 1 / self.prior_variance
 
-def prior_grid(normal: NormalEquations, prior_variance: Array | float, box: int) -> Array:
-    """Return a prior variance as an array that broadcasts with half spectra of a box.
+    def preconditioner(self, information: Array | None = None) -> Array:
+        """Return a positive array that scales about as the precision does.
 
-    Raises
-    ------
-    ValueError
-        It has another shape than a scalar, one value per shell or per coefficient, is not finite
-        and positive, or differs between a coefficient and its Friedel mate.
-    """
-    xp = array_namespace(normal.b)
-    dtype, ndim = normal.stencil.dtype, normal.b.ndim
-    given = xp.asarray(prior_variance)
-    check_real("prior_variance", given.astype(float) if given.ndim == 0 else given)
-    if not bool((xp.isfinite(given) & (given > 0)).all()):
-        raise ValueError("prior_variance: expected finite values above 0")
-    if given.ndim == 0 or given.size == 1:
-        return given.reshape((1,) * ndim).astype(dtype)
-    if given.shape == (box // 2 + 1,):
-        return given.astype(dtype)[xp.minimum(shells(box, ndim, xp), box // 2)]
-    shape = (*[box] * (ndim - 1), box // 2 + 1)
-    if given.shape != shape:
-        raise ValueError(
-            f"prior_variance: expected a number or shape ({box // 2 + 1},) or {shape}, "
-            f"got {given.shape}"
-        )
-    mirrored = hermitian_part(given.astype(normal.b.dtype), ndim).real
-    if not xp.allclose(mirrored, given, rtol=1e-5):
-        raise ValueError("prior_variance: expected the same value at k and at -k")
-    return given.astype(dtype)
+        Parameters
+        ----------
+        information : array, optional
+            ``latent.information(normal)``, if it is known: it depends on the images only.
+        """
+        known = self.latent.information(self.normal) if information is None else information
+        ratio = self.prior_variance / self.noise_variance
+        return self.latent.preconditioner(known, ratio) / self.prior_variance
+
+    def reported_prior(self) -> Any:
+        """Return the prior variance as a number, or as a value per shell on the host."""
+        grid = to_numpy(self.prior_variance)
+        if grid.size == 1:
+            return float(grid.reshape(-1)[0])
+        axis = grid.reshape(-1, grid.shape[-1])[0]  # along kx, shells are frequencies
+        return axis[: self.latent.size // 2 + 1].astype(float)
+
+    def map_of(self, mean: Array) -> Array:
+        """Return the real volume (D, D, D) of a latent mean, averaged over the symmetry."""
+        return self._symmetric(self.latent.volume(mean))
+
+    def deviation_of(self, deviation: Array) -> Array:
+        """Return the real volume of a sample less the mean, for the symmetric volume.
+
+        Views of images under a group of order |G| were summed like images of their own. The
+        covariance of the symmetric volume is then ``|G| S P^-1 S`` with the average S.
+        """
+        return math.sqrt(self.normal.order) * self.map_of(deviation)
+
+    def _symmetric(self, volume: Array) -> Any:
+        return symmetrize(volume, self.normal.symmetry) if self.normal.order > 1 else volume

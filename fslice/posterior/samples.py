@@ -9,41 +9,33 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, check_size, real_dtype
-from fslice.fourier import transform
+from fslice._arrays import Array, array_namespace, check_size
 from fslice.metrics import fsc
 from fslice.posterior.lanczos import Krylov, lanczos
-from fslice.posterior.precision import PosteriorPrecision, Precision
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.random import white_noise
 
 
 def whitened(precision: PosteriorPrecision) -> tuple[Array, Callable[[Array], Array]]:
     """Return ``s``, the preconditioner to the power of -1/2, and the operator ``s P s``."""
     scale = 1 / array_namespace(precision.normal.b).sqrt(precision.preconditioner())
 
-    def apply(volume_ft: Array) -> Array:
-        product = precision(scale * volume_ft)
+    def apply(latent: Array) -> Array:
+        product = precision(scale * latent)
         product *= scale
         return product
 
     return scale, apply
 
 
-def white_noise(precision: PosteriorPrecision, rng: np.random.Generator) -> Array:
-    """Return the half spectrum of a real volume of white noise of variance 1."""
-    b = precision.normal.b
-    xp, dtype = array_namespace(b), real_dtype(b.dtype)
-    white = rng.standard_normal((precision.box,) * b.ndim, dtype=dtype)
-    return transform(xp.asarray(white), b.ndim)
-
-
-def posterior_deviations(
+def centred_samples(
     precision: PosteriorPrecision, count: int, rng: np.random.Generator, *, tolerance: float = 1e-3
 ) -> Iterator[Array]:
-    """Draw from the exact posterior of a volume, as deviations from its mean.
+    """Draw from the exact posterior of a volume, as samples less the mean.
 
     Parameters
     ----------
-    precision : Precision or SupportedPrecision
+    precision : PosteriorPrecision
     count : int
         Number of samples.
     rng : numpy.random.Generator
@@ -53,8 +45,8 @@ def posterior_deviations(
     Yields
     ------
     half spectrum
-        Of the unknowns: a sample is the posterior mean plus one of these. ``precision.volume``
-        makes it a real volume. All are independent.
+        Latent: a sample is the posterior mean plus one of these. ``precision.deviation_of`` makes
+        it a real volume. All are independent.
 
     Warns
     -----
@@ -73,15 +65,15 @@ def posterior_deviations(
     Without images the prior remains:
 
     >>> import fslice
-    >>> from fslice.posterior.normal import no_images
-    >>> precision = Precision(no_images(fslice.Projector(16)), 4.0)
-    >>> sample, = posterior_deviations(precision, 1, np.random.default_rng(0))
+    >>> from fslice.posterior.stencil import no_images
+    >>> precision = PosteriorPrecision(no_images(fslice.Projector(16)), 4.0)
+    >>> sample, = centred_samples(precision, 1, np.random.default_rng(0))
     >>> round(float(fslice.irfft3(sample).std()), 1)
     2.0
     """
     scale, apply = whitened(precision)
     for _ in range(check_size("count", count)):
-        noise = white_noise(precision, rng)
+        noise = white_noise(precision.zero, rng)
         krylov = lanczos(apply, noise, _inverse_root, tolerance=tolerance)
         warn_unless_converged(krylov, tolerance)
         yield scale * krylov.applied(_inverse_root)
@@ -109,14 +101,14 @@ class Marginals(NamedTuple):
     """Of `variance`, from the spread of the samples; at least two are needed."""
 
 
-def marginal_variance(precision: Precision, deviations: Iterable[Array]) -> Marginals:
+def marginal_variance(precision: PosteriorPrecision, deviations: Iterable[Array]) -> Marginals:
     """Estimate the exact posterior variance of every Fourier coefficient.
 
     Parameters
     ----------
-    precision : Precision
+    precision : PosteriorPrecision
     deviations : iterable of half spectra
-        As `posterior_deviations` yields; 30 give a few percent.
+        As `centred_samples` yields; 30 give a few percent.
 
     Returns
     -------
@@ -134,9 +126,9 @@ def marginal_variance(precision: Precision, deviations: Iterable[Array]) -> Marg
     Examples
     --------
     >>> import fslice
-    >>> from fslice.posterior.normal import no_images
-    >>> precision = Precision(no_images(fslice.Projector(8)), 4.0)
-    >>> deviations = posterior_deviations(precision, 2, np.random.default_rng(0))
+    >>> from fslice.posterior.stencil import no_images
+    >>> precision = PosteriorPrecision(no_images(fslice.Projector(8)), 4.0)
+    >>> deviations = centred_samples(precision, 2, np.random.default_rng(0))
     >>> np.allclose(marginal_variance(precision, deviations).variance, 4)
     True
     """
@@ -156,14 +148,14 @@ def marginal_variance(precision: Precision, deviations: Iterable[Array]) -> Marg
     return Marginals(inverse + mean, error)
 
 
-def voxel_deviation(precision: PosteriorPrecision, deviations: Iterable[Array]) -> Array:
+def voxel_std(precision: PosteriorPrecision, deviations: Iterable[Array]) -> Array:
     """Return the posterior standard deviation of every voxel, from samples.
 
     Parameters
     ----------
-    precision : Precision or SupportedPrecision
+    precision : PosteriorPrecision
     deviations : iterable of half spectra
-        As `posterior_deviations` yields; K of them leave a relative error of ``1/sqrt(2 K)``.
+        As `centred_samples` yields; K of them leave a relative error of ``1/sqrt(2 K)``.
 
     Returns
     -------
@@ -178,15 +170,15 @@ def voxel_deviation(precision: PosteriorPrecision, deviations: Iterable[Array]) 
     Examples
     --------
     >>> import fslice
-    >>> from fslice.posterior.normal import no_images
-    >>> precision = Precision(no_images(fslice.Projector(8, oversampling=2)), 4.0)
-    >>> deviations = posterior_deviations(precision, 50, np.random.default_rng(0))
-    >>> float(voxel_deviation(precision, deviations)[4, 4, 4].round()) # as far as 50 samples tell
+    >>> from fslice.posterior.stencil import no_images
+    >>> precision = PosteriorPrecision(no_images(fslice.Projector(8, oversampling=2)), 4.0)
+    >>> deviations = centred_samples(precision, 50, np.random.default_rng(0))
+    >>> float(voxel_std(precision, deviations)[4, 4, 4].round()) # as far as 50 samples tell
     2.0
     """
     total, count = 0.0, 0
     for deviation in deviations:
-        total = total + precision.volume(deviation) ** 2
+        total = total + precision.deviation_of(deviation) ** 2
         count += 1
     check_size("number of samples", count)
     return array_namespace(precision.normal.b).sqrt(total / count)
@@ -194,7 +186,7 @@ def voxel_deviation(precision: PosteriorPrecision, deviations: Iterable[Array]) 
 
 def predicted_fsc(
     precision: PosteriorPrecision,
-    mean_ft: Array,
+    mean_latent: Array,
     deviations: Iterable[Array],
     mask: Array | None = None,
 ) -> Array:
@@ -202,11 +194,11 @@ def predicted_fsc(
 
     Parameters
     ----------
-    precision : Precision or SupportedPrecision
-    mean_ft : half spectrum
-        Posterior mean of the unknowns.
+    precision : PosteriorPrecision
+    mean_latent : half spectrum
+        Latent posterior mean.
     deviations : iterable of half spectra
-        As `posterior_deviations` yields.
+        As `centred_samples` yields.
     mask : (D, D, D) array, optional
         As in `fslice.metrics.fsc`.
 
@@ -224,13 +216,13 @@ def predicted_fsc(
     Examples
     --------
     >>> import fslice
-    >>> from fslice.posterior.normal import no_images
-    >>> precision = Precision(no_images(fslice.Projector(8)), 4.0)
-    >>> deviations = posterior_deviations(precision, 3, np.random.default_rng(0))
+    >>> from fslice.posterior.stencil import no_images
+    >>> precision = PosteriorPrecision(no_images(fslice.Projector(8)), 4.0)
+    >>> deviations = centred_samples(precision, 3, np.random.default_rng(0))
     >>> predicted_fsc(precision, precision.normal.b, deviations).max()  # nothing is known
     np.float64(0.0)
     """
-    mean = precision.volume(mean_ft)
-    curves = [fsc(mean, mean + precision.volume(deviation), mask) for deviation in deviations]
+    mean = precision.map_of(mean_latent)
+    curves = [fsc(mean, mean + precision.deviation_of(deviation), mask) for deviation in deviations]
     check_size("number of samples", len(curves))
-    return np.stack(curves)
+    return array_namespace(mean).stack(curves)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import scipy.fft
 
 from fslice import fourier
-from fslice._arrays import Array, check_finite, check_real, check_shape
+from fslice._arrays import (
+    Array,
+    check_finite,
+    check_on_host,
+    check_real,
+    check_shape,
+    is_array,
+)
+from fslice._threads import available_cpus
 from fslice.operators.projector import Projector
 from fslice.simulation._gaussian_sums import cropped
 from fslice.simulation.gaussians import GaussianModel
@@ -36,7 +42,9 @@ def clean_spectra(
             truth = model.volume(size, pixel_size, dtype=np.float32)
             return truth, _analytic(model, size, pixel_size)
         return _many_gaussians(model, size, pixel_size)
-    if not isinstance(model, np.ndarray):
+    if is_array(model):
+        check_on_host("model", model)
+    else:
         raise TypeError(f"model: expected a GaussianModel or an array, got {type(model).__name__}")
     check_real("model", model)
     check_shape("model", model, (size, size, size))
@@ -54,7 +62,7 @@ def _many_gaussians(
     volume that rings across the whole box and out of it: with 1AON in 128 pixels of 2.8
     Angstrom the outermost shell of projections was off by 38 %, and with the taper by 0.03 %.
     """
-    wide = scipy.fft.next_fast_len(size + max(32, -(-size // 4)), real=True)
+    wide = fourier.fast_size(size + max(32, -(-size // 4)))
     spectrum = model.spectrum(wide, pixel_size * size / wide, dtype=np.float32)
     scale = np.float32((wide / size) ** 1.5)  # unitary in the smaller box
     truth = _band_limited(cropped(spectrum, size, 3) * scale, size)
@@ -93,7 +101,7 @@ def _analytic(model: GaussianModel, size: int, pixel_size: float) -> Spectra:
     def analytic(rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         starts = range(_PART, len(rotations), _PART)
         poses = zip(np.split(rotations, starts), np.split(shifts, starts), strict=True)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(available_cpus()) as pool:
             return np.concatenate(list(pool.map(part, poses)))
 
     return analytic

@@ -5,13 +5,12 @@ Everything is in pixels here, with coordinates in the order (x, y, z) about the 
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from fslice import fourier
+from fslice._threads import available_cpus
 
 _EDGE = 16
 """Edge of the cubes into which the fine grid is sorted, in fine pixels."""
@@ -21,6 +20,9 @@ _COARSE = 16
 
 _SMALL_PRODUCT = 2**18
 """Multiplications up to which OpenBLAS computes a product in the thread that asks for it."""
+
+_MANY = 1000
+"""From this number of Gaussians on, the spectrum is gridded instead of summed."""
 
 
 def phases(angles: np.ndarray, count: int, dtype: Any = np.complex128) -> np.ndarray:
@@ -81,6 +83,14 @@ def separable_sum(z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return result
 
 
+def spectrum(
+    positions: np.ndarray, weights: np.ndarray, variances: np.ndarray, size: int
+) -> np.ndarray:
+    """Return the unitary half spectrum, of no meaning beyond the sphere ``|k| <= D/2``."""
+    compute = direct_spectrum if len(weights) < _MANY else gridded_spectrum
+    return compute(positions, weights, variances, size)
+
+
 def direct_spectrum(
     positions: np.ndarray, weights: np.ndarray, variances: np.ndarray, size: int
 ) -> np.ndarray:
@@ -125,6 +135,8 @@ def gridded_spectrum(
     divided out of the spectrum (Gaussian gridding: Dutt and Rokhlin 1993), which takes
     different widths in its stride.
     """
+    import scipy.fft
+
     fine = 2 * size
     widening = max(0.0, -np.log(tolerance) / (4 * np.pi**2) - float(variances.min()))
     amplification = 0.5 * np.pi**2 * widening  # the log of what the division does at D/2
@@ -144,7 +156,7 @@ def gridded_spectrum(
             weights[own],
             4 * (variances[own] + widening),
         )
-    spectrum = cropped(scipy.fft.rfftn(grid, workers=os.cpu_count()), size, 3)
+    spectrum = cropped(scipy.fft.rfftn(grid, workers=available_cpus()), size, 3)
     square = np.minimum(fourier.radii(size, 3) ** 2, size**2 / 4)
     spectrum *= np.exp(2 * (np.pi / size) ** 2 * widening * square) / size**1.5
     return spectrum

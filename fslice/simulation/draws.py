@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fslice._arrays import check_size
+from fslice._arrays import Array, array_namespace, check_size
+from fslice._threads import available_cpus
 from fslice.geometry import random_rotations, rotations_in_cone
 from fslice.operators.ctf import CTF
 
@@ -19,12 +19,12 @@ _POSES, _SHIFTS, _CTFS, _NOISE = range(4)
 
 
 def draw_rotations(n: int, cone: float | None, seed: int) -> np.ndarray:
-    """Draw rotations, uniform or with directions in a cone of this full opening in degrees."""
+    """Draw rotations, uniform or with directions in a cone of this full angle in degrees."""
     rng = _generator(seed, _POSES)
     if cone is None:
         return random_rotations(n, rng)
     if not 0 <= cone <= 360:
-        raise ValueError(f"cone: expected an opening of 0 to 360 degrees, got {cone:g}")
+        raise ValueError(f"cone: expected an angle of 0 to 360 degrees, got {cone:g}")
     return rotations_in_cone(n, cone / 2, rng)
 
 
@@ -50,6 +50,7 @@ def random_ctf(
     voltage: float = 300.0,
     spherical_aberration: float = 2.7,
     amplitude_contrast: float = 0.1,
+    like: Array | None = None,
 ) -> CTF:
     """Draw contrast transfer functions from a range of defocus.
 
@@ -69,6 +70,8 @@ def random_ctf(
     spherical_aberration : float, optional
         Millimetres.
     amplitude_contrast : float, optional
+    like : array, optional
+        Give the parameters its library and device; they are of double precision always.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def random_ctf(
         raise ValueError(f"astigmatism: expected Angstrom of at least 0, got {astigmatism:g}")
     mean = rng.uniform(*defocus, n)
     half = rng.normal(scale=astigmatism / 2, size=n)
-    return CTF(
+    ctf = CTF(
         defocus_u=mean + np.abs(half),
         defocus_v=mean - np.abs(half),
         astigmatism_angle=rng.uniform(0, 180, n),
@@ -101,6 +104,7 @@ def random_ctf(
         amplitude_contrast=amplitude_contrast,
         pixel_size=pixel_size,
     )
+    return ctf if like is None else ctf.to(array_namespace(like))
 
 
 def add_noise(images: np.ndarray, deviation: float, seed: int, first: int = 0) -> None:
@@ -117,7 +121,7 @@ def add_noise(images: np.ndarray, deviation: float, seed: int, first: int = 0) -
         noise *= deviation
         images[index] += noise
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         list(pool.map(add, range(len(images))))
 
 

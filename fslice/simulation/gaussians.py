@@ -8,23 +8,11 @@ from typing import Any
 import numpy as np
 
 from fslice import fourier
-from fslice._arrays import (
-    Array,
-    check_alike,
-    check_finite,
-    check_real,
-    check_shape,
-    check_size,
-    complex_dtype,
-)
-from fslice.geometry import check_rotations
-from fslice.simulation import _gaussian_sums
-
-_MANY = 1000
-"""From this number of Gaussians on, the spectrum is gridded instead of summed."""
-
-_TABLE = 2**19
-"""How many table entries are held at a time."""
+from fslice._arrays import Array, check_finite, check_on_host, check_shape, complex_dtype
+from fslice.geometry import as_matrices, check_rotations
+from fslice.simulation import _gaussian_images, _gaussian_sums
+from fslice.simulation._inputs import Poses, check_box, constant
+from fslice.simulation.atoms import Atoms, atom_gaussians
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +55,7 @@ class GaussianModel:
 
     def __post_init__(self) -> None:
         for name in ("positions", "weights", "variances"):
-            array = np.array(getattr(self, name), dtype=np.float64)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            object.__setattr__(self, name, constant(name, getattr(self, name)))
         check_shape("positions", self.positions, ("J", 3))
         for name in ("weights", "variances"):
             check_shape(name, getattr(self, name), (len(self.positions),))
@@ -77,6 +63,47 @@ class GaussianModel:
         check_finite("positions", self.positions)
         if self.variances.min() < 0:
             raise ValueError(f"variances: expected none below 0, got {self.variances.min():g}")
+
+    @classmethod
+    def from_atoms(
+        cls, atoms: Atoms, *, scattering: str = "electron", extra_variance: float = 0.0
+    ) -> GaussianModel:
+        """Make atoms Gaussians of their scattering and B-factors, about their centroid.
+
+        Parameters
+        ----------
+        atoms : Atoms
+            With `positions` (J, 3) [Angstrom], `atomic_numbers` (J,) and `b_factors` (J,)
+            [Angstrom^2], as ``fslice.io.read_atoms`` returns.
+        scattering : {"electron", "atomic-number"}, optional
+            Five Gaussians per atom, which are its form factor for electrons in Angstrom; see
+            `fslice.simulation.form_factors`. Or one, whose weight is the atomic number.
+        extra_variance : float, optional
+            Added to every variance, in Angstrom^2.
+
+        Returns
+        -------
+        GaussianModel
+            Variances are ``B / (8 pi^2)``, plus ``b / (8 pi^2)`` of the term of a form factor, and
+            the mean of the atoms (each counting once) is the origin. Gaussians of one atom are
+            neighbours.
+
+        Raises
+        ------
+        ValueError
+            There is no atom, a number is not finite or negative, or an element has no form
+            factor.
+
+        Examples
+        --------
+        >>> from types import SimpleNamespace
+        >>> pair = np.array([[10.0, 0, 0], [12.0, 0, 0]])
+        >>> atoms = SimpleNamespace(positions=pair, atomic_numbers=[6, 8], b_factors=[20, 30])
+        >>> GaussianModel.from_atoms(atoms, scattering="atomic-number").positions
+        array([[-1.,  0.,  0.],
+               [ 1.,  0.,  0.]])
+        """
+        return cls(*atom_gaussians(atoms, scattering, extra_variance))
 
     def __len__(self) -> int:
         """Return the number of Gaussians J."""
@@ -100,8 +127,10 @@ class GaussianModel:
         >>> GaussianModel([[1, 0, 0]], [1], [1]).rotate(quarter).positions
         array([[0., 1., 0.]])
         """
+        rotation = as_matrices(rotation)
         check_rotations("rotation", rotation)
         check_shape("rotation", rotation, (3, 3))
+        check_on_host("rotation", rotation)
         return GaussianModel(self.positions @ rotation.T, self.weights, self.variances)
 
     def density(self, size: int, pixel_size: float, *, dtype: Any = np.float64) -> np.ndarray:
@@ -133,10 +162,8 @@ class GaussianModel:
         pixel size a. The sum runs over all voxels and all Gaussians: for few of them.
         """
         size, pixel_size = check_box(size, pixel_size)
-        x, y, z = self._profiles(self.positions.T / pixel_size, size, pixel_size)
-        return _gaussian_sums.separable_sum(self.weights[:, None] * z, y, x).astype(
-            dtype, copy=False
-        )
+        density = _gaussian_images.density(*self._in_pixels(pixel_size), size)
+        return density.astype(dtype, copy=False)
 
     def spectrum(self, size: int, pixel_size: float, *, dtype: Any = np.float64) -> np.ndarray:
         """Evaluate the half spectrum, limited to the band ``|k| <= (D - 1) // 2``.
@@ -174,11 +201,7 @@ class GaussianModel:
         1.0
         """
         size, pixel_size = check_box(size, pixel_size)
-        compute = (
-            _gaussian_sums.direct_spectrum if len(self) < _MANY else _gaussian_sums.gridded_spectrum
-        )
-        scaled = self.positions / pixel_size, self.weights, self.variances / pixel_size**2
-        spectrum = compute(*scaled, size)
+        spectrum = _gaussian_sums.spectrum(*self._in_pixels(pixel_size), size)
         spectrum[fourier.radii(size, 3) > (size - 1) // 2] = 0
         return spectrum.astype(complex_dtype(dtype), copy=False)
 
@@ -230,12 +253,8 @@ class GaussianModel:
         ``image(x, y) = a^2 sum_j w_j (2 pi var_j)^-1 exp(-|(x, y) - p_j|^2 / (2 var_j))``.
         """
         size, pixel_size = check_box(size, pixel_size)
-        poses = _Poses(rotations, shifts)
-        images = np.zeros((poses.count, size, size), dtype)
-        for rows, own in poses.parts(len(self), size):
-            seen = poses.seen(rows, self.positions[own] / pixel_size)
-            x, y = self._profiles(seen, size, pixel_size, own)
-            images[rows] += _gaussian_sums.separable_images(self.weights[own, None] * y, x)
+        poses = Poses(rotations, shifts)
+        images = _gaussian_images.projections(*self._in_pixels(pixel_size), poses, size, dtype)
         return images.reshape(*poses.batch, size, size)
 
     def project_ft(
@@ -272,74 +291,9 @@ class GaussianModel:
         with ``p_j`` as in `project`. One complex matrix product per image: for few Gaussians.
         """
         size, pixel_size = check_box(size, pixel_size)
-        poses = _Poses(rotations, shifts)
-        precision = complex_dtype(dtype)
-        k = np.arange(size // 2 + 1)
-        width = -2 * (np.pi / (size * pixel_size)) ** 2 * self.variances
-        decay = np.exp(width[:, None] * k**2).astype(dtype)
-        images = np.zeros((poses.count, size, len(k)), precision)
-        for rows, own in poses.parts(len(self), size):
-            seen = poses.seen(rows, self.positions[own] / pixel_size)
-            x, y = _gaussian_sums.phases(2 * np.pi / size * seen, len(k), precision)
-            y *= decay[own]
-            x *= decay[own] * (self.weights[own, None] / size).astype(dtype)
-            images[rows] += _gaussian_sums.separable_spectra(y, x, size)
-        images *= fourier.radii(size, 2) <= (size - 1) // 2
-        return images.reshape(*poses.batch, size, len(k))
+        poses = Poses(rotations, shifts)
+        images = _gaussian_images.projections_ft(*self._in_pixels(pixel_size), poses, size, dtype)
+        return images.reshape(*poses.batch, size, size // 2 + 1)
 
-    def _profiles(
-        self, centres: np.ndarray, size: int, pixel_size: float, own: slice = slice(None)
-    ) -> np.ndarray:
-        """Return the 1-D Gaussians of integral 1 about the centres [pixels], (..., J, D)."""
-        variances = self.variances[own, None] / pixel_size**2
-        if variances.min() == 0:
-            raise ValueError("variances: expected all above 0 to sample the density, got 0")
-        offset = np.arange(size) - size // 2 - centres[..., None]
-        return np.exp(-0.5 * offset**2 / variances) / np.sqrt(2 * np.pi * variances)
-
-
-class _Poses:
-    """Rotations and shifts, checked, with their leading axes flattened."""
-
-    def __init__(self, rotations: Array, shifts: Array | None) -> None:
-        check_rotations("rotations", rotations)
-        self.batch = rotations.shape[:-2]
-        self.count = int(np.prod(self.batch))
-        self.axes = np.asarray(rotations, np.float64).reshape(-1, 3, 3)[:, :, :2]
-        self.shifts = np.zeros((self.count, 2))
-        if shifts is not None:
-            check_real("shifts", shifts)
-            check_shape("shifts", shifts, (*self.batch, 2))
-            check_finite("shifts", shifts)
-            check_alike(rotations=rotations, shifts=shifts)
-            self.shifts = np.asarray(shifts, np.float64).reshape(-1, 2)
-
-    def parts(self, count: int, size: int) -> list[tuple[slice, slice]]:
-        """Split images and Gaussians such that the tables of a part stay small."""
-        atoms = min(count, max(1, _TABLE // size))
-        rows = max(1, _TABLE // (size * atoms))
-        return [
-            (slice(row, row + rows), slice(atom, atom + atoms))
-            for row in range(0, self.count, rows)
-            for atom in range(0, count, atoms)
-        ]
-
-    def seen(self, rows: slice, positions: np.ndarray) -> np.ndarray:
-        """Return where positions [pixels] appear in the images: (2, n, J), x then y."""
-        seen = np.matmul(positions, self.axes[rows]) + self.shifts[rows, None]
-        return np.ascontiguousarray(np.moveaxis(seen, -1, 0))
-
-
-def check_box(size: int, pixel_size: float) -> tuple[int, float]:
-    """Return box and pixel size, or raise unless both are positive and finite.
-
-    Examples
-    --------
-    >>> check_box(64, 0)
-    Traceback (most recent call last):
-    ...
-    ValueError: pixel_size: expected Angstrom above 0, got 0
-    """
-    if not (np.isfinite(pixel_size) and pixel_size > 0):
-        raise ValueError(f"pixel_size: expected Angstrom above 0, got {pixel_size:g}")
-    return check_size("size", size), float(pixel_size)
+    def _in_pixels(self, pixel_size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.positions / pixel_size, self.weights, self.variances / pixel_size**2

@@ -2,76 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
-from fslice._arrays import Array, check_finite, check_real, check_shape
+from fslice._arrays import check_finite, check_on_host, check_real, check_shape
 from fslice.simulation.gaussians import GaussianModel, check_box
 from fslice.symmetry.groups import symmetry_rotations
 
+SCATTERING = ("electron", "atomic-number")
+"""What atoms can be made to scatter like."""
+
 _SHARE = 0.99
 """The share of a map's energy that has to be inside the box."""
-
-
-class Atoms(Protocol):
-    """What `model_from_atoms` reads: the result of ``fslice.io.read_atoms``, or the like."""
-
-    @property
-    def positions(self) -> Array:
-        """(J, 3) real array, (x, y, z) in Angstrom."""
-
-    @property
-    def atomic_numbers(self) -> Array:
-        """(J,) array."""
-
-    @property
-    def b_factors(self) -> Array:
-        """(J,) real array, Angstrom^2."""
-
-
-def model_from_atoms(atoms: Atoms, *, extra_variance: float = 0.0) -> GaussianModel:
-    """Make every atom a Gaussian of its atomic number and B-factor, about their centroid.
-
-    Parameters
-    ----------
-    atoms : Atoms
-        With `positions` (J, 3) [Angstrom], `atomic_numbers` (J,) and `b_factors` (J,)
-        [Angstrom^2], as ``fslice.io.read_atoms`` returns.
-    extra_variance : float, optional
-        Added to every variance, in Angstrom^2.
-
-    Returns
-    -------
-    GaussianModel
-        Weights are the atomic numbers, variances ``B / (8 pi^2)``, and the mean of the
-        centres (each atom counting once) is the origin.
-
-    Raises
-    ------
-    ValueError
-        There is no atom, or a number is not finite or negative.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> pair = np.array([[10.0, 0, 0], [12.0, 0, 0]])
-    >>> atoms = SimpleNamespace(positions=pair, atomic_numbers=[6, 8], b_factors=[20, 30])
-    >>> model_from_atoms(atoms).positions
-    array([[-1.,  0.,  0.],
-           [ 1.,  0.,  0.]])
-    """
-    positions = np.asarray(atoms.positions, np.float64)
-    if not len(positions):
-        raise ValueError("atoms: expected at least one, got none")
-    b_factors = np.asarray(atoms.b_factors, np.float64)
-    check_finite("b_factors", b_factors)
-    if b_factors.min() < 0:
-        raise ValueError(f"b_factors: expected none below 0, got {b_factors.min():g}")
-    if not extra_variance >= 0:
-        raise ValueError(f"extra_variance: expected at least 0, got {extra_variance:g}")
-    variances = b_factors / (8 * np.pi**2) + extra_variance
-    return GaussianModel(positions - positions.mean(0), atoms.atomic_numbers, variances)
 
 
 def symmetrized_model(model: GaussianModel, symmetry: str) -> GaussianModel:
@@ -81,7 +22,7 @@ def symmetrized_model(model: GaussianModel, symmetry: str) -> GaussianModel:
     ----------
     model : GaussianModel
     symmetry : str
-        As in `fslice.symmetry_rotations`.
+        As in `fslice.symmetry.symmetry_rotations`.
 
     Returns
     -------
@@ -101,7 +42,7 @@ def symmetrized_model(model: GaussianModel, symmetry: str) -> GaussianModel:
     return GaussianModel(positions, weights, np.tile(model.variances, len(group)))
 
 
-def volume_from_map(
+def resample_map(
     volume: np.ndarray, pixel_size: float, size: int, new_pixel_size: float
 ) -> np.ndarray:
     """Resample a map to another box and pixel size by its own trigonometric polynomial.
@@ -139,10 +80,11 @@ def volume_from_map(
     Examples
     --------
     >>> ones = np.ones((8, 8, 8))
-    >>> volume_from_map(ones, 3.0, 6, 4.0).round(12).min()
+    >>> resample_map(ones, 3.0, 6, 4.0).round(12).min()
     np.float64(1.0)
     """
     check_real("volume", volume)
+    check_on_host("volume", volume)
     check_shape("volume", volume, (volume.shape[0],) * 3)
     check_finite("volume", volume)
     length, pixel_size = check_box(volume.shape[0], pixel_size)

@@ -1,201 +1,233 @@
-"""The stochastic search for the mean: minibatches, variance reduction, Adam.
-
-Every epoch begins at an anchor with a pass over all images, which gives the exact bound and
-its exact gradient there. Then follow steps on minibatches. Because the images enter the model
-linearly, the minibatch gradient (of eq. 15) at ``anchor + delta`` differs from that at the
-anchor by ``P^H P delta``, which needs no image: so a step takes the full gradient at the anchor
-plus the minibatch estimate of that difference (a control variate, as in SVRG; Johnson and
-Zhang 2013). Its noise vanishes as the fit converges, where that of plain minibatches would
-stay and force small steps.
-
-Steps are measured in posterior standard deviations: in ``u = mu / s`` the curvature of the
-bound is of order one everywhere, whatever the scale of the data, the sampling or the noise.
-This is why one set of constants serves all inputs.
-"""
+"""The stochastic solver: steps on minibatches of images, for any interpolation kernel."""
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fslice._arrays import Array
+from fslice._arrays import check_size, to_numpy
+from fslice.data.cache import LIMIT, SpectraCache
 from fslice.data.dataset import Dataset
-from fslice.operators.projector import Projector
-from fslice.optim import adam_init, adam_update
-from fslice.solvers.variational import Bound, relative_decrement
+from fslice.data.passes import sum_over
+from fslice.fourier import transform
+from fslice.posterior.elbo import mean_field_std
+from fslice.posterior.hyperparameters import pixel_variance, signal_variance
+from fslice.posterior.latent import SlicedSpectrum, mean_square
+from fslice.posterior.mean import (
+    unfiltered_spectrum,
+    unfiltered_volume,
+    unobserved_note,
+    warn_if_unobserved,
+)
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.result import Posterior
+from fslice.posterior.sums import NormalSums
+from fslice.solvers.alternate import Fit, alternate, noise_of
+from fslice.solvers.checkpoint import Checkpoint
+from fslice.solvers.model import Model
+from fslice.solvers.progress import Progress, Reporter
+from fslice.solvers.steps import RATE, FitState, Problem, fit
 
-STEPS = 32
-"""Steps per epoch."""
-RATE = 0.5
-"""Step per whitened gradient. With Adam's running mean steps up to 38 / curvature are stable."""
-HALVINGS = 8
-"""How often a step that made the bound worse is undone and halved before the fit gives up."""
-CHUNK = 512
-"""Images per pass of the kernels."""
-
-
-@dataclass(frozen=True, eq=False)
-class Anchor:
-    """A mean, with all that a pass over the images tells about it."""
-
-    mean: Array = field(repr=False)
-    gradient: Array = field(repr=False)
-    misfit: float
-    noise_variance: float
-    bound: float
-    bound_of_prior: float
-
-    def decrement(self, bound: Bound) -> float:
-        """Return the estimated share of the bound that is still to be gained."""
-        whitened = bound.sigma(self.noise_variance) * self.gradient
-        return relative_decrement(whitened, self.bound - self.bound_of_prior)
+TOLERANCE = 1e-4
+"""A fit has converged when the rest is at most this share of the gain over the prior."""
 
 
-@dataclass(frozen=True, eq=False)
-class FitState:
-    """Where a fit stands between two epochs; what a checkpoint holds."""
+@dataclass(frozen=True)
+class Adam:
+    """Variance-reduced Adam on the evidence lower bound (the paper's eqs. 14 and 15).
 
-    mean: Array = field(repr=False)
-    epoch: int
-    rate: float
-    trace: tuple[float, ...]
-    best: Array | None = field(repr=False)
-    """The last mean whose bound was measured, to return to if the next one is worse."""
-
-
-def fit(
-    dataset: Dataset,
-    projector: Projector,
-    bound: Bound,
-    state: FitState,
-    *,
-    epochs: int,
-    batch_size: int,
-    tolerance: float,
-    seed: int,
-    on_batch: Callable[[int, int, float | None], object],
-    on_epoch: Callable[[FitState], object],
-) -> tuple[Anchor, FitState, bool]:
-    """Run epochs until the bound has converged.
+    It takes any interpolation kernel, and one prior variance, learned or given, or one given for
+    each shell. It converges when half the squared gradient, in units of posterior standard
+    deviations, is at most 1e-4 of the gain over the prior; see `fslice.solvers.steps`.
 
     Parameters
     ----------
-    dataset, projector, bound
-        The problem.
-    state : FitState
-        Where to begin.
-    epochs : int
-        Stop after so many, converged or not.
-    batch_size : int
-        Images per step.
-    tolerance : float
-        Stop when the estimated rest is at most this share of the gain over the prior.
-    seed : int
-        Of the minibatches; epoch e draws the same whether or not the fit was interrupted.
-    on_batch : callable
-        Called as ``on_batch(images, epoch, bound)`` after each batch of a full pass.
-    on_epoch : callable
-        Called with the state after each epoch.
+    epochs : int, optional
+        At most so many.
+    batch_size : int, optional
+        Images per step. Default: so many that even the outermost frequencies are hit about
+        four times (without oversampling), or all images if there are fewer.
+    seed : int, optional
+        Of the minibatches. The same inputs and number of threads repeat bit for bit.
+    checkpoint : path, optional
+        An ``.npz`` file, written after each epoch. If it exists the fit continues from it, to
+        the result of an uninterrupted one.
 
-    Returns
-    -------
-    anchor : Anchor
-        The end of the fit, exactly evaluated.
-    state : FitState
-    converged : bool
+    Examples
+    --------
+    >>> import fslice
+    >>> data = fslice.simulate(fslice.phantom(20, 4.0), 100, 20, 4.0, snr=1.0)
+    >>> found = fslice.reconstruct(data.images(), data.rotations, solver=Adam(epochs=20))
+    >>> found.converged
+    True
     """
-    while True:
-        anchor = evaluate(dataset, projector, bound, state, on_batch)
-        if state.trace and anchor.bound < state.trace[-1] and state.best is not None:
-            state = replace(state, mean=state.best, rate=state.rate / 2, best=None)
-            continue
-        state = replace(state, trace=(*state.trace, anchor.bound), best=anchor.mean)
-        if anchor.decrement(bound) <= tolerance:
-            return anchor, state, True
-        if state.epoch >= epochs or state.rate < RATE / 2**HALVINGS:
-            return anchor, state, False
-        rng = np.random.default_rng((seed, state.epoch))
-        mean = anchor.mean + _search(dataset, projector, bound, anchor, state.rate, batch_size, rng)
-        state = replace(state, mean=mean, epoch=state.epoch + 1)
-        on_epoch(state)
+
+    epochs: int = 50
+    batch_size: int | None = None
+    seed: int = 0
+    checkpoint: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_size("epochs", self.epochs)
+        check_size("seed", self.seed, 0)
+        if self.batch_size is not None:
+            check_size("batch_size", self.batch_size)
+
+    def __call__(
+        self,
+        dataset: Dataset,
+        model: Model,
+        progress: Callable[[Progress], object] | bool | None = None,
+    ) -> Posterior:
+        """Return the posterior of a data set under a model."""
+        model.check(dataset)
+        if model.given_prior("scalar") is None:
+            raise ValueError("prior: expected 'scalar' or a variance with the solver Adam")
+        report, cache = Reporter(progress), SpectraCache(LIMIT)
+        everything = np.arange(len(dataset))
+        first = [self.checkpoint]  # later fits, under learned noise, are not kept
+
+        def fit_once(data: Dataset) -> Fit:
+            file = first.pop() if first else None
+            return self._fit(data, model, everything, report, cache, file)
+
+        found, data = alternate(dataset, model, fit_once, report, cache)
+        halves = self._halves(data, model, found, report, cache)
+        precision: Any = found.precision
+        warn_if_unobserved(precision.normal)
+        evaluation: Any = found
+        return Posterior(
+            mean=precision.map_of(found.mean),
+            latent_mean=found.mean,
+            posterior_std=found.std,
+            elbo=found.elbo,
+            elbo_prior=evaluation.bound_of_prior,
+            elbo_trace=list(evaluation.epochs_trace),
+            noise_variance=noise_of(data, precision.noise_variance),
+            prior_variance=precision.reported_prior(),
+            iterations=evaluation.epochs,
+            converged=found.converged,
+            seconds=dict(report.seconds),
+            solver="adam",
+            images=len(dataset),
+            warnings=unobserved_note(precision.normal),
+            symmetry=dataset.symmetry,
+            half_maps=None if halves is None else halves[:2],
+            unfiltered_half_maps=None if halves is None else halves[2:],
+            contrast=data.contrast,
+        )
+
+    def _fit(
+        self,
+        dataset: Dataset,
+        model: Model,
+        rows: np.ndarray,
+        report: Reporter,
+        cache: SpectraCache | None,
+        checkpoint: Any,
+        precision: PosteriorPrecision | None = None,
+    ) -> AdamFit:
+        """Fit some images; a precision gives prior and noise if they are not to be learned."""
+        problem = self._problem(dataset, model, rows, report, cache, precision)
+        store = Checkpoint(checkpoint, problem)
+        state = store.load(FitState(_start(problem.precision), 0, RATE, (), None))
+        total = (self.epochs + 1) * len(rows)
+        with report.stage("fitting", total) as advance:
+            advance(state.epoch * len(rows))
+            found, state, converged = fit(
+                problem, state, epochs=self.epochs, tolerance=TOLERANCE,
+                on_batch=lambda images, now: advance(images, self._note(now)),
+                on_epoch=store.save,
+            )  # fmt: skip
+        return AdamFit(
+            found.precision,
+            found.mean,
+            mean_field_std(found.precision) if model.gaussian else None,
+            found.bound,
+            converged,
+            bound_of_prior=found.bound_of_prior,
+            epochs_trace=state.trace,
+            epochs=state.epoch,
+        )
+
+    def _checkpoint_of(self, half: int) -> Path | None:
+        """Return the file of the fit to half of the images, beside that of all."""
+        if self.checkpoint is None:
+            return None
+        path = Path(self.checkpoint)
+        return path.with_name(f"{path.stem}_half{half}{path.suffix}")
+
+    def _note(self, state: FitState) -> str:
+        latest = f", ELBO {state.trace[-1]:.5g}" if state.trace else ""
+        return f"epoch {state.epoch}/{self.epochs}{latest}"
+
+    def _problem(
+        self,
+        dataset: Dataset,
+        model: Model,
+        rows: np.ndarray,
+        report: Reporter,
+        cache: SpectraCache | None,
+        known: PosteriorPrecision | None,
+    ) -> Problem:
+        """Pass once over the images for what the bound needs to know."""
+        with report.stage("reading", len(rows)) as advance:
+            sums = NormalSums(model.projector, stencil=False)
+            normal = sum_over(dataset, sums, rows=rows, cache=cache, progress=advance)
+        latent = model.latent(normal.b)
+        prior = model.given_prior("scalar") if known is None else known.prior_variance
+        if isinstance(prior, str):
+            prior = signal_variance(normal) / mean_square(latent)
+        noise = model.noise_variance if known is None else known.noise_variance
+        start = pixel_variance(normal) if noise is None else noise
+        return Problem(
+            dataset, rows, PosteriorPrecision(normal, prior, start, latent), model.gaussian,
+            noise is None, self._batch_size(dataset, model), self.seed, cache,
+        )  # fmt: skip
+
+    def _batch_size(self, dataset: Dataset, model: Model) -> int:
+        """Return a batch that hits a frequency at the rim, of 2 pi r neighbours, about 4 times."""
+        if self.batch_size is not None:
+            return self.batch_size
+        views = max(64, round(8 * model.projector.padded_size / 2))
+        return max(1, views // dataset.order)
+
+    def _halves(
+        self, dataset: Dataset, model: Model, found: Fit, report: Reporter, cache: Any
+    ) -> Any:
+        """Return the maps of the half sets under the prior and the noise of all, and unfiltered."""
+        if dataset.half_sets is None:
+            return None
+        labels = to_numpy(dataset.half_sets)
+        maps, unfiltered = [], []
+        for half in (1, 2):
+            rows = np.flatnonzero(labels == half)
+            file = self._checkpoint_of(half)
+            part = self._fit(dataset, model, rows, report, None, file, found.precision)
+            maps.append(part.precision.map_of(part.mean))
+            unfiltered.append(unfiltered_volume(part.precision.normal))
+        return (*maps, *unfiltered)
 
 
-def evaluate(
-    dataset: Dataset,
-    projector: Projector,
-    bound: Bound,
-    state: FitState,
-    on_batch: Callable[[int, int, float | None], object],
-) -> Anchor:
-    """Pass over all images: the bound at a mean, its gradient, and the best noise variance."""
-    gradient = np.zeros_like(state.mean)
-    misfit = 0.0
-    latest = state.trace[-1] if state.trace else None
-    for images_ft, rotations, shifts, ctf in dataset.batches(CHUNK):
-        power, part = projector.misfit(state.mean, images_ft, rotations, shifts, ctf)
-        misfit += float(power.sum())
-        gradient += part
-        on_batch(len(rotations), state.epoch, latest)
-    variance = bound.best_noise_variance(misfit)
-    gradient /= gradient.real.dtype.type(variance)
-    gradient += state.mean * gradient.real.dtype.type(1 / bound.prior_variance)
-    return Anchor(
-        state.mean,
-        gradient,
-        misfit,
-        variance,
-        bound.value(state.mean, misfit, variance),
-        bound.value_of_prior(variance),
-    )
+@dataclass(frozen=True, eq=False)
+class AdamFit(Fit):
+    """A fit with the course that it took."""
+
+    bound_of_prior: float = 0.0
+    epochs_trace: tuple[float, ...] = ()
+    epochs: int = 0
 
 
-def _search(
-    dataset: Dataset,
-    projector: Projector,
-    bound: Bound,
-    anchor: Anchor,
-    rate: float,
-    batch_size: int,
-    rng: np.random.Generator,
-) -> Array:
-    """Return the displacement from an anchor that an epoch of minibatch steps arrives at."""
-    sigma = bound.sigma(anchor.noise_variance)
-    real = sigma.dtype.type
-    prior = real(1 / bound.prior_variance)
-    slope = sigma * anchor.gradient
-    # Adam's epsilon is its unit: at the largest gradient of the anchor, entries move in
-    # proportion to their gradients, and none ever moves further than that allows.
-    unit = float(abs(slope).max()) or 1.0
-    displacement, adam = np.zeros_like(slope), adam_init(slope)
-    for index in _minibatches(dataset.views, batch_size, rng):
-        delta = sigma * displacement
-        gradient = _curvature(dataset, projector, delta, index)
-        gradient *= real(dataset.views / len(index) / anchor.noise_variance)
-        gradient += delta * prior
-        gradient *= sigma
-        gradient += slope
-        direction, adam = adam_update(gradient, adam, beta2=0.9, epsilon=unit)
-        displacement -= real(rate * unit) * direction
-    return sigma * displacement
-
-
-def _minibatches(n_images: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draw the images of each step: permutations, cut, so that no image is left out for long."""
-    batch_size = min(batch_size, n_images)
-    rounds = math.ceil(STEPS * batch_size / n_images)
-    order = np.concatenate([rng.permutation(n_images) for _ in range(rounds)])
-    return [order[i * batch_size : (i + 1) * batch_size] for i in range(STEPS)]
-
-
-def _curvature(dataset: Dataset, projector: Projector, delta: Array, index: np.ndarray) -> Array:
-    """Return ``P^H P delta`` over some images."""
-    total = np.zeros_like(delta)
-    for start in range(0, len(index), CHUNK):
-        _, rotations, _, ctf = dataset.poses(index[start : start + CHUNK])
-        # shifts turn phases forth and back, so they drop out
-        blank = np.zeros((len(rotations), projector.size, projector.size // 2 + 1), delta.dtype)
-        total += projector.misfit(delta, blank, rotations, None, ctf)[1]
-    return total
+def _start(precision: PosteriorPrecision) -> Any:
+    """Return the conventional map as a latent spectrum."""
+    normal, latent = precision.normal, precision.latent
+    first = unfiltered_spectrum(normal)
+    if isinstance(latent, SlicedSpectrum):
+        return first
+    volume = normal.projector.to_volume(first)
+    return transform(volume, volume.ndim)

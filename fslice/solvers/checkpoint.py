@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fslice.data.dataset import Dataset
-from fslice.operators.projector import Projector
-from fslice.solvers.adam import FitState
-from fslice.solvers.variational import Bound
+from fslice._arrays import array_namespace, to_numpy
+from fslice.io._files import atomic_write
+from fslice.solvers.steps import FitState, Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,32 +20,22 @@ class Checkpoint:
     """The file that a fit is saved to after each epoch, or nothing if there is no path."""
 
     path: str | os.PathLike[str] | None
-    dataset: Dataset
-    projector: Projector
-    bound: Bound
-    batch_size: int
-    seed: int
+    problem: Problem
 
     def save(self, state: FitState) -> None:
         """Write the state beside the file and put it in its place."""
         if self.path is None:
             return
-        target = Path(self.path)
-        beside = target.with_name(target.name + ".part")
-        try:
-            with open(beside, "wb") as file:
-                np.savez(
-                    file,
-                    identity=self._identity(),
-                    mean=state.mean,
-                    best=np.zeros(0) if state.best is None else state.best,
-                    epoch=state.epoch,
-                    rate=state.rate,
-                    trace=np.array(state.trace),
-                )
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
+        with atomic_write(self.path) as file:
+            np.savez(
+                file,
+                identity=self._identity(),
+                mean=to_numpy(state.mean),
+                best=np.zeros(0) if state.best is None else to_numpy(state.best),
+                epoch=state.epoch,
+                rate=state.rate,
+                trace=np.array(state.trace),
+            )
 
     def load(self, start: FitState) -> FitState:
         """Return the saved state if there is one, else `start`."""
@@ -60,10 +49,11 @@ class Checkpoint:
             raise ValueError(f"checkpoint: {self.path} is not a readable checkpoint") from error
         if not np.array_equal(identity, self._identity()):
             raise ValueError(f"checkpoint: {self.path} belongs to a fit of other data or settings")
+        xp = array_namespace(start.mean)
         return replace(
             start,
-            mean=content["mean"],
-            best=content["best"] if content["best"].size else None,
+            mean=xp.asarray(content["mean"]),
+            best=xp.asarray(content["best"]) if content["best"].size else None,
             epoch=int(content["epoch"]),
             rate=float(content["rate"]),
             trace=tuple(content["trace"].tolist()),
@@ -74,19 +64,20 @@ class Checkpoint:
 
         Images, shifts and CTF enter through the back-projection, poses through the diagonal.
         """
+        problem, precision = self.problem, self.problem.precision
         digest = hashlib.sha256()
-        known, bound = self.bound.statistics, self.bound
-        for array in (known.backprojection, known.diagonal):
-            digest.update(np.ascontiguousarray(array).tobytes())
+        normal = precision.normal
+        for array in (normal.b, normal.diagonal(), precision.prior_variance):
+            digest.update(np.ascontiguousarray(to_numpy(array)).tobytes())
         settings = (
-            len(self.dataset),
-            self.dataset.views,
-            self.projector,
-            bound.prior_variance,
-            bound.gaussian,
-            bound.noise_variance,
-            self.batch_size,
-            self.seed,
+            len(problem.rows),
+            normal.symmetry,
+            normal.projector,
+            problem.gaussian,
+            None if problem.fits_noise else precision.noise_variance,
+            type(precision.latent).__name__,
+            problem.batch_size,
+            problem.seed,
         )
         digest.update(repr(settings).encode())
         return np.frombuffer(digest.digest(), np.uint8)

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.fft
 
 from fslice._arrays import Array, array_namespace, check_finite, check_real, check_shape
-from fslice.fourier import crop, irfft3, pad, radii, rfft3
+from fslice.fourier import crop, fast_size, irfft3, pad, radii, rfft3
 from fslice.symmetry._shears import is_of_grid, shears, turn, turn_adjoint
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
@@ -27,7 +26,7 @@ def symmetrize(volume: Array, symmetry: str) -> Array:
     volume : (D, D, D) real array
         About voxel ``D // 2``.
     symmetry : str
-        As in `fslice.symmetry_rotations`.
+        As in `fslice.symmetry.symmetry_rotations`.
 
     Returns
     -------
@@ -58,16 +57,16 @@ def symmetrize(volume: Array, symmetry: str) -> Array:
     check_real("volume", volume)
     check_shape("volume", volume, (len(volume) if volume.ndim else "D",) * 3)
     check_finite("volume", volume)
-    size = len(volume)
+    xp, size = array_namespace(volume), len(volume)
     average = GroupAverage(symmetry)
     if average.keeps_grid:
         return average(volume)
-    room = scipy.fft.next_fast_len(round(_ROOM * size), real=True)
-    fine = scipy.fft.next_fast_len(round(_BAND * room), real=True)
+    room = fast_size(round(_ROOM * size))
+    fine = fast_size(round(_BAND * room))
     padded = rfft3(pad(volume, room, 3))
-    padded[radii(room, 3) >= room / 2] = 0
+    padded[radii(room, 3, xp) >= room / 2] = 0
     turned = rfft3(average(irfft3(_resized(padded, fine))))
-    return np.ascontiguousarray(crop(irfft3(_resized(turned, room)), size, 3))
+    return xp.ascontiguousarray(crop(irfft3(_resized(turned, room)), size, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,7 @@ class GroupAverage:
     Parameters
     ----------
     symmetry : str
-        As in `fslice.symmetry_rotations`.
+        As in `fslice.symmetry.symmetry_rotations`.
 
     Notes
     -----
@@ -146,7 +145,8 @@ def _resized(volume_ft: Array, size: int) -> Array:
     """Return a half spectrum in a larger or smaller box of the same length."""
     xp, own = array_namespace(volume_ft), volume_ft.shape[0]
     less = min(own, size)
-    rows, columns = np.r_[0 : (less + 1) // 2, -(less // 2) : 0], np.arange(less // 2 + 1)
+    rows = xp.concatenate([xp.arange((less + 1) // 2), xp.arange(-(less // 2), 0)])
+    common = xp.ix_(rows, rows, xp.arange(less // 2 + 1))
     resized = xp.zeros((size, size, size // 2 + 1), volume_ft.dtype)
-    resized[np.ix_(rows, rows, columns)] = volume_ft[np.ix_(rows, rows, columns)]
+    resized[common] = volume_ft[common]
     return resized

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
+from fslice._arrays import Array, placed
 from fslice.geometry.rotvec import rotvec_to_matrix
 
 _GOLDEN = (1 + sqrt(5)) / 2
@@ -22,7 +24,7 @@ _GENERATORS = {
 }
 
 
-def symmetry_rotations(symmetry: str) -> np.ndarray:
+def symmetry_rotations(symmetry: str, *, dtype: Any = None, like: Array | None = None) -> Array:
     """Return all rotations of a point group.
 
     Parameters
@@ -30,10 +32,14 @@ def symmetry_rotations(symmetry: str) -> np.ndarray:
     symmetry : str
         ``C1`` to ``C99``, ``D1`` to ``D99``, ``T``, ``O``, ``I`` or ``I1`` to ``I4``, in either
         case.
+    dtype : {"float64", "float32"}, optional
+    like : array, optional
+        Give the rotations its library, device and precision.
 
     Returns
     -------
-    (order, 3, 3) float64 array
+    (order, 3, 3) real array
+        NumPy's, in double precision, by default.
         Acting on (x, y, z); the identity is first. A volume v has the symmetry if
         ``v(g @ x) == v(x)`` for every g, so ``R`` and ``g @ R`` see the same.
 
@@ -68,7 +74,8 @@ def symmetry_rotations(symmetry: str) -> np.ndarray:
            [ 0., -1.,  0.],
            [ 0.,  0.,  1.]])
     """
-    return _closure([_turn(fold, axis) for fold, axis in _generators(symmetry_name(symmetry))])
+    generators = [_turn(fold, axis) for fold, axis in _generators(symmetry_name(symmetry))]
+    return placed(_closure(generators), like, dtype)
 
 
 def symmetry_name(symmetry: str) -> str:

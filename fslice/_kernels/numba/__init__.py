@@ -1,26 +1,36 @@
 """The kernels compiled by Numba."""
 
-from fslice._kernels.numba.pose import pose_gram
-from fslice._kernels.numba.slices import (
-    gather,
-    gather_vjp,
-    misfit,
-    misfit_gradients,
-    scatter,
-    scatter_squares,
-)
-from fslice._kernels.numba.stencil import add_gram, apply_stencil, new_gram, stencil_of
+from __future__ import annotations
 
-__all__ = [
-    "add_gram",
-    "apply_stencil",
-    "gather",
-    "gather_vjp",
-    "misfit",
-    "misfit_gradients",
-    "new_gram",
-    "pose_gram",
-    "scatter",
-    "scatter_squares",
-    "stencil_of",
-]
+from dataclasses import dataclass
+
+from fslice._kernels.composed import ComposedKernels
+from fslice._kernels.numba import ctf, fused, pose, slices, stencil
+from fslice._kernels.numba.probe import vectors_compile
+from fslice._kernels.numba.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class NumbaKernels(Workspace, ComposedKernels):
+    """All kernels, compiled; `Workspace` has what they share."""
+
+    name: str = "numba"
+
+    gather = slices.gather
+    gather_slopes = slices.gather_slopes
+    scatter = slices.scatter
+    scatter_squares = slices.scatter_squares
+    new_gram = stencil.new_gram
+    add_gram = stencil.add_gram
+    stencil_of = stencil.stencil_of
+    apply_stencil = stencil.apply_stencil
+    gather_vjp = fused.gather_vjp
+    misfit = fused.misfit
+    misfit_gradients = fused.misfit_gradients
+    gram = fused.gram
+    pose_gram = pose.pose_gram
+    ctf_values = ctf.ctf_values
+
+
+KERNELS = NumbaKernels(plain=not vectors_compile())
+"""Those for NumPy's arrays, with private volumes that are kept between calls."""

@@ -16,7 +16,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils
 
 DOUBLE, INT64 = ir.DoubleType(), ir.IntType(64)
-_BYTES = {"float": 4, "double": 8, "i64": 8, "i8": 1}
+_BYTES = {"float": 4, "double": 8, "i64": 8, "i32": 4, "i8": 1}
 _FLAGS = ("contract", "nsz", "arcp", "reassoc")
 
 
@@ -48,6 +48,8 @@ class Vector:
         return self._emit(self.builder.fsub, other, flags=_FLAGS)
 
     def __mul__(self, other: Vector | float) -> Vector:
+        if isinstance(self.element, ir.IntType):
+            return self._emit(self.builder.mul, other)
         return self._emit(self.builder.fmul, other, flags=_FLAGS)
 
     def __neg__(self) -> Vector:
@@ -72,7 +74,9 @@ class Vector:
         return Vector(self.builder, self.builder.not_(self.value))
 
     def _compare(self, sign: str, other: Vector | float) -> Vector:
-        return self._emit(functools.partial(self.builder.fcmp_ordered, sign), other)
+        integers = isinstance(self.element, ir.IntType)
+        compare = self.builder.icmp_signed if integers else self.builder.fcmp_ordered
+        return self._emit(functools.partial(compare, sign), other)
 
     def _emit(self, instruction: Callable, other: Vector | float, **options: Any) -> Vector:
         other = self._as_vector(other)
@@ -202,7 +206,8 @@ def prefetch(data: Vector, start: Any) -> None:
 
 def _pointer(data, start, real, lanes):
     item = data.builder.gep(data.value, [start])
-    return data.builder.bitcast(item, ir.VectorType(real, lanes).as_pointer())
+    several = ir.VectorType(real, lanes) if lanes else real
+    return data.builder.bitcast(item, several.as_pointer())
 
 
 def _number(value: int) -> ir.Constant:

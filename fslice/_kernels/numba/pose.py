@@ -4,68 +4,70 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
-from fslice._kernels.numba.cells import read_slopes, turned
+from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
+from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
+from fslice._kernels.numba.footprint import apply_friedel, read_slopes
+from fslice._kernels.numba.fused import complete_filters, scaled
 from fslice._kernels.numba.locate import locate
-from fslice._kernels.numba.table import data, inlined, kernel, pointers, scratch
-from fslice._kernels.numba.threads import divided, in_threads
-from fslice._kernels.numba.walk import row_extent, tabulate_phases
+from fslice._kernels.numba.slices import complete
+from fslice._kernels.numba.traversal import row_extent, tabulate_phases
 
 
-def pose_gram(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
-    """Return the (n, 6, 6) products, as `fslice._kernels.numpy.pose` defines them."""
+def pose_gram(kernels, volume, images, views, filters, amplitude, geometry):
+    """Return what `Kernels.pose_gram` says."""
     volume, images = np.ascontiguousarray(volume), np.ascontiguousarray(images)
-    precision = np.ascontiguousarray(precision)
-    ctf = None if ctf is None else np.ascontiguousarray(ctf)
+    filters = complete_filters(filters, len(images), geometry, volume.dtype)
+    rotations, shifts, image_of, _ = complete(views, volume.dtype)
     gram = np.zeros((len(rotations), 6, 6))
 
-    def run(start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
+    def run(buffer, start: int, stop: int) -> None:
+        column = np.zeros((2, 6))
         _pose_gram(
-            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
-            np.zeros((2, 6)), gram, start, stop,
+            volume, images, rotations, shifts, image_of, *filters, amplitude, geometry, buffer,
+            column, gram, start, stop,
         )  # fmt: skip
 
-    threads = numba.get_num_threads()
-    in_threads(run, divided(len(rotations), threads), threads)
+    kernels.for_each(run, len(gram), geometry, volume.dtype)
     return gram + np.triu(gram, 1).swapaxes(1, 2)
 
 
 @kernel
 def _pose_gram(
-    volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
-    column, gram, start, stop,
+    volume, images, rotations, shifts, image_of, ctf_values, ctf_coefficients, weights, group_of,
+    amplitude, geometry, buffer, column, gram, start, stop,
 ):  # fmt: skip
-    flat, taps, table = data(volume), lattice.taps, pointers(table)
-    for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, table)
-        for j in range(lattice.rows):
-            ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, table)
-            read_slopes(taps, flat, None, count, lattice, table)
+    flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
+    for v in range(start, stop):
+        image = image_of[v]
+        group = group_of[image]
+        tabulate_phases(shifts[v], amplitude, geometry, buffer)
+        tabulate_envelope(ctf_coefficients, image, geometry, buffer)
+        for j in range(geometry.rows):
+            ky, count = row_extent(j, geometry)
+            locate(rotations[v], ky, count, geometry, buffer)
+            read_slopes(taps, flat, None, count, geometry, buffer)
+            tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             for i in range(count):
-                factor = table.phase_x[i] * table.phase_y[j]
-                if ctf is not None:
-                    factor = complex(ctf[n, j, i] * factor.real, ctf[n, j, i] * factor.imag)
-                value = turned(table, i, table.value[i])
-                _turns(column, rotations[n], i, ky, factor, table, lattice)
-                _shifts(column, i, ky, factor * value, images[n, j, i], lattice)
+                factor = scaled(buffer.ctf[i], buffer.phase_x[i] * buffer.phase_y[j])
+                value = apply_friedel(buffer, i, buffer.value[i])
+                _turns(column, rotations[v], i, ky, factor, buffer, geometry)
+                _shifts(column, i, ky, factor * value, images[image, j, i], geometry)
                 pair = 1.0 if i == 0 else 2.0
-                _add_products(gram[n], pair * precision[j, i], column)
+                _add_products(gram[v], pair * weights[group, j, i], column)
 
 
 @inlined
-def _turns(column, rotation, kx, ky, factor, table, lattice):
+def _turns(column, rotation, kx, ky, factor, buffer, geometry):
     """Write the derivatives in w: a turn moves the sample at k by ``w x k``."""
-    dx, dy, dz = table.slope_x[kx], table.slope_y[kx], table.slope_z[kx]
-    mate = table.sign[kx]  # there dq = -dp, and the value is conjugate
+    dx, dy, dz = buffer.slope_x[kx], buffer.slope_y[kx], buffer.slope_z[kx]
+    mate = buffer.sign[kx]  # there dq = -dp, and the value is conjugate
     for axis in range(3):
         x, y, z = rotation[0, axis], rotation[1, axis], rotation[2, axis]
         slope = factor * complex(
-            lattice.scale * mate * (x * dx.real + y * dy.real + z * dz.real),
-            lattice.scale * (x * dx.imag + y * dy.imag + z * dz.imag),
+            geometry.scale * mate * (x * dx.real + y * dy.real + z * dz.real),
+            geometry.scale * (x * dx.imag + y * dy.imag + z * dz.imag),
         )
         if axis == 0:
             column[0, 2], column[1, 2] = -ky * slope.real, -ky * slope.imag
@@ -78,9 +80,9 @@ def _turns(column, rotation, kx, ky, factor, table, lattice):
 
 
 @inlined
-def _shifts(column, kx, ky, value, image, lattice):
+def _shifts(column, kx, ky, value, image, geometry):
     """Write the derivatives in the shift, ``-2 pi i k / D`` times the value, and the residual."""
-    x, y = 2 * math.pi * kx / lattice.columns, 2 * math.pi * ky / lattice.rows
+    x, y = 2 * math.pi * kx / geometry.columns, 2 * math.pi * ky / geometry.rows
     column[0, 3], column[1, 3] = x * value.imag, -x * value.real
     column[0, 4], column[1, 4] = y * value.imag, -y * value.real
     column[0, 5], column[1, 5] = value.real - image.real, value.imag - image.imag

@@ -2,29 +2,35 @@
 
 The functions at the end are called from compiled code with the volume as a pointer `flat`, the
 `rows` as a column of offsets, of the taps along y and then along z, and the position in the cell.
-All rows must be in the volume: `cells` sees to that.
+All rows must be in the volume: `footprint` sees to that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 
 from fslice._kernels import splines
+from fslice._kernels.numba.buffer import LANES, RowBuffer, intrinsic
 from fslice._kernels.numba.lanes import (
     INT64,
     Vector,
     concatenated,
     load,
     polynomials,
-    prefetch,
     store,
     weighted_sum,
 )
-from fslice._kernels.numba.table import intrinsic
+from fslice._kernels.numba.lanes import (
+    prefetch as _prefetch,
+)
+
+UNROLLED = {2: range(LANES), 4: range(0)}
+"""The samples of a group that are read in one piece: none where a cell takes a page of code."""
+LOCAL = "value", "slope_x", "slope_y", "slope_z"
 
 
 class Axis:
@@ -63,13 +69,11 @@ class Axis:
 class Cell:
     """A sample's cell while its code is generated: its rows in the volume, its axes."""
 
-    def __init__(self, builder: ir.IRBuilder, signature: Any, arguments: Sequence[Any]):
+    def __init__(self, signature: Any, data: Vector, offsets: list, positions: list[Vector]):
         self.taps = signature.args[0].count
         complex_items = isinstance(signature.args[1].dtype, types.Complex)
         self.width = 2 if complex_items else 1  # lanes of a tap
-        self._builder, self._data = builder, Vector(builder, arguments[1])
-        self._offsets = [self._offset(arguments[2], place) for place in range(2 * self.taps)]
-        positions = [Vector(builder, builder.extract_value(arguments[3], i)) for i in range(3)]
+        self._builder, self._data, self._offsets = data.builder, data, offsets
         self.x, self.y, self.z = (Axis(self.taps, position) for position in positions)
 
     def planes(self) -> list[list[Vector]]:
@@ -83,78 +87,189 @@ class Cell:
         start = self._start(b, c)
         store(load(self._data, start, row.element, row.lanes) + row, self._data, start)
 
-    def _start(self, b: int, c: int) -> Any:
-        return self._builder.add(self._offsets[self.taps + c], self._offsets[b])
+    def prefetch(self, data: Vector) -> None:
+        """Ask for the cache lines of the rows in a volume."""
+        for c in range(self.taps):
+            for b in range(self.taps):
+                _prefetch(data, self._start(b, c))
 
-    def _offset(self, rows: Any, place: int) -> Any:
-        builder = self._builder
-        column, length, i = (builder.extract_value(rows, part) for part in range(3))
-        before = builder.mul(length, ir.Constant(INT64, place))
-        return builder.load(builder.gep(column, [builder.add(before, i)]))
+    def _start(self, b: int, c: int) -> Any:
+        start = self._builder.add(self._offsets[self.taps + c], self._offsets[b])
+        return self._builder.zext(start, INT64)  # no offset that is used is negative
+
+
+def one_cell(builder: ir.IRBuilder, signature: Any, arguments: Sequence[Any]) -> Cell:
+    """Return the cell of one sample: `arguments` are taps, volume, rows, position, ..."""
+    taps = signature.args[0].count
+    pointer, step, first = (builder.extract_value(arguments[2], part) for part in range(3))
+    places = [builder.mul(step, ir.Constant(INT64, item)) for item in range(2 * taps)]
+    offsets = [_item(builder, pointer, builder.add(first, place)) for place in places]
+    positions = [Vector(builder, builder.extract_value(arguments[3], i)) for i in range(3)]
+    return Cell(signature, Vector(builder, arguments[1]), offsets, positions)
+
+
+def cells_of(
+    builder: ir.IRBuilder, signature: Any, arguments: Sequence[Any], lanes: Sequence[int]
+) -> Iterator[tuple[Any, Cell]]:
+    """Yield samples of a group and their cells: `arguments` are taps, volume, ..., buffer, i."""
+    taps, start = signature.args[0].count, arguments[-1]
+    group = builder.lshr(start, ir.Constant(INT64, LANES.bit_length() - 1))
+    before = builder.and_(start, ir.Constant(INT64, LANES - 1))
+
+    def read(name: str, items: int, wanted: int, lane: int) -> list[Any]:
+        """Read the first items, of so many, of a sample."""
+        pointer = builder.extract_value(arguments[-2], RowBuffer._fields.index(name))
+        first = builder.mul(group, ir.Constant(INT64, items * LANES))
+        pointer = builder.gep(pointer, [builder.add(first, before)])
+        places = (ir.Constant(INT64, item * LANES + lane) for item in range(wanted))
+        return [_item(builder, pointer, place) for place in places]
+
+    for lane in lanes:  # each is read as it is needed: there are more than registers
+        offsets = read("cell", 2 * taps + 3, 2 * taps, lane)
+        positions = [Vector(builder, position) for position in read("position", 3, 3, lane)]
+        place = builder.add(start, ir.Constant(INT64, lane))
+        yield place, Cell(signature, Vector(builder, arguments[1]), offsets, positions)
+
+
+def _item(builder: ir.IRBuilder, pointer: Any, place: Any) -> Any:
+    return builder.load(builder.gep(pointer, [place]))
 
 
 @intrinsic
-def expect(typing_context, flat, item):
+def prefetch(typing_context, flat, item):
     """Ask for the cache line of an item that is needed soon; it may lie outside the array."""
 
     def generate(context, builder, signature, arguments):
-        prefetch(Vector(builder, arguments[0]), arguments[1])
+        _prefetch(Vector(builder, arguments[0]), arguments[1])
         return context.get_dummy_value()
 
     return types.none(flat, item), generate
 
 
 @intrinsic
-def interpolate(typing_context, taps, flat, rows, position, value, i):
-    """Write the interpolated value in a cell to item `i` of `value`."""
+def prefetch_group(typing_context, taps, flat, buffer, i):
+    """Ask for the cells of the `LANES` samples from `i` on; they may lie outside the array."""
 
     def generate(context, builder, signature, arguments):
-        cell = Cell(builder, signature, arguments)
-        row = cell.z.interpolated([cell.y.interpolated(rows) for rows in cell.planes()])
-        item = cell.x.interpolated(row.split(cell.taps))
-        store(item, Vector(builder, arguments[4]), arguments[5])
+        for _, cell in cells_of(builder, signature, arguments, range(LANES)):
+            cell.prefetch(Vector(builder, arguments[1]))
         return context.get_dummy_value()
 
-    return types.none(taps, flat, rows, position, value, i), generate
+    return types.none(taps, flat, buffer, i), generate
+
+
+def _interpolate(cell: Cell, value: Vector, place: Any) -> None:
+    row = cell.z.interpolated([cell.y.interpolated(rows) for rows in cell.planes()])
+    store(cell.x.interpolated(row.split(cell.taps)), value, place)
+
+
+def _interpolate_slopes(cell: Cell, local: Sequence[Vector], place: Any) -> None:
+    planes, (x, y, z) = cell.planes(), (cell.x, cell.y, cell.z)
+    along, across = [y.interpolated(rows) for rows in planes], [y.slope(r) for r in planes]
+    row = z.interpolated(along).split(cell.taps)
+    dy, dz = z.interpolated(across).split(cell.taps), z.slope(along).split(cell.taps)
+    items = x.interpolated(row), x.slope(row), x.interpolated(dy), x.interpolated(dz)
+    for item, target in zip(items, local, strict=True):
+        store(item, target, place)
+
+
+def _add(cell: Cell, value: Vector, place: Any, shares: Callable) -> None:
+    item = load(value, place, cell.x.position.element, cell.width)
+    row = concatenated(shares(cell.x, item))
+    for c, plane in enumerate(shares(cell.z, row)):
+        for b, part in enumerate(shares(cell.y, plane)):
+            cell.add(b, c, part)
+
+
+def _of_buffer(builder: ir.IRBuilder, buffer: Any, *names: str) -> list[Vector]:
+    places = (RowBuffer._fields.index(name) for name in names)
+    return [Vector(builder, builder.extract_value(buffer, place)) for place in places]
 
 
 @intrinsic
-def interpolate_slopes(typing_context, taps, flat, rows, position, local, i):
-    """Write the value in a cell and its derivatives along x, y and z to items `i` of `local`."""
+def interpolate(typing_context, taps, flat, rows, position, buffer, i):
+    """Write the interpolated value in the cell of sample `i` to the buffer."""
 
     def generate(context, builder, signature, arguments):
-        cell = Cell(builder, signature, arguments)
-        planes, (x, y, z) = cell.planes(), (cell.x, cell.y, cell.z)
-        along, across = [y.interpolated(rows) for rows in planes], [y.slope(r) for r in planes]
-        row = z.interpolated(along).split(cell.taps)
-        dy, dz = z.interpolated(across).split(cell.taps), z.slope(along).split(cell.taps)
-        items = x.interpolated(row), x.slope(row), x.interpolated(dy), x.interpolated(dz)
-        for number, item in enumerate(items):
-            store(item, Vector(builder, builder.extract_value(arguments[4], number)), arguments[5])
+        (value,) = _of_buffer(builder, arguments[4], "value")
+        _interpolate(one_cell(builder, signature, arguments), value, arguments[5])
         return context.get_dummy_value()
 
-    return types.none(taps, flat, rows, position, local, i), generate
+    return types.none(taps, flat, rows, position, buffer, i), generate
+
+
+@intrinsic
+def interpolate_group(typing_context, taps, flat, target, buffer, i):
+    """Write the values of the `LANES` samples from `i` on, whose cells are whole.
+
+    Where `target` is another volume, and not None, the same cells of it are prefetched.
+    """
+
+    def generate(context, builder, signature, arguments):
+        (value,) = _of_buffer(builder, arguments[3], "value")
+        for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
+            if not isinstance(target, types.NoneType):
+                cell.prefetch(Vector(builder, arguments[2]))
+            _interpolate(cell, value, place)
+        return context.get_dummy_value()
+
+    return types.none(taps, flat, target, buffer, i), generate
+
+
+@intrinsic
+def interpolate_slopes(typing_context, taps, flat, rows, position, buffer, i):
+    """Write the value in the cell of sample `i` and its derivatives along x, y and z."""
+
+    def generate(context, builder, signature, arguments):
+        local = _of_buffer(builder, arguments[4], *LOCAL)
+        _interpolate_slopes(one_cell(builder, signature, arguments), local, arguments[5])
+        return context.get_dummy_value()
+
+    return types.none(taps, flat, rows, position, buffer, i), generate
+
+
+@intrinsic
+def interpolate_slopes_group(typing_context, taps, flat, target, buffer, i):
+    """Write the values and their derivatives along x, y and z; else as `interpolate_group`."""
+
+    def generate(context, builder, signature, arguments):
+        local = _of_buffer(builder, arguments[3], *LOCAL)
+        for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
+            if not isinstance(target, types.NoneType):
+                cell.prefetch(Vector(builder, arguments[2]))
+            _interpolate_slopes(cell, local, place)
+        return context.get_dummy_value()
+
+    return types.none(taps, flat, target, buffer, i), generate
 
 
 def _adds(shares: Callable[[Axis, Vector], list[Vector]]):
-    """Return the function that adds a number's shares to the taps."""
+    """Return the functions that add shares of numbers to the taps of one sample, and of two."""
 
     @intrinsic
-    def add(typing_context, taps, flat, rows, position, value, i):
+    def add(typing_context, taps, flat, rows, position, buffer, i):
         def generate(context, builder, signature, arguments):
-            cell = Cell(builder, signature, arguments)
-            real = cell.x.position.element
-            item = load(Vector(builder, arguments[4]), arguments[5], real, cell.width)
-            row = concatenated(shares(cell.x, item))
-            for c, plane in enumerate(shares(cell.z, row)):
-                for b, part in enumerate(shares(cell.y, plane)):
-                    cell.add(b, c, part)
+            (value,) = _of_buffer(builder, arguments[4], "value")
+            _add(one_cell(builder, signature, arguments), value, arguments[5], shares)
             return context.get_dummy_value()
 
-        return types.none(taps, flat, rows, position, value, i), generate
+        return types.none(taps, flat, rows, position, buffer, i), generate
 
-    return add
+    @intrinsic
+    def add_two(typing_context, taps, flat, buffer, i):
+        def generate(context, builder, signature, arguments):
+            (value,) = _of_buffer(builder, arguments[2], "value")
+            for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count][::4]):
+                _add(cell, value, place, shares)
+            return context.get_dummy_value()
+
+        return types.none(taps, flat, buffer, i), generate
+
+    return add, add_two
 
 
-add, add_squared = _adds(Axis.shares), _adds(Axis.squared_shares)
-"""Add item `i` of `value` into a cell, with the weights it is read by, or with their squares."""
+add, add_two = _adds(Axis.shares)
+"""Add item `i` of `value`, or also that half a group later, with the weights it is read by."""
+
+add_squared, add_two_squared = _adds(Axis.squared_shares)
+"""The same with the squares of the weights."""

@@ -1,251 +1,151 @@
-"""The kernels compiled by Numba.
+"""Reading slices and adding them, compiled.
 
-Each walks over the rows of its slices: `locate` tabulates a row's samples, `cells` reads them or
-adds to them, and what is done to a row in between the compiler vectorises. Threads take ranges
-of images, each with a table of its own and, where the kernel adds into a volume, with a volume of
-its own.
+Each kernel walks over the rows of its slices: `locate` tabulates a row's samples, `footprint` reads
+them or adds to them, and what is done to a row in between the compiler vectorises. Threads take
+ranges of views, each with a buffer of its own and, where the kernel adds into a volume, with a
+volume of its own.
 """
 
 from __future__ import annotations
 
-import math
-
-import numba
 import numpy as np
 
+from fslice._arrays import real_dtype
 from fslice._kernels import splines
-from fslice._kernels.numba.accumulators import accumulated
-from fslice._kernels.numba.cells import add, add_squared, read, read_slopes, turned
+from fslice._kernels.interface import Views
+from fslice._kernels.numba.buffer import data, kernel, pointers
+from fslice._kernels.numba.footprint import add, apply_friedel, prefetch, read, read_slopes
 from fslice._kernels.numba.locate import locate
-from fslice._kernels.numba.table import data, inlined, kernel, pointers, scratch
-from fslice._kernels.numba.threads import divided, in_threads
-from fslice._kernels.numba.walk import row_extent, tabulate_phases
-
-_PIECE = 32  # images that a thread takes at a time: short enough to end with the others
+from fslice._kernels.numba.traversal import row_extent, tabulate_phases
 
 
-def gather(volume, rotations, shifts, amplitude, lattice):
-    """Sample slices of a volume."""
-    volume = np.ascontiguousarray(volume)
-    slices = np.empty((len(rotations), *lattice.slice_shape), volume.dtype)
+def complete(views: Views, dtype) -> Views:
+    """Return views with every array that the compiled kernels take, for volumes of that type."""
+    n, real = len(views.rotations), real_dtype(dtype)
+    image_of = np.arange(n) if views.image_of is None else views.image_of
+    weights = np.ones(n, real) if views.weights is None else views.weights.astype(real, copy=False)
+    return Views(views.rotations, views.shifts, image_of, weights)
 
-    def run(start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
-        _gather(volume, rotations, shifts, amplitude, lattice, table, slices, start, stop)
 
-    threads = numba.get_num_threads()
-    pieces = max(threads, -(-len(rotations) // _PIECE))
-    in_threads(run, divided(len(rotations), pieces), threads)
+def gather(kernels, volume, views, amplitude, geometry, out=None):
+    """Return what `Kernels.gather` says."""
+    n, volume = len(views.rotations), np.ascontiguousarray(volume)
+    slices = np.empty((n, *geometry.slice_shape), volume.dtype) if out is None else out
+
+    def run(buffer, start: int, stop: int) -> None:
+        pose = views.rotations, views.shifts, amplitude
+        _gather(volume, *pose, geometry, buffer, slices, start, stop)
+
+    kernels.for_each(run, n, geometry, volume.dtype)
     return slices
 
 
-def scatter(slices, rotations, shifts, amplitude, lattice):
-    """Add slices into a volume: the adjoint of `gather`."""
-    slices = np.ascontiguousarray(slices)
+def gather_slopes(kernels, volume, views, amplitude, geometry):
+    """Return what `Kernels.gather_slopes` says."""
+    n, volume = len(views.rotations), np.ascontiguousarray(volume)
+    slices = np.empty((n, *geometry.slice_shape), volume.dtype)
+    slopes = np.empty((3, *slices.shape), volume.dtype)
 
-    def run(volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, slices.dtype)
-        _scatter(slices, rotations, shifts, amplitude, lattice, table, volume, start, stop)
+    def run(buffer, start: int, stop: int) -> None:
+        pose = views.rotations, views.shifts, amplitude
+        _gather_slopes(volume, *pose, geometry, buffer, slices, slopes, start, stop)
 
-    return accumulated(run, len(rotations), lattice, slices.dtype)
+    kernels.for_each(run, n, geometry, volume.dtype)
+    return slices, slopes
 
 
-def scatter_squares(weights, rotations, lattice):
-    """Add weights into a volume with squared interpolation weights."""
-    weights = np.ascontiguousarray(weights)
+def scatter(kernels, slices, views, amplitude, geometry):
+    """Return what `Kernels.scatter` says."""
+    slices, views = np.ascontiguousarray(slices), complete(views, slices.dtype)
+
+    def run(volume: np.ndarray, buffer, start: int, stop: int) -> None:
+        _scatter(slices, *views, amplitude, geometry, buffer, volume, start, stop)
+
+    return kernels.accumulated(run, views.rotations, geometry, slices.dtype)
+
+
+def scatter_squares(kernels, values, views, geometry):
+    """Return what `Kernels.scatter_squares` says."""
+    values, views = np.ascontiguousarray(values), complete(views, values.dtype)
     # all taps meet an axis of one frequency: their weights sum to one there, their squares do not
-    squares = sum(polynomial[0] ** 2 for polynomial in splines.WEIGHTS[len(lattice.taps)])
-    unit = squares ** -sum(size == 1 for size in (lattice.nz, lattice.ny, lattice.nx))
+    squares = sum(polynomial[0] ** 2 for polynomial in splines.WEIGHTS[len(geometry.taps)])
+    unit = squares ** -sum(size == 1 for size in (geometry.nz, geometry.ny, geometry.nx))
 
-    def run(volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, weights.dtype)
-        _scatter_squares(weights, rotations, unit, lattice, table, volume, start, stop)
+    def run(volume: np.ndarray, buffer, start: int, stop: int) -> None:
+        own = views.rotations, views.image_of, views.weights
+        _scatter_squares(values, *own, unit, geometry, buffer, volume, start, stop)
 
-    return accumulated(run, len(rotations), lattice, weights.dtype)
-
-
-def gather_vjp(volume, cotangent, rotations, shifts, amplitude, lattice):
-    """Return the gradients of `gather` in volume, rotations and shifts."""
-    volume, cotangent = np.ascontiguousarray(volume), np.ascontiguousarray(cotangent)
-    grad_rotation = np.zeros((len(rotations), 3, 3))
-    grad_shift = np.zeros((len(rotations), 2))
-
-    def run(grad_volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
-        _gather_vjp(
-            volume, cotangent, rotations, shifts, amplitude, lattice, table,
-            grad_volume, grad_rotation, grad_shift, start, stop,
-        )  # fmt: skip
-
-    grad_volume = accumulated(run, len(rotations), lattice, volume.dtype)
-    return grad_volume, grad_rotation, grad_shift
-
-
-def misfit(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
-    """Return each image's weighted squared residual and the gradient of half their sum."""
-    arguments = volume, images, rotations, shifts, ctf, precision, amplitude, lattice
-    return _misfit_and(None, None, None, *arguments)
-
-
-def misfit_gradients(volume, images, rotations, shifts, ctf, precision, amplitude, lattice):
-    """Return `misfit` with the gradients in rotations, shifts and, unless it is None, the CTF."""
-    grad_rotation, grad_shift = np.zeros((len(rotations), 3, 3)), np.zeros((len(rotations), 2))
-    grad_ctf = None if ctf is None else np.empty(images.shape, ctf.dtype)
-    arguments = volume, images, rotations, shifts, ctf, precision, amplitude, lattice
-    losses, grad_volume = _misfit_and(grad_rotation, grad_shift, grad_ctf, *arguments)
-    return losses, grad_volume, grad_rotation, grad_shift, grad_ctf
-
-
-def _misfit_and(
-    grad_rotation, grad_shift, grad_ctf,
-    volume, images, rotations, shifts, ctf, precision, amplitude, lattice,
-):  # fmt: skip
-    volume, images = np.ascontiguousarray(volume), np.ascontiguousarray(images)
-    losses = np.zeros(len(rotations))
-
-    def run(grad_volume: np.ndarray, start: int, stop: int) -> None:
-        table = scratch(lattice, volume.dtype)
-        _misfit(
-            volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
-            grad_volume, grad_rotation, grad_shift, grad_ctf, losses, start, stop,
-        )  # fmt: skip
-
-    return losses, accumulated(run, len(rotations), lattice, volume.dtype)
+    return kernels.accumulated(run, views.rotations, geometry, values.dtype)
 
 
 @kernel
-def _gather(volume, rotations, shifts, amplitude, lattice, table, slices, start, stop):
-    flat, taps, table = data(volume), lattice.taps, pointers(table)
-    for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, table)
-        for j in range(lattice.rows):
-            ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, table)
-            read(taps, flat, None, count, lattice, table)
+def _gather(volume, rotations, shifts, amplitude, geometry, buffer, slices, start, stop):
+    flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
+    for v in range(start, stop):
+        tabulate_phases(shifts[v], amplitude, geometry, buffer)
+        for j in range(geometry.rows):
+            ky, count = row_extent(j, geometry)
+            locate(rotations[v], ky, count, geometry, buffer)
+            read(taps, flat, None, count, geometry, buffer)
             for i in range(count):
-                slices[n, j, i] = turned(table, i, table.value[i]) * (
-                    table.phase_x[i] * table.phase_y[j]
-                )
-            slices[n, j, count:] = 0
+                phase = buffer.phase_x[i] * buffer.phase_y[j]
+                slices[v, j, i] = apply_friedel(buffer, i, buffer.value[i]) * phase
+            slices[v, j, count:] = 0
 
 
 @kernel
-def _scatter(slices, rotations, shifts, amplitude, lattice, table, volume, start, stop):
-    flat, taps, table = data(volume), lattice.taps, pointers(table)
-    for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, table)
-        table.phase_x[0] *= 0.5  # both halves of the column kx = 0 are stored: each is half a pair
-        for j in range(lattice.rows):
-            ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, table)
+def _gather_slopes(
+    volume, rotations, shifts, amplitude, geometry, buffer, slices, slopes, start, stop
+):
+    flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
+    for v in range(start, stop):
+        tabulate_phases(shifts[v], amplitude, geometry, buffer)
+        for j in range(geometry.rows):
+            ky, count = row_extent(j, geometry)
+            locate(rotations[v], ky, count, geometry, buffer)
+            read_slopes(taps, flat, None, count, geometry, buffer)
             for i in range(count):
-                phase = table.phase_x[i] * table.phase_y[j]
-                table.value[i] = turned(table, i, slices[n, j, i] * phase.conjugate())
-            add(taps, flat, count, lattice, table)
+                phase = buffer.phase_x[i] * buffer.phase_y[j]
+                turned = buffer.sign[i] * phase  # at the mate dq = -dp
+                slices[v, j, i] = apply_friedel(buffer, i, buffer.value[i]) * phase
+                slopes[0, v, j, i] = apply_friedel(buffer, i, buffer.slope_x[i]) * turned
+                slopes[1, v, j, i] = apply_friedel(buffer, i, buffer.slope_y[i]) * turned
+                slopes[2, v, j, i] = apply_friedel(buffer, i, buffer.slope_z[i]) * turned
+            slices[v, j, count:] = 0
+            slopes[:, v, j, count:] = 0
 
 
 @kernel
-def _scatter_squares(weights, rotations, unit, lattice, table, volume, start, stop):
-    flat, taps, table = data(volume), lattice.taps, pointers(table)
-    for n in range(start, stop):
-        for j in range(lattice.rows):
-            ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, table)
+def _scatter(
+    slices, rotations, shifts, image_of, weights, amplitude, geometry, buffer, volume, start, stop
+):
+    flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
+    for v in range(start, stop):
+        image = image_of[v]
+        tabulate_phases(shifts[v], amplitude * weights[v], geometry, buffer)
+        buffer.phase_x[0] *= 0.5  # both halves of the column kx = 0 are stored: each is half a pair
+        for j in range(geometry.rows):
+            ky, count = row_extent(j, geometry)
+            locate(rotations[v], ky, count, geometry, buffer)
+            prefetch(taps, flat, count, buffer)
             for i in range(count):
-                table.value[i] = weights[n, j, i] * (0.5 * unit if i == 0 else unit)
-            add_squared(taps, flat, count, lattice, table)
+                phase = buffer.phase_x[i] * buffer.phase_y[j]
+                item = slices[image, j, i] * phase.conjugate()
+                buffer.value[i] = apply_friedel(buffer, i, item)
+            add(taps, flat, count, geometry, buffer)
 
 
 @kernel
-def _gather_vjp(
-    volume, cotangent, rotations, shifts, amplitude, lattice, table,
-    grad_volume, grad_rotation, grad_shift, start, stop,
-):  # fmt: skip
-    flat, grad_flat, taps, table = data(volume), data(grad_volume), lattice.taps, pointers(table)
-    for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, table)
-        for j in range(lattice.rows):
-            ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, table)
-            read_slopes(taps, flat, grad_flat, count, lattice, table)
-            sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+def _scatter_squares(
+    values, rotations, image_of, weights, unit, geometry, buffer, volume, start, stop
+):
+    flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
+    for v in range(start, stop):
+        image, weight = image_of[v], unit * weights[v]
+        for j in range(geometry.rows):
+            ky, count = row_extent(j, geometry)
+            locate(rotations[v], ky, count, geometry, buffer)
+            prefetch(taps, flat, count, buffer)
             for i in range(count):
-                phase = table.phase_x[i] * table.phase_y[j]
-                g = cotangent[n, j, i] * phase.conjugate()
-                g = turned(table, i, _scaled(1.0 if i == 0 else 2.0, g))
-                sums = _pose_sums(sums, i, g, table)
-                table.value[i] = _scaled(0.5, g)
-            _add_pose_sums(sums, ky, lattice, grad_rotation[n], grad_shift[n])
-            add(taps, grad_flat, count, lattice, table)
-
-
-@kernel
-def _misfit(
-    volume, images, rotations, shifts, ctf, precision, amplitude, lattice, table,
-    grad_volume, grad_rotation, grad_shift, grad_ctf, losses, start, stop,
-):  # fmt: skip
-    # what is None is known when this is compiled, and leaves nothing behind
-    flat, grad_flat, taps, table = data(volume), data(grad_volume), lattice.taps, pointers(table)
-    for n in range(start, stop):
-        tabulate_phases(shifts[n], amplitude, lattice, table)
-        loss = 0.0
-        for j in range(lattice.rows):
-            ky, count = row_extent(j, lattice)
-            locate(rotations[n], ky, count, lattice, table)
-            if grad_rotation is None:
-                read(taps, flat, grad_flat, count, lattice, table)
-            else:
-                read_slopes(taps, flat, grad_flat, count, lattice, table)
-            sums = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-            for i in range(count):
-                factor = phase = table.phase_x[i] * table.phase_y[j]
-                if ctf is not None:
-                    factor = _scaled(ctf[n, j, i], phase)
-                value = turned(table, i, table.value[i])
-                residual = value * factor - images[n, j, i]
-                w = precision[j, i] * (1.0 if i == 0 else 2.0)
-                loss += w * (residual.real**2 + residual.imag**2)
-                g = turned(table, i, _scaled(w, residual * factor.conjugate()))
-                if grad_rotation is not None:
-                    sums = _pose_sums(sums, i, g, table)
-                if grad_ctf is not None:
-                    grad_ctf[n, j, i] = precision[j, i] * _dot(residual, value * phase)
-                table.value[i] = _scaled(0.5, g)
-            add(taps, grad_flat, count, lattice, table)
-            if grad_rotation is not None:
-                _add_pose_sums(sums, ky, lattice, grad_rotation[n], grad_shift[n])
-            if grad_ctf is not None:
-                grad_ctf[n, j, count:] = 0
-        losses[n] = loss
-
-
-@inlined
-def _scaled(s, z):
-    return complex(s * z.real, s * z.imag)
-
-
-@inlined
-def _dot(a, b):
-    return a.real * b.real + a.imag * b.imag
-
-
-@inlined
-def _pose_sums(sums, i, g, table):
-    """Add one sample to the sums over a row: slopes, slopes times kx, and phase rates."""
-    value, h = table.value[i], _scaled(table.sign[i], g)  # at the mate dq = -dp
-    x, y, z = _dot(h, table.slope_x[i]), _dot(h, table.slope_y[i]), _dot(h, table.slope_z[i])
-    turn = h.real * value.imag - h.imag * value.real
-    return (
-        sums[0] + x, sums[1] + y, sums[2] + z, sums[3] + turn,
-        sums[4] + i * x, sums[5] + i * y, sums[6] + i * z, sums[7] + i * turn,
-    )  # fmt: skip
-
-
-@inlined
-def _add_pose_sums(sums, ky, lattice, grad_rotation, grad_shift):
-    """Chain a row's sums to the matrix entries (eq. 7) and the shift (eq. 12)."""
-    for axis in range(3):
-        grad_rotation[axis, 0] += lattice.scale * sums[4 + axis]
-        grad_rotation[axis, 1] += lattice.scale * ky * sums[axis]
-    grad_shift[0] += 2 * math.pi / lattice.columns * sums[7]
-    grad_shift[1] += 2 * math.pi / lattice.rows * ky * sums[3]
+                buffer.value[i] = values[image, j, i] * (weight * buffer.pairs[i])
+            add(taps, flat, count, geometry, buffer, True)

@@ -15,16 +15,28 @@ from __future__ import annotations
 
 import itertools
 
-import numba
 import numpy as np
-from numba import uintp
 
-from fslice._kernels.interface import Lattice, add_friedel_mates
+from fslice._kernels.interface import SliceGeometry, add_friedel_mates
+from fslice._kernels.numba.buffer import (
+    AHEAD,
+    LANES,
+    cell_place,
+    corner,
+    data,
+    inlined,
+    is_whole,
+    kernel,
+    pointers,
+    position_place,
+)
+from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
+from fslice._kernels.numba.fused import complete_filters
+from fslice._kernels.numba.instructions import add_moments, prefetch
 from fslice._kernels.numba.locate import locate
-from fslice._kernels.numba.rows import expect
-from fslice._kernels.numba.table import AHEAD, data, inlined, kernel, pointers, scratch
-from fslice._kernels.numba.threads import divided, in_threads
-from fslice._kernels.numba.walk import row_extent
+from fslice._kernels.numba.slices import complete
+from fslice._kernels.numba.threads import divided
+from fslice._kernels.numba.traversal import row_extent
 from fslice._kernels.stencil import OFFSETS, corner_pairs
 
 _RECORD = 32  # 27 moments and padding, so that records do not share cache lines
@@ -41,9 +53,9 @@ _PAIRS = np.array(
 """Of each pair of corners: the number of its offset, the lower corner, its moment."""
 
 
-def new_gram(lattice: Lattice, dtype) -> np.ndarray:
+def new_gram(kernels, geometry: SliceGeometry, dtype) -> np.ndarray:
     """Return the empty sum that `add_gram` adds to: one record of moments per cell."""
-    length = int(np.prod(lattice.volume_shape)) * _RECORD
+    length = int(np.prod(geometry.volume_shape)) * _RECORD
     itemsize = np.dtype(dtype).itemsize
     spare = _ALIGNMENT // itemsize
     raw = np.zeros(length + spare, dtype)
@@ -51,53 +63,57 @@ def new_gram(lattice: Lattice, dtype) -> np.ndarray:
     return raw[start : start + length]
 
 
-def add_gram(moments, weights, rotations, lattice):
-    """Add the moments of every sample, in place."""
-    weights = np.ascontiguousarray(weights)
-    rotations = np.ascontiguousarray(rotations)
-    edges = _slabs(rotations, lattice, numba.get_num_threads())
+def add_gram(kernels, moments, views, filters, geometry):
+    """Add what `Kernels.add_gram` says to the moments, in place."""
+    views = complete(views, moments.dtype)
+    filters = complete_filters(
+        filters, int(views.image_of.max(initial=-1)) + 1, geometry, moments.dtype
+    )
+    edges = _slabs(views.rotations, geometry, kernels.thread_count())
 
     def run(low: int, high: int) -> None:
-        table = scratch(lattice, moments.dtype)
-        _add_moments(weights, rotations, lattice, table, moments, low, high)
+        rotations, _, *own = views
+        _add_moments(rotations, *own, *filters, geometry, buffer(), moments, low, high)
 
-    in_threads(run, [(a, b) for a, b in itertools.pairwise(edges) if b > a], len(edges) - 1)
+    slabs = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+    with kernels.row_buffers(geometry, moments.dtype) as buffer:
+        kernels.helpers.share(run, slabs, len(edges) - 1)
 
 
-def stencil_of(moments, lattice):
+def stencil_of(kernels, moments, geometry):
     """Return the stencil of all that was added."""
-    stencil = np.empty((len(OFFSETS), *lattice.volume_shape), moments.dtype)
-    records, threads = moments.reshape(-1, _RECORD), numba.get_num_threads()
+    stencil = np.empty((len(OFFSETS), *geometry.volume_shape), moments.dtype)
+    records, threads = moments.reshape(-1, _RECORD), kernels.thread_count()
 
     def run(low: int, high: int) -> None:
         _convert(records, _PAIRS, stencil, low, high)
 
-    in_threads(run, divided(lattice.nz, threads), threads)
+    kernels.helpers.share(run, divided(geometry.nz, threads), threads)
     return stencil
 
 
-def apply_stencil(stencil, volume):
+def apply_stencil(kernels, stencil, volume):
     """Return ``A v`` for the half spectrum v of a real volume."""
     stencil, volume = np.ascontiguousarray(stencil), np.ascontiguousarray(volume)
-    result, threads = np.empty_like(volume), numba.get_num_threads()
+    result, threads = np.empty_like(volume), kernels.thread_count()
 
     def run(low: int, high: int) -> None:
         _apply(stencil, volume, result, low, high)
 
-    in_threads(run, divided(len(volume), threads), threads)
+    kernels.helpers.share(run, divided(len(volume), threads), threads)
     return add_friedel_mates(result)
 
 
-def _slabs(rotations, lattice, count) -> np.ndarray:
+def _slabs(rotations, geometry, count) -> np.ndarray:
     """Divide the planes of cells, by signed z, so that each slab holds as many samples."""
-    limit = lattice.nz // 2
+    limit = geometry.nz // 2
     first, last = -limit - 1, limit + 1
     if count == 1:
         return np.array([first, last])
     some = rotations[:: max(1, len(rotations) // 64), :, :2].astype(float)
     angles = np.linspace(-np.pi / 2, np.pi / 2, 24)
     rays = np.stack([np.cos(angles), np.sin(angles)])
-    radii = lattice.max_radius * lattice.scale * np.sqrt(np.linspace(0.02, 0.98, 24))
+    radii = geometry.max_radius * geometry.scale * np.sqrt(np.linspace(0.02, 0.98, 24))
     x, _, z = np.moveaxis(some @ rays, 1, 0)
     heights = (np.where(x < 0, -z, z)[..., None] * radii).ravel()
     inner = np.quantile(heights, np.linspace(0, 1, count + 1)[1:-1])
@@ -105,49 +121,56 @@ def _slabs(rotations, lattice, count) -> np.ndarray:
 
 
 @kernel
-def _add_moments(weights, rotations, lattice, table, moments, low, high):
-    table, flat = pointers(table), data(moments)
-    for n in range(len(rotations)):
-        image = n if len(weights) > 1 else 0
-        for j in range(lattice.rows):
-            ky, count = row_extent(j, lattice)
-            if count == 0 or not _meets(rotations[n], ky, count, lattice, low, high):
+def _add_moments(
+    rotations, image_of, view_weights, ctf_values, ctf_coefficients, weights, group_of,
+    geometry, buffer, moments, low, high,
+):  # fmt: skip
+    buffer, flat, taps = pointers(buffer), data(moments), geometry.taps
+    for v in range(len(rotations)):
+        image, share = image_of[v], view_weights[v]
+        group = group_of[image]
+        tabulate_envelope(ctf_coefficients, image, geometry, buffer)
+        for j in range(geometry.rows):
+            ky, count = row_extent(j, geometry)
+            if count == 0 or not _meets(rotations[v], ky, count, geometry, low, high):
                 continue
-            locate(rotations[n], ky, count, lattice, table)
+            locate(rotations[v], ky, count, geometry, buffer)
+            tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             for i in range(count):
-                later = _cell(table, i + AHEAD) * _RECORD
-                expect(flat, later)
-                expect(flat, later + _RECORD // 2)  # two lines in single precision
-                plane = _plane(table.corner[2 * table.length + i], lattice.nz)
-                if low <= plane and plane < high and _is_near(lattice, table, i):
-                    pair = 0.5 if i == 0 else 1.0
-                    value = pair * weights[image, j, i]
-                    _add_record(moments, _cell(table, i) * _RECORD, value, _ends(lattice, table, i))
+                place = cell_place(taps, 0, i)
+                later = _record(taps, buffer, place + (2 * len(taps) + 3) * AHEAD)
+                prefetch(buffer.plain, flat, later)
+                prefetch(buffer.plain, flat, later + _RECORD // 2)  # two lines in single precision
+                plane = _plane(buffer.cell[place + (2 * len(taps) + 2) * LANES], geometry.nz)
+                if low <= plane and plane < high and _is_near(taps, geometry, buffer, i):
+                    value = share * buffer.pairs[i] * weights[group, j, i]
+                    value *= buffer.ctf[i] * buffer.ctf[i]
+                    start = _record(taps, buffer, place)
+                    add_moments(buffer.plain, flat, start, value, _ends(taps, geometry, buffer, i))
 
 
 @inlined
-def _meets(rotation, ky, count, lattice, low, high):
+def _meets(rotation, ky, count, geometry, low, high):
     """Tell whether a row, or its mirror image, comes near the planes ``low <= z < high``."""
-    start = lattice.scale * rotation[2, 1] * ky
-    stop = start + lattice.scale * rotation[2, 0] * (count - 1)
+    start = geometry.scale * rotation[2, 1] * ky
+    stop = start + geometry.scale * rotation[2, 0] * (count - 1)
     least, most = min(start, stop) - 1, max(start, stop) + 1
     return (most >= low and least <= high) or (-least >= low and -most <= high)
 
 
 @inlined
-def _cell(table, i):
-    """Return the number of a cell: that of its lower corner in the volume."""
-    return table.start[i] + table.start[2 * table.length + i]
+def _record(taps, buffer, place):
+    """Return where the record of a cell starts: it is that of its lower corner in the volume."""
+    return (buffer.cell[place] + buffer.cell[place + len(taps) * LANES]) * _RECORD
 
 
 @inlined
-def _is_near(lattice, table, i):
+def _is_near(taps, geometry, buffer, i):
     """Tell whether any corner of a cell is in the grid; others have no record."""
-    n = table.length
-    return table.whole[i] or (
-        _is_near_along(table.corner[i], lattice.nx)
-        and _is_near_along(table.corner[n + i], lattice.ny)
-        and _is_near_along(table.corner[2 * n + i], lattice.nz)
+    return is_whole(buffer, i) or (
+        _is_near_along(corner(taps, 0, buffer, i), geometry.nx)
+        and _is_near_along(corner(taps, 1, buffer, i), geometry.ny)
+        and _is_near_along(corner(taps, 2, buffer, i), geometry.nz)
     )
 
 
@@ -164,38 +187,27 @@ def _plane(lower, size):
 
 
 @inlined
-def _ends(lattice, table, i):
+def _ends(taps, geometry, buffer, i):
     """Return the weights of the lower and the upper corner along x, y and z; zero outside."""
-    n, one = table.length, abs(table.sign[i])  # in the precision of the table
-    x, y, z = table.position[i], table.position[n + i], table.position[2 * n + i]
-    if table.whole[i]:
+    one, place = abs(buffer.sign[i]), position_place(0, i)  # in the precision of the buffer
+    x, y, z = (
+        buffer.position[place], buffer.position[place + LANES], buffer.position[place + 2 * LANES]
+    )  # fmt: skip
+    if is_whole(buffer, i):
         return one - x, x, one - y, y, one - z, z
-    x0, x1 = _ends_along(one, table.corner[i], x, lattice.nx)
-    y0, y1 = _ends_along(one, table.corner[n + i], y, lattice.ny)
-    z0, z1 = _ends_along(one, table.corner[2 * n + i], z, lattice.nz)
+    x0, x1 = _ends_along(one, corner(taps, 0, buffer, i), x, geometry.nx)
+    y0, y1 = _ends_along(one, corner(taps, 1, buffer, i), y, geometry.ny)
+    z0, z1 = _ends_along(one, corner(taps, 2, buffer, i), z, geometry.nz)
     return x0, x1, y0, y1, z0, z1
 
 
 @inlined
 def _ends_along(one, lower, position, size):
-    limit, none = (size - 1) // 2, 0 * one
+    limit, none = (size - 1) // 2, one - one  # in the same precision
     return (
         one - position if -limit <= lower and lower <= limit else none,
         position if -limit <= lower + 1 and lower + 1 <= limit else none,
     )
-
-
-@inlined
-def _add_record(moments, start, value, ends):
-    x0, x1, y0, y1, z0, z1 = ends
-    xs = (value * x0 * x0, value * x0 * x1, value * x1 * x1)
-    ys = (y0 * y0, y0 * y1, y1 * y1)
-    zs = (z0 * z0, z0 * z1, z1 * z1)
-    for c in range(3):
-        for b in range(3):
-            zy = zs[c] * ys[b]
-            for a in range(3):
-                moments[uintp(start + 9 * c + 3 * b + a)] += zy * xs[a]
 
 
 @kernel

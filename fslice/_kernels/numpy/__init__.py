@@ -1,26 +1,27 @@
-"""The kernels in plain array code: the definition."""
+"""The kernels in plain array code: the definition that the compiled ones must agree with."""
 
-from fslice._kernels.numpy.pose import pose_gram
-from fslice._kernels.numpy.slices import (
-    gather,
-    gather_vjp,
-    misfit,
-    misfit_gradients,
-    scatter,
-    scatter_squares,
-)
-from fslice._kernels.numpy.stencil import add_gram, apply_stencil, new_gram, stencil_of
+from __future__ import annotations
 
-__all__ = [
-    "add_gram",
-    "apply_stencil",
-    "gather",
-    "gather_vjp",
-    "misfit",
-    "misfit_gradients",
-    "new_gram",
-    "pose_gram",
-    "scatter",
-    "scatter_squares",
-    "stencil_of",
-]
+from dataclasses import dataclass
+
+from fslice._kernels.composed import ComposedKernels
+from fslice._kernels.numpy import slices, stencil
+
+
+@dataclass(frozen=True)
+class NumpyKernels(ComposedKernels):
+    """The primitives in NumPy."""
+
+    name: str = "numpy"
+
+    gather = staticmethod(slices.gather)
+    gather_slopes = staticmethod(slices.gather_slopes)
+    scatter = staticmethod(slices.scatter)
+    scatter_squares = staticmethod(slices.scatter_squares)
+    new_gram = staticmethod(stencil.new_gram)
+    add_gram = staticmethod(stencil.add_gram)
+    stencil_of = staticmethod(stencil.stencil_of)
+    apply_stencil = staticmethod(stencil.apply_stencil)
+
+
+KERNELS = NumpyKernels()

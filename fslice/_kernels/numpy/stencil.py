@@ -5,31 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from fslice._kernels import splines
-from fslice._kernels.interface import Lattice, add_friedel_mates, band
-from fslice._kernels.numpy.slices import _blocks, _pair_weights, _taps
+from fslice._kernels.filters import ctf_of, weights_of
+from fslice._kernels.interface import SliceGeometry, add_friedel_mates, band
+from fslice._kernels.numpy.slices import _blocks, _shares, _taps
 from fslice._kernels.stencil import OFFSETS, corner_pairs
 
 
-def new_gram(lattice: Lattice, dtype) -> np.ndarray:
+def new_gram(geometry: SliceGeometry, dtype) -> np.ndarray:
     """Return the empty sum that `add_gram` adds to: here the stencil itself."""
-    return np.zeros((len(OFFSETS), *lattice.volume_shape), dtype)
+    return np.zeros((len(OFFSETS), *geometry.volume_shape), dtype)
 
 
-def add_gram(total, weights, rotations, lattice):
-    """Add the products of every sample's interpolation weights, in place.
-
-    `weights` holds one (rows, columns//2 + 1) image of weights for each rotation, or one for all.
-    """
-    nz, ny, nh = lattice.volume_shape
-    flat = total.reshape(len(OFFSETS), -1)
-    inside, halves = band(lattice), _pair_weights(lattice) / 2
-    still = np.zeros((len(rotations), 2))
-    for block in _blocks(rotations, still, 1.0, lattice, total.dtype):
-        chosen = weights[block.images] if len(weights) > 1 else weights
-        values = chosen[:, inside].astype(total.dtype) * halves
+def add_gram(total, views, filters, geometry):
+    """Add the weighted products of every sample's interpolation weights, in place."""
+    nz, ny, nh = geometry.volume_shape
+    flat, inside = total.reshape(len(OFFSETS), -1), band(geometry)
+    for block in _blocks(views, 1.0, geometry, total.dtype):
+        values = _sample_weights(views, filters, block.views, geometry, total.dtype)[:, inside]
+        values = (values * _shares(views, block, geometry)).astype(total.dtype)
         (x, wx), (y, wy), (z, wz) = (
-            _taps(block, lattice, axis, size, splines.WEIGHTS)
-            for axis, size in enumerate((lattice.nx, ny, nz))
+            _taps(block, geometry, axis, size, splines.WEIGHTS)
+            for axis, size in enumerate((geometry.nx, ny, nz))
         )
         for number, (a, b, c), (d, e, f) in corner_pairs():
             if max(b, e) == len(y) or max(c, f) == len(z):
@@ -39,7 +35,14 @@ def add_gram(total, weights, rotations, lattice):
             np.add.at(flat[number], index.ravel(), (values * products).ravel())
 
 
-def stencil_of(total, lattice):
+def _sample_weights(views, filters, part, geometry, dtype):
+    """Return ``weights * ctf**2`` of some views."""
+    weights = weights_of(filters, views, part) * np.ones((1, *geometry.slice_shape), dtype)
+    ctf = ctf_of(filters, views, part, geometry, dtype)
+    return weights if ctf is None else weights * ctf**2
+
+
+def stencil_of(total, geometry):
     """Return the stencil of all that was added."""
     return total
 

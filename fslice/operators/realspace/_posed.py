@@ -8,15 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from fslice._arrays import (
-    Array,
-    array_namespace,
-    check_alike,
-    check_finite,
-    check_real,
-    check_shape,
-)
-from fslice.geometry import check_rotations
+from fslice._arrays import Array, array_namespace, check_alike, check_real, check_shape
+from fslice.geometry import as_matrices
+from fslice.operators._pose_checks import check_poses
+from fslice.operators.gradients import PoseGradients
 from fslice.operators.realspace._trilinear import (
     empty_with_margin,
     sample,
@@ -33,6 +28,7 @@ _POINTS, _POINTS_GPU = 2**14, 2**22
 
 def read_at_poses(volume: Array, rotations: Array, shifts: Array | None, summed: int) -> Array:
     """Sample ``v(R (x - t))`` at every point x of the box."""
+    rotations = as_matrices(rotations, like=volume)
     dimension, size = _check_volume(volume), volume.shape[-1]
     poses = _check_poses("volume", volume, rotations, shifts, dimension, summed)
     xp = array_namespace(volume)
@@ -53,6 +49,7 @@ def add_at_poses(
     values: Array, rotations: Array, shifts: Array | None, summed: int, name: str
 ) -> Array:
     """Spread values, the same along the axis that was summed: adjoint of `read_at_poses`."""
+    rotations = as_matrices(rotations, like=values)
     check_real("rotations", rotations)
     dimension = 2 if rotations.shape[-1:] == (2,) else 3
     check_real(name, values)
@@ -68,12 +65,13 @@ def add_at_poses(
 
 def read_at_poses_vjp(
     volume: Array, rotations: Array, shifts: Array | None, cotangent: Array, summed: int
-) -> tuple[Array, Array, Array]:
+) -> PoseGradients:
     """Carry the gradient of `read_at_poses` to the volume, the rotations and the shifts.
 
     A position is ``q = R (x - t)``, so with the slope g of the volume there, times the
     cotangent, the sums over all points are ``g (x - t)^T`` for R and ``-R^T g`` for t.
     """
+    rotations = as_matrices(rotations, like=volume)
     dimension, size = _check_volume(volume), volume.shape[-1]
     check_real("cotangent", cotangent)
     check_alike(volume=volume, cotangent=cotangent)
@@ -86,14 +84,14 @@ def read_at_poses_vjp(
     for image, block, positions, offsets in _blocks(*poses, size):
         weights = _block_values(values, image, block, dimension)
         spread(total, positions, weights, size)
-        by_position = slopes(padded, positions, size) * weights
-        grad_rotation[image] += by_position @ offsets.T
-        grad_shift[image] -= poses[0][image].T @ by_position.sum(1)
+        grad_positions = slopes(padded, positions, size) * weights
+        grad_rotation[image] += grad_positions @ offsets.T
+        grad_shift[image] -= poses[0][image].T @ grad_positions.sum(1)
     grad_shift = grad_shift[:, : dimension - summed].reshape(*rotations.shape[:-2], -1)
-    return (
+    return PoseGradients(
         without_margin(total, size, dimension),
         grad_rotation.reshape(rotations.shape),
-        grad_shift,
+        None if shifts is None else grad_shift,
     )
 
 
@@ -149,22 +147,10 @@ def _check_poses(
     name: str, array: Array, rotations: Array, shifts: Array | None, dimension: int, summed: int
 ) -> tuple[Array, Array]:
     """Return (n, d, d) rotations and (n, d) shifts, or raise unless they fit the array."""
-    check_real(name, array)
     check_real("rotations", rotations)
-    if shifts is not None:
-        check_real("shifts", shifts)
-    check_alike(**{name: array, "rotations": rotations, "shifts": shifts})
-    xp = array_namespace(array)
     check_shape("rotations", rotations, (..., dimension, dimension))
-    batch = rotations.shape[:-2]
-    in_space = xp.zeros((*batch, 3, 3), rotations.dtype)
-    in_space[..., 2, 2] = 1
-    in_space[..., :dimension, :dimension] = rotations
-    check_rotations("rotations", in_space)
-    free = dimension - summed
-    vectors = xp.zeros((*batch, dimension), rotations.dtype)
+    check_poses(name, array, rotations, shifts, summed)
+    vectors = array_namespace(array).zeros(rotations.shape[:-1], rotations.dtype)
     if shifts is not None:
-        check_shape("shifts", shifts, (*batch, free))
-        check_finite("shifts", shifts)
-        vectors[..., :free] = shifts
+        vectors[..., : dimension - summed] = shifts
     return rotations.reshape(-1, dimension, dimension), vectors.reshape(-1, dimension)

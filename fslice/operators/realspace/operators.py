@@ -17,6 +17,7 @@ are lines, and "z" below is then its y axis.
 from __future__ import annotations
 
 from fslice._arrays import Array
+from fslice.operators.gradients import PoseGradients
 from fslice.operators.realspace._posed import add_at_poses, read_at_poses, read_at_poses_vjp
 
 
@@ -27,7 +28,7 @@ def rotate_volume(volume: Array, rotations: Array, shifts: Array | None = None) 
     ----------
     volume : (D, D, D) or (D, D) real array
         The origin is voxel ``D // 2`` of each axis.
-    rotations : (..., 3, 3) or (..., 2, 2) real array
+    rotations : (..., 3, 3) or (..., 2, 2) real array, or SciPy Rotation
         Image to volume coordinates, acting on (x, y, z).
     shifts : (..., 3) or (..., 2) real array, optional
         Where the rotated volume's origin comes to lie, (x, y, z) in voxels. Default 0.
@@ -90,8 +91,8 @@ def rotate_volume_adjoint(volumes: Array, rotations: Array, shifts: Array | None
 
 
 def rotate_volume_vjp(
-    volume: Array, rotations: Array, shifts: Array | None, cotangent: Array
-) -> tuple[Array, Array, Array]:
+    volume: Array, rotations: Array, shifts: Array | None = None, *, cotangent: Array
+) -> PoseGradients:
     """Carry the gradient of `rotate_volume` to its arguments (paper, eqs. 6-7).
 
     Parameters
@@ -103,8 +104,8 @@ def rotate_volume_vjp(
 
     Returns
     -------
-    real arrays, like volume, rotations and shifts
-        Gradients in the volume, in the entries of the matrices, and in the shifts.
+    PoseGradients
+        Real arrays like `volume`, `rotations` and `shifts`.
 
     Raises
     ------
@@ -122,7 +123,8 @@ def rotate_volume_vjp(
     >>> image = np.arange(9.0).reshape(3, 3)  # rises by 1 along x and by 3 along y
     >>> cotangent = np.zeros((3, 3))
     >>> cotangent[1, 1] = 1
-    >>> rotate_volume_vjp(image, np.eye(2), np.array([0.1, 0.1]), cotangent)[2]
+    >>> shift = np.array([0.1, 0.1])
+    >>> rotate_volume_vjp(image, np.eye(2), shift, cotangent=cotangent).shifts
     array([-1., -3.])
     """
     return read_at_poses_vjp(volume, rotations, shifts, cotangent, summed=0)
@@ -134,7 +136,7 @@ def project_realspace(volume: Array, rotations: Array, shifts: Array | None = No
     Parameters
     ----------
     volume : (D, D, D) or (D, D) real array
-    rotations : (..., 3, 3) or (..., 2, 2) real array
+    rotations : (..., 3, 3) or (..., 2, 2) real array, or SciPy Rotation
         Image to volume coordinates, acting on (x, y, z).
     shifts : (..., 2) or (..., 1) real array, optional
         Where the particle sits, (x, y) in pixels (eq. 13). Default 0.
@@ -201,8 +203,8 @@ def backproject_realspace(images: Array, rotations: Array, shifts: Array | None 
 
 
 def project_realspace_vjp(
-    volume: Array, rotations: Array, shifts: Array | None, cotangent: Array
-) -> tuple[Array, Array, Array]:
+    volume: Array, rotations: Array, shifts: Array | None = None, *, cotangent: Array
+) -> PoseGradients:
     """Carry the gradient of `project_realspace` to its arguments (paper, eqs. 6-7).
 
     Parameters
@@ -214,8 +216,8 @@ def project_realspace_vjp(
 
     Returns
     -------
-    real arrays, like volume, rotations and shifts
-        Gradients in the volume, in the entries of the matrices, and in the shifts.
+    PoseGradients
+        Real arrays like `volume`, `rotations` and `shifts`.
 
     Raises
     ------
@@ -227,7 +229,8 @@ def project_realspace_vjp(
     >>> import numpy as np
     >>> image = np.arange(9.0).reshape(3, 3)  # its sum over y rises by 3 along x
     >>> cotangent = np.array([0.0, 1.0, 0.0])
-    >>> project_realspace_vjp(image, np.eye(2), np.array([0.1]), cotangent)[2]
+    >>> shift = np.array([0.1])
+    >>> project_realspace_vjp(image, np.eye(2), shift, cotangent=cotangent).shifts
     array([-3.])
     """
     return read_at_poses_vjp(volume, rotations, shifts, cotangent, summed=1)

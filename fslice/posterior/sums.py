@@ -1,0 +1,210 @@
+"""From a data set to its normal equations: one pass over the images, one over their poses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fslice import _kernels
+from fslice._arrays import Array, array_namespace
+from fslice._kernels import Filters, Views
+from fslice.data.cache import SpectraCache
+from fslice.data.dataset import Dataset
+from fslice.data.passes import Batch, make_batch, sum_over
+from fslice.fourier import shell_sum
+from fslice.operators.ctf import CTF
+from fslice.operators.projector import Projector
+from fslice.operators.sampling import flat_poses, slice_geometry
+from fslice.posterior.by_passes import pass_equations
+from fslice.posterior.normal import NormalEquations
+from fslice.posterior.stencil import StencilEquations
+
+_TOGETHER = 2048
+"""Slices that are added to the stencil at a time."""
+_PIECE = 1 << 20
+"""Bytes of half spectra that are squared and filtered together: they fit the cache."""
+
+
+def normal_equations(
+    dataset: Dataset,
+    projector: Projector,
+    *,
+    rows: Array | None = None,
+    batch_size: int | None = None,
+    cache: SpectraCache | None = None,
+    executor: Any = None,
+    progress: Callable[[int], object] | None = None,
+) -> NormalEquations:
+    """Sum the normal equations of a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    projector : Projector
+    rows, batch_size, cache, executor, progress
+        As in `fslice.data.passes.sum_over`.
+
+    Returns
+    -------
+    NormalEquations
+        `StencilEquations` for linear interpolation, else `PassEquations`.
+
+    Notes
+    -----
+    Per image this costs its transform, one insertion and one walk that adds the products of
+    interpolation weights. The walk needs poses and CTF only, so all views are walked in the order
+    of their directions: successive slices then meet the same memory, which halves the time.
+
+    The views of an image under a symmetry are summed like images of their own, which is what
+    mean, variances and learned prior of a symmetric volume need; log-likelihood, bound and noise
+    count each image once. The mathematics' section on symmetry says why.
+    """
+    if projector.size != dataset.size:
+        raise ValueError(f"projector: expected size {dataset.size}, got {projector.size}")
+    fold = NormalSums(projector, stencil=projector.interpolation == "linear")
+    return sum_over(
+        dataset, fold, rows=rows, batch_size=batch_size, cache=cache, executor=executor,
+        progress=progress,
+    )  # fmt: skip
+
+
+@dataclass
+class Running:
+    """The sums while they grow."""
+
+    b: Any = 0
+    squares: Any = 0
+    room: Any = None
+
+    def room_for(self, images_ft: Array) -> Array:
+        """Return an array of the same kind, of any content: fresh memory would cost more."""
+        if self.room is None or len(self.room) < len(images_ft):
+            self.room = array_namespace(images_ft).empty_like(images_ft)
+        return self.room[: len(images_ft)]
+
+
+@dataclass(frozen=True)
+class NormalSums:
+    """The sum over batches that is the normal equations; see `fslice.data.passes.Fold`."""
+
+    projector: Projector
+    stencil: bool
+
+    def start(self, dataset: Dataset) -> Running:
+        """Return the sums over no images."""
+        return Running()
+
+    def add(self, total: Running, batch: Batch) -> Running:
+        """Add a batch to all but the matrix A, which needs no pixels."""
+        images_ft: Any = batch.images_ft
+        xp, ndim = array_namespace(images_ft), images_ft.ndim - 1
+        squares, filtered = _squares_and_filtered(batch, total, self.projector.size)
+        total.squares = total.squares + shell_sum(
+            squares * self._band(ndim + 1, xp), self.projector.size, ndim, corners=True
+        )
+        total.b = total.b + self.projector.backproject_ft(
+            filtered, batch.rotations, batch.shifts, image_of=batch.image_of
+        )
+        return total
+
+    def finish(self, total: Running, dataset: Dataset, rows: Array) -> NormalEquations:
+        """Add what poses and CTF say, and return the normal equations."""
+        total.room = None
+        order, count = dataset.order, len(rows)
+        per_image = self._degrees(dataset)
+        known = {
+            "projector": self.projector,
+            "b": total.b,
+            "squares": order * total.squares,
+            "degrees": (order * count) * per_image,
+            "log_weights": order * _log_weights(dataset, rows, per_image),
+            "count": count,
+            "symmetry": dataset.symmetry,
+        }
+        if not self.stencil:
+            return pass_equations(dataset, rows, **known)
+        stencil = _stencil(dataset, rows, self.projector)
+        return StencilEquations(**known, stencil=stencil)
+
+    def _band(self, dimension: int, xp: Any) -> Array:
+        """Return which frequencies of an image take part."""
+        inside = _kernels.band(self.projector.geometry(dimension), xp)
+        return inside if dimension == 3 else inside[0]
+
+    def _degrees(self, dataset: Dataset) -> Array:
+        """Return the degrees of freedom of an image in the band, per shell."""
+        xp, ndim = dataset.xp, dataset.poses.dimension - 1
+        band = self._band(ndim + 1, xp).astype(np.float64)
+        return shell_sum(band, self.projector.size, ndim, corners=True)
+
+
+def _squares_and_filtered(batch: Batch, total: Running, size: int) -> tuple[Array, Array]:
+    """Return the sum of the squared spectra, and the spectra times their CTF."""
+    images_ft: Any = batch.images_ft
+    xp, count, squares = array_namespace(images_ft), len(images_ft), 0
+    filtered = images_ft if batch.ctf is None else total.room_for(images_ft)
+    step = max(1, _PIECE * count // images_ft.nbytes) if xp is np else count
+    for start in range(0, count, step):
+        part = slice(start, min(start + step, count))
+        piece = images_ft[part]
+        squares = squares + (piece.real**2 + piece.imag**2).sum(0, dtype=np.float64)
+        if batch.ctf is not None:
+            values = ctf_values(batch.ctf[part], size, piece.real.dtype)
+            xp.multiply(piece, values, out=filtered[part])
+    return squares, filtered
+
+
+def ctf_values(ctf: CTF | Array, size: int, dtype: Any) -> Array:
+    """Return the values of a batch's CTF, evaluated by the kernels if it is a `CTF`."""
+    if not isinstance(ctf, CTF):
+        return ctf
+    geometry = slice_geometry(3, size, size, "linear", None)
+    kernels = _kernels.kernels_for(ctf.defocus_u)
+    return kernels.ctf_values(ctf.coefficients(size), geometry, dtype)
+
+
+def _log_weights(dataset: Dataset, rows: Array, per_image: Array) -> float:
+    """Return ``sum m log w`` over the band of some images."""
+    if dataset.noise is None:
+        return 0.0
+    noise, xp = dataset.noise, dataset.xp
+    weights = -xp.log(noise.variances)
+    if noise.groups is None:
+        counts = xp.full(1, float(len(rows)))
+    else:
+        counts = xp.bincount(noise.groups[rows], minlength=len(weights)).astype(np.float64)
+    degrees = per_image if weights.shape[1] > 1 else per_image.sum(keepdims=True)
+    return float(counts @ (weights @ degrees))
+
+
+def _stencil(dataset: Dataset, rows: Array, projector: Projector) -> Array:
+    """Return the stencil of some images' slices, walked in the order of their directions."""
+    xp, dtype, dimension = dataset.xp, dataset.dtype, dataset.poses.dimension
+    geometry = projector.geometry(dimension)
+    kernels = _kernels.kernels_for(dataset.poses.rotations)
+    total = kernels.new_gram(geometry, dtype)
+    # the square of the projector's ratio of norms
+    amplitude = projector.padded_size**dimension / projector.size ** (dimension - 1)
+    weights = xp.full((1, *geometry.slice_shape), amplitude, dtype)
+    chosen = xp.asarray(rows)
+    ordered = chosen[dataset.poses[chosen].viewing_order()]
+    for start in range(0, len(ordered), _TOGETHER):
+        batch = make_batch(dataset, ordered[start : start + _TOGETHER])
+        matrices, shifts = flat_poses(batch.rotations)
+        filters = Filters(ctf_for_kernels(batch.ctf, projector.size, geometry), weights)
+        kernels.add_gram(total, Views(matrices, shifts, batch.image_of), filters, geometry)
+    return kernels.stencil_of(total, geometry)
+
+
+def ctf_for_kernels(
+    ctf: CTF | Array | None, size: int, geometry: _kernels.SliceGeometry
+) -> Array | None:
+    """Return a batch's CTF as kernels take it: its coefficients, or its values."""
+    if ctf is None:
+        return None
+    if isinstance(ctf, CTF):
+        return ctf.coefficients(size)
+    return ctf.reshape((-1, *geometry.slice_shape))

@@ -1,0 +1,137 @@
+"""From particle images with known poses to a map with its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fslice._arrays import Array
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
+from fslice.operators.ctf import CTF
+from fslice.operators.projector import Projector
+from fslice.posterior.result import Posterior
+from fslice.solvers.adam import Adam
+from fslice.solvers.exact import Exact
+from fslice.solvers.model import Model
+from fslice.solvers.progress import Progress
+from fslice.solvers.wiener import Wiener
+
+Solver = Exact | Adam | Wiener
+
+
+def reconstruct(
+    images: Any,
+    rotations: Array | None = None,
+    shifts: Array | None = None,
+    ctf: CTF | Array | None = None,
+    *,
+    solver: Solver | None = None,
+    prior: Any = None,
+    noise: str = "white",
+    noise_variance: float | None = None,
+    mask: Array | None = None,
+    symmetry: str = "C1",
+    oversampling: float = 1,
+    interpolation: str = "linear",
+    posterior: str = "gaussian",
+    contrast: bool = False,
+    groups: Array | None = None,
+    half_sets: Array | None = None,
+    progress: Callable[[Progress], object] | bool | None = None,
+) -> Posterior:
+    """Fit a posterior over the volume to images in known poses.
+
+    Parameters
+    ----------
+    images : (n, D, D) array of real numbers, a memory-mapped stack, or a `Dataset`
+        Of any real dtype; computed in single precision unless they are double. A `Dataset`
+        brings all that is known of the images, so that the next three and `symmetry`, `groups`
+        and `half_sets` are left out.
+    rotations : (n, 3, 3) real array, or scipy.spatial.transform.Rotation
+        Image to volume coordinates, acting on (x, y, z).
+    shifts : (n, 2) real array, optional
+        Where the particles sit, (x, y) in pixels.
+    ctf : CTF or (n, D, D//2 + 1) real array, optional
+        Of the n images.
+    solver : Exact, Adam or Wiener, optional
+        Default: ``Exact()``, which sums the images once and finds the posterior in closed form.
+        What belongs to one solver is a field of it.
+    prior : {"shell", "scalar"}, float or (D//2 + 1,) real array, optional
+        Prior variance of a voxel: one per shell, learned; one for all frequencies, from the power
+        of the images; or given. Default: per shell with `Exact`, else scalar.
+    noise : {"white", "shell", "group"}, optional
+        One noise variance for all frequencies of the images, one per shell, or one per shell for
+        each of the `groups`; learned. The latter two take a few turns of fitting the volume and
+        measuring what is left.
+    noise_variance : float, optional
+        ``sigma^2`` of every pixel. Default: learned.
+    mask : (D, D, D) real array, optional
+        From 0 to 1: the map is zero where it is.
+    symmetry : str, optional
+        Point group of the object, as in `fslice.symmetry.symmetry_rotations`, in RELION's
+        orientation. Each image counts from all equivalent directions, which costs the order of
+        the group in time.
+    oversampling, interpolation
+        See `Projector`.
+    posterior : {"gaussian", "dirac"}, optional
+        Independent Gaussians for the Fourier coefficients (the paper's section 5.1), or a
+        point: the maximum a posteriori map.
+    contrast : bool, optional
+        Whether a factor is learned for each image.
+    groups : (n,) integer array, optional
+        Optics group of each image, from 0.
+    half_sets : (n,) integer array, optional
+        1 or 2 for each image: fits a map to each half too, in the same pass.
+    progress : callable or True, optional
+        Called with a `fslice.solvers.progress.Progress` after each step; True shows bars.
+
+    Returns
+    -------
+    Posterior
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit, a pixel is not finite, or a value is out of its range.
+    TypeError
+        A dtype is not as above, or array libraries are mixed.
+
+    Notes
+    -----
+    Maximises ``E_q[log p(images | volume)] - KL(q || prior)`` (eq. 14). With oversampling the
+    unknown is the object in its own box, not the padded volume.
+
+    Examples
+    --------
+    >>> import numpy as np, fslice
+    >>> model = fslice.phantom(32, 4.0)
+    >>> data = fslice.simulate(model, 400, 32, 4.0, snr=1.0)
+    >>> result = fslice.reconstruct(data.images(), data.rotations)
+    >>> bool(fslice.fsc(result.mean, data.truth)[5] > 0.9), result.converged
+    (True, True)
+    >>> result.posterior_std_grid().shape  # large where no image looked
+    (32, 32, 32)
+    """
+    if isinstance(images, Dataset):
+        dataset = images
+    else:
+        if rotations is None:
+            raise TypeError("rotations: expected the orientation of each image, got None")
+        if hasattr(images, "shape") and len(images.shape) and len(images) != len(rotations):
+            raise ValueError(
+                f"rotations: expected one for each of the {len(images)} images, "
+                f"got {len(rotations)}"
+            )
+        dataset = Dataset(
+            images, Poses(rotations, shifts), ctf, None, symmetry, groups=groups,
+            half_sets=half_sets,
+        )  # fmt: skip
+    model = Model(
+        Projector(dataset.size, oversampling, interpolation), prior, noise, noise_variance, mask,
+        posterior, contrast,
+    )  # fmt: skip
+    chosen = Exact() if solver is None else solver
+    if not isinstance(chosen, Solver):
+        raise TypeError(f"solver: expected Exact(), Adam() or Wiener(), got {chosen!r}")
+    return chosen(dataset, model, progress)

@@ -1,0 +1,209 @@
+"""Fits that take turns with what is learned of the images: noise spectra, contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fslice import _kernels
+from fslice._arrays import Array, array_namespace, to_numpy
+from fslice.data.cache import SpectraCache
+from fslice.data.dataset import Dataset
+from fslice.data.passes import Batch, sum_over
+from fslice.fourier import shell_sum
+from fslice.likelihoods.gaussian import GaussianNoise, group_members
+from fslice.operators.contrast import products_per_image
+from fslice.posterior.mean import Solution
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.random import white_noise
+from fslice.solvers.model import Model
+from fslice.solvers.progress import Reporter
+
+CHANGE = 0.01
+"""What is learned is found when nothing changes by more than this share."""
+ITERATIONS = 6
+"""At most so many outer iterations of fitting the volume and measuring the images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted volume, as the solvers hand it on."""
+
+    precision: PosteriorPrecision
+    mean: Array
+    std: Array | None
+    elbo: float
+    converged: bool
+    halves: list[Solution] = field(default_factory=list)
+    trace: tuple[float, ...] = ()
+
+
+def alternate(
+    dataset: Dataset,
+    model: Model,
+    fit: Callable[[Dataset], Fit],
+    report: Reporter,
+    cache: SpectraCache | None,
+) -> tuple[Fit, Dataset]:
+    """Fit the volume, in turns with noise spectra and contrasts where these are learned.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    model : Model
+    fit : callable
+        Returns the `Fit` of a data set.
+    report : Reporter
+    cache : SpectraCache or None
+
+    Returns
+    -------
+    Fit
+    Dataset
+        With the noise and the contrast that were learned.
+    """
+    found = fit(dataset)
+    trace = [found.elbo]
+    settled = model.noise == "white" and not model.contrast
+    for _ in range(0 if settled else ITERATIONS):
+        with report.stage("noise", len(dataset)) as advance:
+            dataset, change = measure(dataset, model, found, cache, advance)
+        if change <= CHANGE:
+            settled = True
+            break
+        found = fit(dataset)
+        trace.append(found.elbo)
+    return replace(found, trace=tuple(trace), converged=found.converged and settled), dataset
+
+
+def measure(
+    dataset: Dataset,
+    model: Model,
+    found: Fit,
+    cache: SpectraCache | None,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[Dataset, float]:
+    """Return the data set with the noise and the contrast that a fit implies, and their change."""
+    residuals = _Residuals(dataset, model, found)
+    return _learned(dataset, model, sum_over(dataset, residuals, cache=cache, progress=progress))
+
+
+@dataclass
+class _Sums:
+    """What a pass over the images tells about them: sums, and one value for each image."""
+
+    squares: Array  # (G, S): expected squared residuals, whitened
+    degrees: Array  # (G, S)
+    scales: dict[int, Array]  # of the images of each batch, by its first row
+    rows: dict[int, Array]
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(
+            self.squares + other.squares,
+            self.degrees + other.degrees,
+            self.scales | other.scales,
+            self.rows | other.rows,
+        )
+
+
+class _Residuals:
+    """The function of a batch that measures residuals by group and shell, and contrasts.
+
+    The expected squared residual is that of the mean, plus the spread of the posterior as one
+    draw from it tells.
+    """
+
+    def __init__(self, dataset: Dataset, model: Model, found: Fit) -> None:
+        self.projector, self.dimension = model.projector, dataset.poses.dimension
+        self.groups = dataset.groups if model.noise == "group" else None
+        latent = found.precision.latent
+        self.mean = latent.spectrum(found.mean)
+        draw = white_noise(found.mean, np.random.default_rng(0))
+        self.deviation = None if found.std is None else latent.spectrum(draw * found.std)
+        band = _kernels.band(self.projector.geometry(self.dimension), dataset.xp)
+        self.band = band if self.dimension == 3 else band[0]
+
+    def __call__(self, batch: Batch) -> _Sums:
+        """Return the sums over a batch."""
+        n = len(batch.rows)
+        rotations, images_ft = batch.rotations[:n], batch.images_ft
+        shifts = None if batch.shifts is None else batch.shifts[:n]
+        expected = self.projector.project_ft(self.mean, rotations, shifts, batch.ctf)
+        residual = expected - images_ft
+        squares = residual.real**2 + residual.imag**2
+        if self.deviation is not None:
+            spread = self.projector.project_ft(self.deviation, rotations, None, batch.ctf)
+            squares += spread.real**2 + spread.imag**2
+        sums, degrees = self._by_shell(squares, batch.rows)
+        power = products_per_image(expected, expected)
+        overlap = products_per_image(expected, images_ft)
+        xp = array_namespace(power)
+        scales = xp.where(power > 0, overlap / xp.where(power > 0, power, 1), 1.0)
+        first = int(batch.rows.min())
+        return _Sums(sums, degrees, {first: scales}, {first: batch.rows})
+
+    def _by_shell(self, squares: Array, rows: Array) -> tuple[Array, Array]:
+        """Return sums of squares and degrees of freedom by group and shell, (G, S) both."""
+        size, ndim = self.projector.size, self.dimension - 1
+        xp = array_namespace(squares)
+        per_image = shell_sum(self.band.astype(np.float64), size, ndim, corners=True)
+        if self.groups is None:
+            total = (squares.sum(0, dtype=np.float64) * self.band)[None]
+            return shell_sum(total, size, ndim, corners=True), len(rows) * per_image[None]
+        member = group_members(self.groups[rows], int(self.groups.max()) + 1, xp)
+        flat = squares.reshape(len(rows), -1).astype(np.float64)
+        total = (member @ flat).reshape(-1, *squares.shape[1:]) * self.band
+        counts = member.sum(1, keepdims=True)
+        return shell_sum(total, size, ndim, corners=True), counts * per_image
+
+
+def _learned(dataset: Dataset, model: Model, sums: _Sums) -> tuple[Dataset, float]:
+    """Return the data set with what its images tell, and by how much that changed."""
+    change = 0.0
+    if model.noise != "white":
+        dataset, change = _with_noise(dataset, model, sums)
+    if model.contrast:
+        rows = np.concatenate([to_numpy(rows) for rows in sums.rows.values()])
+        scales = np.concatenate([to_numpy(scales) for scales in sums.scales.values()])
+        contrast = np.empty(len(dataset))
+        contrast[rows] = scales
+        contrast = contrast / contrast.mean()
+        before = 1.0 if dataset.contrast is None else to_numpy(dataset.contrast)
+        change = max(change, float(np.sqrt(np.mean((contrast - 1) ** 2))))
+        dataset = replace(dataset, contrast=dataset.xp.asarray(before * contrast))
+    return dataset, change
+
+
+def _with_noise(dataset: Dataset, model: Model, sums: _Sums) -> tuple[Dataset, float]:
+    """Return the data set with the most likely noise spectra, up to a factor, and their change."""
+    xp, groups = dataset.xp, dataset.groups if model.noise == "group" else None
+    known = dataset.noise
+    if known is None or known.variances.shape != sums.squares.shape:
+        known = GaussianNoise(xp.ones(sums.squares.shape), groups)
+    ratio = _interpolated(to_numpy(sums.squares), to_numpy(sums.degrees))
+    ratio = ratio / ratio.mean()
+    change = float(np.abs(np.log(ratio)).max())
+    updated = replace(known, variances=known.variances * xp.asarray(ratio))
+    return dataset.with_noise(updated), change
+
+
+def _interpolated(squares: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Return mean squares by group and shell; shells that nothing tells about follow the others."""
+    found = np.ones(squares.shape)
+    for row in range(len(squares)):
+        measured = np.flatnonzero((degrees[row] > 0) & (squares[row] > 0))
+        if len(measured):
+            values = squares[row, measured] / degrees[row, measured]
+            found[row] = np.interp(np.arange(squares.shape[1]), measured, values)
+    return found
+
+
+def noise_of(dataset: Dataset, variance: float) -> Any:
+    """Return the noise variance as it is reported: a number, per shell, or per group and shell."""
+    if dataset.noise is None:
+        return variance
+    table = variance * to_numpy(dataset.noise.variances)
+    return table[0] if len(table) == 1 else table

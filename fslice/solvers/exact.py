@@ -1,0 +1,273 @@
+"""The exact solver: one pass over the images, then everything is closed form."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fslice._arrays import Array, check_size, to_numpy
+from fslice.data.cache import SpectraCache
+from fslice.data.dataset import Dataset
+from fslice.metrics import fsc
+from fslice.posterior.elbo import elbo, elbo_of_prior, mean_field_std
+from fslice.posterior.evidence import Estimate, log_evidence
+from fslice.posterior.hyperparameters import (
+    fit_hyperparameters,
+    signal_variance,
+)
+from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
+from fslice.posterior.mean import Solution, solve, unfiltered_volume, unobserved_note
+from fslice.posterior.normal import NormalEquations
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.result import Posterior
+from fslice.posterior.samples import centred_samples
+from fslice.posterior.sums import normal_equations
+from fslice.solvers.alternate import Fit, alternate, noise_of
+from fslice.solvers.model import Model
+from fslice.solvers.progress import Progress, Reporter
+
+_PROBES = 4
+_TOLERANCE = 1e-3
+"""At 1e-2 samples kept much of the prior's spread where the images say a lot."""
+_ITERATIONS = 30
+_TOLERANCE_INSIDE = 1e-3
+"""Of a map inside a mask that was found: at 1e-4 its error to the truth is the same."""
+_TOLERANCE_HALF = 1e-3
+"""Of half maps: at 1e-6 their correlation is the same to three digits."""
+_MEAN_SQUARE_WEIGHTS = {"linear": 2 / 3, "cubic": 151 / 315}
+"""Sum of the squares of an interpolation kernel's weights along an axis, in the mean over places:
+the value at 0 of the B-spline of twice the order."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The posterior in closed form, for known poses: normal equations and conjugate gradients.
+
+    Prior and noise maximise the evidence. With linear interpolation the images are read once;
+    with cubic, each product with their matrix is a pass over the poses.
+
+    Parameters
+    ----------
+    samples : int, optional
+        Draws from the exact posterior, for `Posterior.voxel_std` and `Posterior.fsc_samples`; 8
+        are enough for a resolution, 50 for voxels.
+    evidence : bool, optional
+        Whether to estimate the log probability of the images.
+    seed : int, optional
+        Of the samples.
+    executor : concurrent.futures.Executor, optional
+        Works on shares of the images, as in `fslice.data.passes.sum_over`.
+    mask_from : callable, optional
+        Takes the map of a first solve, (D, D, D), and returns a mask, from 0 to 1: the map is
+        solved for again inside it, from the same normal equations, with what the first solve has
+        learned. See `fslice.postprocess.masks.mask_from_map`.
+
+    Examples
+    --------
+    >>> import fslice
+    >>> data = fslice.simulate(fslice.phantom(20, 4.0), 100, 20, 4.0, snr=1.0)
+    >>> found = fslice.reconstruct(data.images(), data.rotations, solver=Exact(samples=2))
+    >>> found.voxel_std.shape, found.fsc_samples.shape
+    ((20, 20, 20), (2, 11))
+    """
+
+    samples: int = 0
+    evidence: bool = False
+    seed: int = 0
+    executor: Any = None
+    mask_from: Callable[[Array], Array] | None = None
+
+    def __post_init__(self) -> None:
+        check_size("samples", self.samples, 0)
+        check_size("seed", self.seed, 0)
+
+    def __call__(
+        self,
+        dataset: Dataset,
+        model: Model,
+        progress: Callable[[Progress], object] | bool | None = None,
+    ) -> Posterior:
+        """Return the posterior of a data set under a model."""
+        model.check(dataset)
+        self._check(dataset, model)
+        report = Reporter(progress)
+        cache = SpectraCache() if model.noise != "white" or model.contrast else None
+
+        def fit(data: Dataset) -> Fit:
+            return self._fit(data, model, report, cache)
+
+        found, data = alternate(dataset, model, fit, report, cache)
+        return self._result(found, data, model, report)
+
+    def _check(self, dataset: Dataset, model: Model) -> None:
+        if (self.samples or self.evidence) and not model.gaussian:
+            name = "samples" if self.samples else "evidence"
+            raise ValueError(f"{name}: expected posterior='gaussian', got {model.posterior!r}")
+        if self.mask_from is not None and model.mask is not None:
+            raise ValueError("mask: expected None with mask_from, which finds it, got a mask")
+        if self.evidence and dataset.order > 1:
+            raise ValueError(
+                f"evidence: expected symmetry='C1', got {dataset.symmetry!r}; to compare groups "
+                "see fslice.posterior.evidence.symmetry_evidence"
+            )
+
+    def _fit(
+        self, dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None
+    ) -> Fit:
+        """Sum the images, and solve."""
+        halves = self._sums(dataset, model, report, cache)
+        normal: Any = halves[0] if len(halves) == 1 else halves[0] + halves[1]
+        with report.stage("fitting", _ITERATIONS, "iterations") as advance:
+            solution = self._solve(normal, model, lambda *_: advance())
+        if self.mask_from is not None:
+            mask = self.mask_from(solution.volume())
+            with report.stage("solving in the mask", 1, "maps") as advance:
+                solution = _solve_inside(mask, solution, model)
+                advance()
+        if len(halves) == 1:
+            halves = []
+        with report.stage("half maps", 2, "maps") as advance:
+            solved = [_half(half, solution, advance) for half in halves]
+        std = mean_field_std(solution.precision) if model.gaussian else None
+        return Fit(
+            solution.precision, solution.mean, std,
+            elbo(solution.precision, solution.mean, std), solution.converged, solved,
+        )  # fmt: skip
+
+    def _solve(self, normal: Any, model: Model, progress: Callable[..., object]) -> Solution:
+        """Solve for the map of all images, and for what is not given of prior and noise."""
+        latent = model.latent(normal.b)
+        prior = model.given_prior("shell")
+        if isinstance(prior, str):
+            prior = signal_variance(normal) / mean_square(latent)
+        return fit_hyperparameters(
+            normal, latent, prior_variance=prior, noise_variance=model.noise_variance,
+            max_iterations=_ITERATIONS, progress=progress,
+        )  # fmt: skip
+
+    def _sums(
+        self, dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None
+    ) -> list[Any]:
+        """Return the normal equations of all images, or of each half set."""
+        parts: list[Any] = [None]
+        if dataset.half_sets is not None:
+            labels = to_numpy(dataset.half_sets)
+            parts = [np.flatnonzero(labels == half) for half in (1, 2)]
+        with report.stage("reading", len(dataset)) as advance:
+            return [
+                normal_equations(
+                    dataset, model.projector, rows=rows, cache=cache, executor=self.executor,
+                    progress=advance,
+                )
+                for rows in parts
+            ]  # fmt: skip
+
+    def _result(self, found: Fit, dataset: Dataset, model: Model, report: Reporter) -> Posterior:
+        """Return what was found, with samples and evidence."""
+        precision = found.precision
+        voxel_std = fsc_samples = evidence = None
+        if self.samples:
+            with report.stage("sampling", self.samples, "samples") as advance:
+                voxel_std, fsc_samples = self._draw(precision, found.mean, advance)
+        if self.evidence:
+            with report.stage("evidence", _PROBES, "probes") as advance:
+                evidence = self._evidence(precision, found.mean)
+                advance(_PROBES)
+        return Posterior(
+            mean=precision.map_of(found.mean),
+            latent_mean=found.mean,
+            posterior_std=found.std,
+            elbo=found.elbo,
+            elbo_prior=elbo_of_prior(precision, gaussian=model.gaussian),
+            elbo_trace=list(found.trace),
+            noise_variance=noise_of(dataset, precision.noise_variance),
+            prior_variance=precision.reported_prior(),
+            iterations=len(found.trace),
+            converged=found.converged,
+            seconds=dict(report.seconds),
+            solver="exact",
+            images=len(dataset),
+            warnings=unobserved_note(precision.normal),
+            symmetry=dataset.symmetry,
+            half_maps=_pair([half.volume() for half in found.halves]),
+            unfiltered_half_maps=_pair(
+                [unfiltered_volume(half.precision.normal) for half in found.halves]
+            ),
+            contrast=dataset.contrast,
+            evidence=evidence,
+            voxel_std=voxel_std,
+            fsc_samples=fsc_samples,
+        )
+
+    def _draw(
+        self, precision: PosteriorPrecision, mean: Array, advance: Callable[..., None]
+    ) -> tuple[Array, Array]:
+        """Draw from the posterior: deviations of voxels, and a shell correlation per sample."""
+        rng = np.random.default_rng(self.seed)
+        volume, squares, curves = precision.map_of(mean), 0.0, []
+        for sample in centred_samples(precision, self.samples, rng, tolerance=_TOLERANCE):
+            deviation = precision.deviation_of(sample)
+            squares = squares + deviation**2
+            curves.append(to_numpy(fsc(volume, volume + deviation)))
+            advance()
+        return (squares / self.samples) ** 0.5, np.stack(curves)
+
+    def _evidence(self, precision: PosteriorPrecision, mean: Array) -> Estimate:
+        """Return the log evidence to within a few nats."""
+        return log_evidence(precision, mean, probes=_PROBES, tolerance=_TOLERANCE)
+
+
+def _solve_inside(mask: Array, whole: Solution, model: Model) -> Solution:
+    """Solve again inside a mask, under the noise and the power that the first solve has learned.
+
+    To learn them anew takes six times as long: the probe that counts degrees of freedom keeps all
+    of its prior outside the mask, which the preconditioner does not know.
+    """
+    known = whole.precision
+    latent = latent_map(model.projector, mask, known.normal.b)
+    prior = known.reported_prior()
+    if model.prior is None or isinstance(model.prior, str):
+        prior = prior * _power_of_latent(known) / mean_square(latent)
+    precision = PosteriorPrecision(known.normal, prior, known.noise_variance, latent)
+    return solve(precision, tolerance=_TOLERANCE_INSIDE)
+
+
+def _power_of_latent(precision: PosteriorPrecision) -> float:
+    """Return the power of a volume's spectrum relative to a learned prior variance.
+
+    A sliced spectrum in its own box is taken for independent coefficients, though an object does
+    not fill the box: interpolation averages them, and the prior is learned larger by as much.
+    """
+    if not isinstance(precision.latent, SlicedSpectrum):
+        return 1.0
+    projector, ndim = precision.normal.projector, precision.normal.b.ndim
+    return float(_MEAN_SQUARE_WEIGHTS[projector.interpolation] ** ndim)
+
+
+def _half(normal: NormalEquations, whole: Solution, advance: Callable[..., None]) -> Solution:
+    """Return the map of half of the images, under the prior and the noise of all.
+
+    The solve begins at zero: what both halves began with they would have in common.
+    """
+    precision = PosteriorPrecision(
+        normal, whole.precision.prior_variance, whole.precision.noise_variance,
+        whole.precision.latent,
+    )  # fmt: skip
+    solution = _solved_quietly(precision)
+    advance()
+    return solution
+
+
+def _solved_quietly(precision: PosteriorPrecision) -> Solution:
+    """Solve for a half map; what no image has seen is said of all images already."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*were seen by no image")
+        return solve(precision, tolerance=_TOLERANCE_HALF)
+
+
+def _pair(maps: list[Array]) -> tuple[Array, Array] | None:
+    return (maps[0], maps[1]) if maps else None
