@@ -16,9 +16,18 @@ from cli_tools import fail, names, result, succeed, without_warnings
 
 import fslice
 from fslice.cli import _fits, _progress, _results, main, reconstruct
-from fslice.io import read_particles, read_star, read_volume, write_particles, write_volume
+from fslice.io import (
+    StackWriter,
+    read_particles,
+    read_star,
+    read_volume,
+    write_particles,
+    write_volume,
+)
 from fslice.io.fsc_files import read_fsc_xml
 from fslice.metrics import shell_frequencies, split_half_sets
+from fslice.operators.aberrations import Aberrations, aberrate_slices
+from fslice.operators.zernike import beam_tilt_coefficients
 from fslice.postprocess.fsc import corrected_fsc
 from fslice.postprocess.resolution import find_resolution
 from fslice.solvers.adam import Adam
@@ -483,18 +492,25 @@ def test_a_disk_that_fills_up_leaves_a_fit_that_can_be_kept(
 
 
 @pytest.mark.usefixtures("no_picture")
-def test_optics_that_are_not_modelled_are_one_line_of_warning(run, tmp_path, capsys):
-    text = (run / "particles.star").read_text()
-    text = text.replace(
-        "_rlnImageDimensionality #8", "_rlnImageDimensionality #8\n_rlnBeamTiltX #9"
+def test_a_beam_tilt_in_the_file_is_modelled(run, recon, tmp_path, capsys):
+    particles = read_particles(run / "particles.star")
+    tilt = beam_tilt_coefficients(*map(np.array, ([10.0], [-5.0], [2.7], [300.0])))
+    aberrations = Aberrations(
+        odd=tilt, even=np.zeros((1, 0)), group=np.zeros(NUMBER, int), pixel_size=PIXEL_SIZE
     )
-    star = run / "tilted.star"
-    star.write_text(re.sub(r"(opticsGroup1.*)", r"\1 0.5", text))
-    assert main(["reconstruct", str(star), "-o", str(tmp_path)]) == 0
-    printed = capsys.readouterr().err.splitlines()
-    line = f"{star}: not modelled, and left out: aberrations"
-    assert printed.count(f"warning: {line}") == 1
-    assert json.loads((tmp_path / "result.json").read_text())["warnings"].count(line) == 1
+    slices = fslice.rfft2(np.asarray(particles.images[:], float))
+    phases = aberrations.odd_phases(SIZE)[aberrations.group]
+    tilted = fslice.irfft2(aberrate_slices(slices, phases))
+    assert np.std(tilted - particles.images[:]) > 0.2 * np.std(tilted)
+    with StackWriter(tmp_path / "tilted.mrcs", NUMBER, SIZE, PIXEL_SIZE) as writer:
+        writer.write(tilted)
+    star = tmp_path / "tilted.star"
+    write_particles(star, dataclasses.replace(particles, aberrations=aberrations), "tilted.mrcs")
+    succeed(capsys, "reconstruct", star, "-o", tmp_path)
+    note = f"{star}: aberrations of the optics groups are modelled"
+    assert note in json.loads((tmp_path / "result.json").read_text())["notes"]
+    found, expected = (read_volume(folder / "mean.mrc")[0] for folder in (tmp_path, recon))
+    np.testing.assert_allclose(found, expected, atol=1e-2 * np.abs(expected).max())
 
 
 @pytest.mark.usefixtures("no_picture")

@@ -88,7 +88,7 @@ def _read_particles(arguments: argparse.Namespace, messages: Messages) -> Partic
     for line in particles.warnings:
         messages.warn(f"{path}: {line}")
     if particles.aberrations is not None:
-        messages.warn(f"{path}: not modelled, and left out: aberrations")
+        messages.note(f"{path}: aberrations of the optics groups are modelled")
     if particles.ctf is None:
         messages.note(f"no CTF: {path} has none, or its images are corrected for it")
     return particles
@@ -103,7 +103,8 @@ def dataset_of(
         groups = np.unique(particles.optics_group, return_inverse=True)[1]
     return Dataset(
         images, Poses(particles.rotations, particles.shifts), particles.ctf, None, symmetry,
-        groups=groups, half_sets=half_sets, ctf_applied=ctf_applied(particles),
+        groups=groups, half_sets=half_sets, aberrations=particles.aberrations,
+        ctf_applied=ctf_applied(particles),
     )  # fmt: skip
 
 
