@@ -178,11 +178,12 @@ def test_the_deviation_falls_with_the_density_of_samples(data, exact):
 
 
 @pytest.mark.parametrize("solver", [Adam(), Exact()])
-@pytest.mark.filterwarnings("ignore:.*seen by no image:UserWarning")
 def test_frequencies_that_no_image_saw_stay_at_the_prior(solver):
     model = fslice.phantom(SIZE, 5.0)
     data = fslice.simulate(model, 200, SIZE, 5.0, snr=0.5, cone=30.0, seed=1)
-    result = fslice.reconstruct(data.images(), data.rotations, solver=solver, prior="scalar")
+    with pytest.warns(UserWarning, match="seen by no image"):
+        result = fslice.reconstruct(data.images(), data.rotations, solver=solver, prior="scalar")
+    assert "seen by no image" in result.warnings[0]
     unseen = Projector(SIZE).sampling_density(data.rotations.astype(np.float32)) == 0
     assert unseen.mean() > 0.5
     np.testing.assert_allclose(

@@ -19,7 +19,7 @@ from fslice.data.dataset import Dataset
 from fslice.fourier import transform
 from fslice.operators.ctf import CTF
 
-BATCH_BYTES = 1 << 28
+BATCH_BYTES = 1 << 27
 """Half spectra of a batch take no more: enough images to have neighbours in viewing direction."""
 _TOGETHER = 1 << 19  # pixels transformed together: more than fits the cache took twice as long
 _SHARES = 16
@@ -81,7 +81,7 @@ def sum_over(
     images : bool, optional
         Whether pixels are read; functions of poses and CTFs alone do not need them.
     batch_size : int, optional
-        Images at a time. Default: 256 MB of half spectra.
+        Images at a time. Default: 128 MB of half spectra.
     cache : SpectraCache, optional
         Keeps the half spectra for the next pass.
     executor : concurrent.futures.Executor, or what has its ``submit``, optional

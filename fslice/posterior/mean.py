@@ -89,15 +89,21 @@ def solve(
     return Solution(solved.x, solved.iterations, solved.residual, solved.converged, precision)
 
 
+def unobserved_note(normal: NormalEquations) -> tuple[str, ...]:
+    """Say if a noticeable part of the band was seen by no image."""
+    fraction = normal.unobserved()
+    if fraction <= _UNOBSERVED:
+        return ()
+    return (
+        f"{100 * fraction:.3g} % of the frequencies in the band were seen by no image: there "
+        "the posterior equals the prior",
+    )
+
+
 def warn_if_unobserved(normal: NormalEquations) -> None:
     """Warn if a noticeable part of the band was seen by no image."""
-    fraction = normal.unobserved()
-    if fraction > _UNOBSERVED:
-        warnings.warn(
-            f"{100 * fraction:.3g} % of the frequencies in the band were seen by no image: there "
-            "the posterior equals the prior",
-            stacklevel=3,
-        )
+    for note in unobserved_note(normal):
+        warnings.warn(note, stacklevel=3)
 
 
 def weighted_backprojection(precision: PosteriorPrecision) -> Array:

@@ -17,13 +17,15 @@ from fslice.data.passes import Batch, make_batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
-from fslice.operators.sampling import flat_poses
+from fslice.operators.sampling import flat_poses, slice_geometry
 from fslice.posterior.by_passes import pass_equations
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.stencil import StencilEquations
 
 _TOGETHER = 2048
 """Slices that are added to the stencil at a time."""
+_PIECE = 1 << 20
+"""Bytes of half spectra that are squared and filtered together: they fit the cache."""
 
 
 def normal_equations(
@@ -75,6 +77,13 @@ class Running:
 
     b: Any = 0
     squares: Any = 0
+    room: Any = None
+
+    def room_for(self, images_ft: Array) -> Array:
+        """Return an array of the same kind, of any content: fresh memory would cost more."""
+        if self.room is None or len(self.room) < len(images_ft):
+            self.room = array_namespace(images_ft).empty_like(images_ft)
+        return self.room[: len(images_ft)]
 
 
 @dataclass(frozen=True)
@@ -91,18 +100,19 @@ class NormalSums:
     def add(self, total: Running, batch: Batch) -> Running:
         """Add a batch to all but the matrix A, which needs no pixels."""
         images_ft: Any = batch.images_ft
-        xp, size, ndim = array_namespace(images_ft), self.projector.size, images_ft.ndim - 1
-        squares = (images_ft.real**2 + images_ft.imag**2).sum(0, dtype=np.float64)
+        xp, ndim = array_namespace(images_ft), images_ft.ndim - 1
+        squares, filtered = _squares_and_filtered(batch, total, self.projector.size)
         total.squares = total.squares + shell_sum(
-            squares * self._band(ndim + 1, xp), size, ndim, corners=True
+            squares * self._band(ndim + 1, xp), self.projector.size, ndim, corners=True
         )
         total.b = total.b + self.projector.backproject_ft(
-            images_ft, batch.rotations, batch.shifts, batch.ctf, image_of=batch.image_of
+            filtered, batch.rotations, batch.shifts, image_of=batch.image_of
         )
         return total
 
     def finish(self, total: Running, dataset: Dataset, rows: Array) -> NormalEquations:
         """Add what poses and CTF say, and return the normal equations."""
+        total.room = None
         order, count = dataset.order, len(rows)
         per_image = self._degrees(dataset)
         known = {
@@ -129,6 +139,31 @@ class NormalSums:
         xp, ndim = dataset.xp, dataset.poses.dimension - 1
         band = self._band(ndim + 1, xp).astype(np.float64)
         return shell_sum(band, self.projector.size, ndim, corners=True)
+
+
+def _squares_and_filtered(batch: Batch, total: Running, size: int) -> tuple[Array, Array]:
+    """Return the sum of the squared spectra, and the spectra times their CTF."""
+    images_ft: Any = batch.images_ft
+    xp, count, squares = array_namespace(images_ft), len(images_ft), 0
+    filtered = images_ft if batch.ctf is None else total.room_for(images_ft)
+    step = max(1, _PIECE * count // images_ft.nbytes) if xp is np else count
+    for start in range(0, count, step):
+        part = slice(start, min(start + step, count))
+        piece = images_ft[part]
+        squares = squares + (piece.real**2 + piece.imag**2).sum(0, dtype=np.float64)
+        if batch.ctf is not None:
+            values = ctf_values(batch.ctf[part], size, piece.real.dtype)
+            xp.multiply(piece, values, out=filtered[part])
+    return squares, filtered
+
+
+def ctf_values(ctf: CTF | Array, size: int, dtype: Any) -> Array:
+    """Return the values of a batch's CTF, evaluated by the kernels if it is a `CTF`."""
+    if not isinstance(ctf, CTF):
+        return ctf
+    geometry = slice_geometry(3, size, size, "linear", None)
+    kernels = _kernels.kernels_for(ctf.defocus_u)
+    return kernels.ctf_values(ctf.coefficients(size), geometry, dtype)
 
 
 def _log_weights(dataset: Dataset, rows: Array, per_image: Array) -> float:

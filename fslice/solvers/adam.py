@@ -18,7 +18,12 @@ from fslice.fourier import transform
 from fslice.posterior.elbo import mean_field_std
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum, mean_square
-from fslice.posterior.mean import unfiltered_spectrum, unfiltered_volume
+from fslice.posterior.mean import (
+    unfiltered_spectrum,
+    unfiltered_volume,
+    unobserved_note,
+    warn_if_unobserved,
+)
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.sums import NormalSums
@@ -94,6 +99,7 @@ class Adam:
         found, data = alternate(dataset, model, fit_once, report, cache)
         halves = self._halves(data, model, found, report, cache)
         precision: Any = found.precision
+        warn_if_unobserved(precision.normal)
         evaluation: Any = found
         return Posterior(
             mean=precision.map_of(found.mean),
@@ -109,6 +115,7 @@ class Adam:
             seconds=dict(report.seconds),
             solver="adam",
             images=len(dataset),
+            warnings=unobserved_note(precision.normal),
             symmetry=dataset.symmetry,
             half_maps=None if halves is None else halves[:2],
             unfiltered_half_maps=None if halves is None else halves[2:],

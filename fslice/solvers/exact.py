@@ -21,7 +21,7 @@ from fslice.posterior.hyperparameters import (
     signal_variance,
 )
 from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
-from fslice.posterior.mean import Solution, solve, unfiltered_volume
+from fslice.posterior.mean import Solution, solve, unfiltered_volume, unobserved_note
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
@@ -192,6 +192,7 @@ class Exact:
             seconds=dict(report.seconds),
             solver="exact",
             images=len(dataset),
+            warnings=unobserved_note(precision.normal),
             symmetry=dataset.symmetry,
             half_maps=_pair([half.volume() for half in found.halves]),
             unfiltered_half_maps=_pair(

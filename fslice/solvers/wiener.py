@@ -16,7 +16,7 @@ from fslice.posterior.elbo import (
 )
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum
-from fslice.posterior.mean import weighted_backprojection
+from fslice.posterior.mean import unobserved_note, warn_if_unobserved, weighted_backprojection
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.sums import normal_equations
@@ -64,6 +64,7 @@ class Wiener:
 
         found, data = alternate(dataset, model, fit, report, cache)
         precision = found.precision
+        warn_if_unobserved(precision.normal)
         return Posterior(
             mean=precision.map_of(found.mean),
             latent_mean=found.mean,
@@ -78,6 +79,7 @@ class Wiener:
             seconds=dict(report.seconds),
             solver="wiener",
             images=len(dataset),
+            warnings=unobserved_note(precision.normal),
             symmetry=dataset.symmetry,
             contrast=data.contrast,
         )
