@@ -1,5 +1,6 @@
 """What all commands share: help, exit statuses, one line for an error, quick start."""
 
+import shutil
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ def python(*words, **options):
 
 def test_the_commands_are_those_that_are_documented():
     assert COMMANDS == [
-        "simulate", "reconstruct", "fsc", "symmetrize", "info", "certify", "demo",
+        "simulate", "reconstruct", "fsc", "symmetrize", "info", "certify", "demo", "completion",
     ]  # fmt: skip
 
 
@@ -56,6 +57,50 @@ def test_help_gives_units(command, option, unit, capsys):
     assert unit in text.partition(option)[2].partition(" --")[0]
 
 
+def test_without_a_word_the_help_is_printed(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("usage: fslice")
+    assert all(f"    {command}" in printed.out for command in COMMANDS)
+    assert printed.err == ""
+
+
+def test_the_help_of_reconstruct_is_grouped_by_subject(capsys):
+    main(["reconstruct", "--help"])
+    printed = capsys.readouterr().out
+    subjects = "the file of particles", "the map", "prior and noise", "resolution and uncertainty"
+    places = [printed.index(f"\n{subject}:\n") for subject in (*subjects, "solver")]
+    assert places == sorted(places)
+
+
+def complete(*words):
+    """Return what bash offers for the last of some words."""
+    script = (
+        f'eval "$({sys.executable} -m fslice completion bash)"; '
+        f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
+        '_fslice; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_completes_commands_options_and_values():
+    assert complete("fslice", "rec") == ["reconstruct"]
+    assert complete("fslice", "reconstruct", "--sup") == ["--support"]
+    assert complete("fslice", "reconstruct", "--solver", "ex") == ["exact"]
+    assert complete("fslice", "fsc", "map") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_learns_all_commands(shell, capsys):
+    assert main(["completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in COMMANDS)
+    assert "solver" in printed
+
+
 def test_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"fslice {fslice.__version__}\n"
@@ -64,12 +109,19 @@ def test_version_is_printed(capsys):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ([], "the following arguments are required: COMMAND (see fslice --help)"),
-        (["simulat"], "invalid choice: 'simulat'"),
-        (["info", "--frobnicate"], "unrecognized arguments: --frobnicate"),
+        (["simulat"], ": did you mean simulate? (see fslice --help)"),
+        (["info", "--frobnicate"], "unrecognized option: --frobnicate (see fslice info --help)"),
+        (["info", "--strct"], "did you mean --strict? (see fslice info --help)"),
+        (
+            ["simulate", "phantom", "--siz", "3"],
+            "did you mean --size? (see fslice simulate --help)",
+        ),
+        (["demo", "--ouput=x"], "unrecognized option: --ouput: did you mean --output?"),
+        (["fsc", "a", "b", "c"], "unrecognized arguments: c (see fslice fsc --help)"),
         (["simulate", "phantom"], "(see fslice simulate --help)"),
         (["reconstruct", "a.star", "-o", "x", "--solver", "magic"], "invalid choice: 'magic'"),
-        (["reconstruct", "a.star", "-o", "x", "--epoch", "5"], "unrecognized arguments: --epoch 5"),
+        (["reconstruct", "a", "-o", "x", "--solver", "exakt"], "did you mean exact?"),
+        (["reconstruct", "a", "-o", "x", "--epoch", "5"], ": did you mean --epochs?"),
     ],
 )
 def test_wrong_words_are_one_line_that_says_where_help_is(words, complaint, capsys):

@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Sequence
 
 from fslice import __version__
-from fslice.cli import certify, demo, fsc, info, reconstruct, simulate, symmetrize
+from fslice.cli import certify, completion, demo, fsc, info, reconstruct, simulate, symmetrize
 from fslice.cli._arguments import Parser
 from fslice.cli._outputs import json_line
 
-_COMMANDS = (simulate, reconstruct, fsc, symmetrize, info, certify, demo)
+_COMMANDS = (simulate, reconstruct, fsc, symmetrize, info, certify, demo, completion)
 
 _DESCRIPTION = """\
 From particle images with known poses to a map with its uncertainty, in Fourier space.
@@ -46,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             words = sys.argv[1:] if argv is None else list(argv)
-            arguments = _parser().parse_args(words, argparse.Namespace(words=words))
+            if not words:
+                command_line().print_help()
+                return 0
+            arguments = command_line().parse_args(words, argparse.Namespace(words=words))
             results = arguments.run(arguments)
             if arguments.json:
                 print(json_line(results))
@@ -75,7 +78,8 @@ def _drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> Parser:
+def command_line() -> Parser:
+    """Return the parser of the whole command line."""
     parser = Parser(prog="fslice", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"fslice {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

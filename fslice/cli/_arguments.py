@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,9 +27,44 @@ class Parser(argparse.ArgumentParser):
         epilog = f"example:\n{example}" if example else None
         super().__init__(allow_abbrev=False, epilog=epilog, **options)
 
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse, and raise on words that are no options of this very command."""
+        words = [str(word) for word in args or ()]
+        if self._subparsers is None:
+            self._check_options(words)
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+    def _check_options(self, words: Sequence[str]) -> None:
+        """Raise on a mistyped option before anything else is said to be missing."""
+        until = words.index("--") if "--" in words else len(words)
+        for word in words[:until]:
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in self._option_string_actions:
+                known = [option for option in self._option_string_actions if option[:2] == "--"]
+                self.error(f"unrecognized option: {name}{did_you_mean(name, known)}")
+
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint, with where help is to be found."""
+        """Raise the complaint, with what may have been meant and where help is to be found."""
+        if choice := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            known = [name.strip("' ") for name in choice[2].split(",")]
+            message += did_you_mean(choice[1], known)
         raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a suggestion, or nothing.
+
+    Examples
+    --------
+    >>> did_you_mean("--suport", ["--support", "--samples"]), did_you_mean("x", ["--support"])
+    (': did you mean --support?', '')
+    """
+    bare = {name.lstrip("-"): name for name in known}
+    near = difflib.get_close_matches(word.lstrip("-"), bare, n=1)
+    return f": did you mean {bare[near[0]]}?" if near else ""
 
 
 def command_parser(
@@ -52,7 +89,7 @@ def add_output(parser: argparse.ArgumentParser, **options: Any) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, **options)
 
 
-def add_symmetry(parser: argparse.ArgumentParser, *, help: str, required: bool = False) -> None:
+def add_symmetry(parser: argparse._ActionsContainer, *, help: str, required: bool = False) -> None:
     """Add ``--symmetry G``."""
     groups = "C1, C2, ..., D1, ..., T, O, I1 to I4, axes as in RELION"
     ending = "" if required else " (default: C1)"

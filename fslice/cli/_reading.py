@@ -19,7 +19,7 @@ _OF_PARTICLES = (
 _OF_ATOMS = ("models", "assembly")
 
 
-def add_particle_options(parser: argparse.ArgumentParser) -> None:
+def add_particle_options(parser: argparse._ActionsContainer) -> None:
     """Add the options of `fslice.io.read_particles`."""
     parser.add_argument(
         "--pixel-size",
@@ -53,7 +53,7 @@ def add_particle_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_atom_options(parser: argparse.ArgumentParser) -> None:
+def add_atom_options(parser: argparse._ActionsContainer) -> None:
     """Add ``--models`` and ``--assembly``."""
     parser.add_argument(
         "--models", choices=("first", "all"), help="of atoms, which models to take (default: first)"

@@ -51,8 +51,8 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="end with exit status 2 if anything is missing or suspicious",
     )
-    add_particle_options(parser)
-    add_atom_options(parser)
+    add_particle_options(parser.add_argument_group("particles"))
+    add_atom_options(parser.add_argument_group("atoms"))
 
 
 def run(arguments: argparse.Namespace) -> Facts:

@@ -30,21 +30,24 @@ Reconstruct a map and its uncertainty from particle images with known poses, by 
 the evidence lower bound (ELBO).
 
 Writes into DIR, all files together or none:
-  mean.mrc     the map: the posterior's mean
+  mean.mrc     the map of all images: the posterior's mean
+  result.json  resolution, curves, warnings, notes, variances, ELBO, seconds, arguments
+  summary.png  slices, mask, resolution, local resolution, views (needs matplotlib)
+  mask.mrc     the mask of the FSC: found in the map, or that of --mask
+  half1.mrc, half2.mrc  the maps of the two halves, under the prior of all images
+  half1_unfil.mrc, half2_unfil.mrc  the same without prior and mask, for deposition
+  fsc.xml, fsc.star  their FSC, in EMDB's and in RELION's form
   sigma.mrc    the posterior's standard deviation of every Fourier coefficient, on the
                centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
                not with --posterior dirac
-  result.json  ELBO, noise and prior variance, resolution, curves, seconds, arguments
-  summary.png  slices, projections, uncertainty, resolution (needs matplotlib)
   voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
-  half1.mrc, half2.mrc  maps of the two halves of the images; not with --no-halves
-What an earlier run wrote is replaced when this one has succeeded. Ctrl-C keeps what the
-finished epochs gave; --resume goes on from there, to the same result.
+What an earlier run wrote is replaced when this one has succeeded. With --solver adam Ctrl-C
+keeps what the finished epochs gave; --resume goes on from there, to the same result.
 """
 
 _EXAMPLE = """\
   fslice reconstruct run/particles.star -o run/recon --truth run/truth.mrc
-  fslice reconstruct run/particles.star -o run/exact --support 110 --samples 8 --evidence
+  fslice reconstruct Refine3D/job012 -o recon --support auto --samples 8
   fslice reconstruct J42/particles.cs -o recon --mask mask.mrc
 """
 
@@ -61,15 +64,14 @@ def add_command(commands: Any) -> None:
         help="particles with poses: .star (RELION 3.0, 3.1, 5.0) or .cs (cryoSPARC)",
     )
     add_output(parser, required=True, help="folder for the results, made if absent")
-    add_particle_options(parser)
-    _add_statistics(parser)
-    _add_map(parser)
-    _add_solver(parser)
-    _add_steps(parser)
-    _add_evaluation(parser)
+    add_particle_options(parser.add_argument_group("the file of particles"))
+    _add_map(parser.add_argument_group("the map"))
+    _add_statistics(parser.add_argument_group("prior and noise"))
+    _add_evaluation(parser.add_argument_group("resolution and uncertainty"))
+    _add_solver(parser.add_argument_group("solver"))
 
 
-def _add_statistics(parser: argparse.ArgumentParser) -> None:
+def _add_statistics(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--posterior",
         choices=("gaussian", "dirac"),
@@ -105,12 +107,12 @@ def _add_statistics(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_map(parser: argparse.ArgumentParser) -> None:
+def _add_map(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--support",
-        metavar="M.mrc|R",
-        help="with --solver exact: the map is zero outside this mask, values from 0 to 1, or "
-        "outside a soft sphere of this radius in Angstrom",
+        metavar="auto|M.mrc|R",
+        help="the map is zero outside this mask, values from 0 to 1, or outside a soft sphere of "
+        "this radius in Angstrom; auto: outside the mask that a first solve shows (default: none)",
     )
     parser.add_argument(
         "--oversampling",
@@ -123,7 +125,7 @@ def _add_map(parser: argparse.ArgumentParser) -> None:
     add_symmetry(parser, help="point group of the object")
 
 
-def _add_solver(parser: argparse.ArgumentParser) -> None:
+def _add_solver(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--solver",
         choices=("adam", "exact", "wiener"),
@@ -131,23 +133,6 @@ def _add_solver(parser: argparse.ArgumentParser) -> None:
         help="the posterior from the normal equations, one pass over the images; or stochastic "
         "steps; or the conventional weighted back-projection (default: exact)",
     )
-    parser.add_argument(
-        "--samples",
-        type=count(0),
-        metavar="N",
-        default=0,
-        help="with --solver exact: draws from the posterior, for the deviation of every voxel and "
-        "a predicted FSC with its 95%% credible band (default: 0)",
-    )
-    parser.add_argument(
-        "--evidence",
-        action="store_true",
-        help="with --solver exact: estimate the log probability of the images, by which priors "
-        "and supports can be compared",
-    )
-
-
-def _add_steps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs",
         type=count(1),
@@ -177,25 +162,41 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_evaluation(parser: argparse.ArgumentParser) -> None:
+def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--truth",
         type=Path,
         metavar="V.mrc",
-        help="true map of the same box: its FSC with the mean gives a resolution at 0.5",
+        help="true map of the same box: its FSC with the mean, in the same mask, gives a "
+        "resolution at 0.5",
     )
     parser.add_argument(
         "--halves",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="fit the two halves of the images too (rlnRandomSubset or alignments3D/split if "
-        "present, else random): their FSC gives a resolution at 0.143 (default: --halves)",
+        help="fit the two halves of the images too, in the same pass (those of the file, else "
+        "random ones): their corrected FSC gives the resolution at 0.143 (default: --halves)",
     )
     parser.add_argument(
         "--mask",
         type=Path,
         metavar="M.mrc",
-        help="map of the same box whose values multiply the maps before an FSC",
+        help="map of the same box, values from 0 to 1, that multiplies the maps before an FSC "
+        "(default: found in the map)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=count(0),
+        metavar="N",
+        default=0,
+        help="with --solver exact: draws from the posterior, for the deviation of every voxel and "
+        "a predicted FSC with its 95%% credible band (default: 0)",
+    )
+    parser.add_argument(
+        "--evidence",
+        action="store_true",
+        help="with --solver exact: estimate the log probability of the images, by which priors "
+        "and supports can be compared",
     )
 
 
@@ -225,6 +226,7 @@ def _check_solver(arguments: argparse.Namespace) -> None:
     """Raise where an option belongs to another solver, before anything is read."""
     belongs = {
         "exact": {
+            "support auto": arguments.support == "auto",
             "prior": arguments.prior == "shell",
             "samples": arguments.samples > 0,
             "evidence": arguments.evidence,

@@ -63,15 +63,14 @@ def add_command(commands: Any) -> None:
         help="'phantom' (seven-fold rings of Gaussian blobs), atoms (.pdb, .cif, also .gz) or a "
         "map (.mrc, .map, also .gz and .bz2)",
     )
-    add_atom_options(parser)
     add_output(parser, required=True, help="folder for the results, made if absent")
     parser.add_argument("-n", type=count(1), metavar="N", required=True, help="number of images")
-    _add_sampling(parser)
-    _add_noise(parser)
-    _add_imaging(parser)
+    _add_sampling(parser.add_argument_group("the model"))
+    _add_noise(parser.add_argument_group("noise"))
+    _add_imaging(parser.add_argument_group("imaging"))
 
 
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
+def _add_sampling(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--size",
         type=count(4),
@@ -97,9 +96,10 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         f"numbers (default: {SCATTERING[0]})",
     )
     add_symmetry(parser, help="average the model over this point group first")
+    add_atom_options(parser)
 
 
-def _add_noise(parser: argparse.ArgumentParser) -> None:
+def _add_noise(parser: argparse._ArgumentGroup) -> None:
     noise = parser.add_mutually_exclusive_group(required=True)
     noise.add_argument(
         "--snr",
@@ -115,7 +115,7 @@ def _add_noise(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_imaging(parser: argparse.ArgumentParser) -> None:
+def _add_imaging(parser: argparse._ArgumentGroup) -> None:
     low, high = DEFOCUS_RANGE
     parser.add_argument(
         "--cone",

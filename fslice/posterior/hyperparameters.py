@@ -108,7 +108,7 @@ def fit_hyperparameters(
     if prior is None:
         shells = _first_prior(normal, latent, noise)
         prior = shells.variance()
-    precision, start = _iterate(
+    precision, start = iterate(
         PosteriorPrecision(normal, prior, noise, latent), shells, noise_variance is None,
         max_iterations, tolerance, progress,
     )  # fmt: skip
@@ -132,13 +132,14 @@ class _Response(NamedTuple):
     information: np.ndarray
 
 
-def _iterate(
+def iterate(
     precision: PosteriorPrecision,
     prior: ShellPrior | None,
     fits_noise: bool,
     max_iterations: int,
     tolerance: float,
     progress: Callable[[int, PosteriorPrecision], Any] | None,
+    rough_steps: int = _ROUGH_STEPS,
 ) -> tuple[PosteriorPrecision, Array]:
     """Return the precision with what maximises the evidence, and nearly its mean."""
     probe = unit_probe(precision.zero, np.random.default_rng(_SEED))
@@ -146,7 +147,7 @@ def _iterate(
     information = precision.latent.information(precision.normal)
     for iteration in range(check_size("max_iterations", max_iterations)):
         diagonal = precision.preconditioner(information)
-        error = _ROUGH if iteration < _ROUGH_STEPS else _ERROR
+        error = _ROUGH if iteration < rough_steps else _ERROR
         mean, answer, response = _respond(precision, diagonal, probe, mean, answer, error)
         gain, change = 0.0, dict[str, Any]()
         if prior is not None:

@@ -13,6 +13,7 @@ from fslice._arrays import Array, check_size, to_numpy
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
 from fslice.metrics import fsc
+from fslice.posterior.adapt import adapt_hyperparameters
 from fslice.posterior.elbo import elbo, elbo_of_prior, mean_field_std
 from fslice.posterior.evidence import Estimate, log_evidence
 from fslice.posterior.hyperparameters import (
@@ -222,18 +223,17 @@ class Exact:
 
 
 def _solve_inside(mask: Array, whole: Solution, model: Model) -> Solution:
-    """Solve again inside a mask, under the noise and the power that the first solve has learned.
-
-    To learn them anew takes six times as long: the probe that counts degrees of freedom keeps all
-    of its prior outside the mask, which the preconditioner does not know.
-    """
+    """Solve again inside a mask, from the noise and the power that the first solve has learned."""
     known = whole.precision
     latent = latent_map(model.projector, mask, known.normal.b)
-    prior = known.reported_prior()
+    prior: Any = known.reported_prior()
     if model.prior is None or isinstance(model.prior, str):
         prior = prior * _power_of_latent(known) / mean_square(latent)
-    precision = PosteriorPrecision(known.normal, prior, known.noise_variance, latent)
-    return solve(precision, tolerance=_TOLERANCE_INSIDE)
+    return adapt_hyperparameters(
+        PosteriorPrecision(known.normal, prior, known.noise_variance, latent),
+        prior=model.given_prior("shell") is None, noise=model.noise_variance is None,
+        tolerance=_TOLERANCE_INSIDE,
+    )  # fmt: skip
 
 
 def _power_of_latent(precision: PosteriorPrecision) -> float:

@@ -1,0 +1,112 @@
+"""Half maps: of disjoint images, unfiltered ones, and a map inside a mask that it shows itself."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import fslice
+from fslice.data.dataset import Dataset
+from fslice.data.poses import Poses
+from fslice.posterior.mean import solve
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.sums import normal_equations
+from fslice.postprocess.masks import mask_from_map, soft_spherical_mask
+from fslice.solvers.adam import Adam
+from fslice.solvers.exact import Exact
+
+SIZE, NUMBER = 32, 400
+
+
+class Counted:
+    """Images that count how often each is read."""
+
+    def __init__(self, images):
+        self.images, self.shape, self.dtype = images, images.shape, images.dtype
+        self.reads = np.zeros(len(images), int)
+
+    def __getitem__(self, index):
+        self.reads[index] += 1
+        return self.images[index]
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Simulate images of the phantom."""
+    return fslice.simulate(fslice.phantom(SIZE, 4.0), NUMBER, SIZE, 4.0, snr=0.2, seed=3)
+
+
+@pytest.fixture(scope="module")
+def dataset(data):
+    """Part them in two halves."""
+    half_sets = np.tile([1, 2], NUMBER // 2)
+    return Dataset(data.images(), Poses(data.rotations), half_sets=half_sets)
+
+
+def halves_of(dataset, projector):
+    return [
+        normal_equations(dataset, projector, rows=np.flatnonzero(dataset.half_sets == half))
+        for half in (1, 2)
+    ]
+
+
+def test_half_maps_are_those_of_the_halves_alone_under_the_prior_of_all(dataset):
+    found = fslice.reconstruct(dataset)
+    for half, normal in zip(
+        found.half_maps, halves_of(dataset, fslice.Projector(SIZE)), strict=True
+    ):
+        precision = PosteriorPrecision(normal, found.prior_variance, found.noise_variance)
+        expected = solve(precision, tolerance=1e-6).volume()
+        assert np.linalg.norm(half - expected) < 2e-3 * np.linalg.norm(expected)
+
+
+def test_half_maps_have_in_common_only_what_their_images_show(dataset):
+    noise = np.random.default_rng(0).normal(size=dataset.images.shape).astype("f4")
+    found = fslice.reconstruct(dataclasses.replace(dataset, images=noise), prior=1.0)
+    curve = fslice.fsc(*found.half_maps)[2 : SIZE // 2]
+    assert abs(curve.mean()) < 0.03
+
+
+@pytest.mark.parametrize("solver", [Exact(), Adam(epochs=2)], ids=["exact", "adam"])
+def test_unfiltered_half_maps_are_back_projections_over_the_sampling_density(dataset, solver):
+    found = fslice.reconstruct(dataset, solver=solver)
+    projector = fslice.Projector(SIZE)
+    for half, normal in zip(found.unfiltered_half_maps, halves_of(dataset, projector), strict=True):
+        density = normal.row_sums()
+        floor = 1e-3 * density[density > 0].mean()
+        expected = projector.to_volume(normal.b / (density + floor))
+        assert np.linalg.norm(half - expected) < 1e-3 * np.linalg.norm(expected)
+
+
+def test_a_map_is_solved_again_inside_the_mask_that_it_shows_from_the_same_sums():
+    data = fslice.simulate(fslice.phantom(48, 4.0), NUMBER, 48, 4.0, snr=0.1, seed=3)
+    counted, masks = Counted(data.images()), []
+    dataset = Dataset(counted, Poses(data.rotations), half_sets=np.tile([1, 2], NUMBER // 2))
+
+    def find(volume):
+        masks.append(mask_from_map(volume, 4.0))
+        return masks[-1]
+
+    found = fslice.reconstruct(dataset, solver=Exact(mask_from=find))
+    assert (counted.reads == 1).all()
+    (mask,) = masks
+    for volume in (found.mean, *found.half_maps):
+        assert not volume[mask == 0].any()
+    plain = fslice.reconstruct(dataset)
+    error = [(mask * (result.mean - data.truth) ** 2).sum() for result in (found, plain)]
+    assert error[0] < 0.97 * error[1]
+
+
+def test_the_power_inside_a_mask_is_that_of_the_object(dataset, data):
+    mask = soft_spherical_mask(SIZE, 12, 3, "float32")
+    found = fslice.reconstruct(dataset, solver=Exact(mask_from=lambda _: mask))
+    learned = fslice.reconstruct(dataset, mask=mask)
+    inner = slice(2, 10)
+    ratio = found.prior_variance[inner] / learned.prior_variance[inner]
+    assert abs(np.log(ratio)).mean() < np.log(1.5)
+
+
+def test_a_mask_is_given_or_found_but_not_both(dataset):
+    mask = np.ones((SIZE,) * 3, "f4")
+    with pytest.raises(ValueError, match="mask: expected None with mask_from"):
+        fslice.reconstruct(dataset, mask=mask, solver=Exact(mask_from=lambda volume: mask))
