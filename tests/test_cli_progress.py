@@ -121,6 +121,16 @@ def test_images_are_counted(terminal):
     assert last(terminal).startswith("writing images 100%|")
 
 
+def test_compilation_is_said_once_when_it_takes_long(monkeypatch, capsys):
+    numba = pytest.importorskip("numba")
+    monkeypatch.setattr(_progress, "SILENT", 0.0)
+    with _progress.compilation_notice():
+        for number in range(3):
+            numba.njit(lambda x, number=number: x + number)(1.0)
+    line = "compiling for this processor, which happens once and takes about a minute\n"
+    assert capsys.readouterr().err == line
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
 def test_ctrl_c_on_the_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path):
     words = "simulate phantom --size 32 --pixel-size 4 -n 10000 --snr 0.05"
@@ -140,7 +150,8 @@ def test_ctrl_c_on_the_process_leaves_a_checkpoint_and_says_how_to_go_on(tmp_pat
     _, printed = process.communicate(timeout=100)
     assert process.returncode == 130
     *before, line = printed.splitlines()
-    assert all(re.fullmatch(r"(reading|fitting) \d+ %.*", other) for other in before)
+    expected = re.compile(r"(reading|fitting) \d+ %.*|compiling for this processor, .*")
+    assert [other for other in before if not expected.fullmatch(other)] == []
     assert line.startswith("interrupted: go on with: fslice reconstruct ")
     assert line.endswith(" --resume")
     assert names(tmp_path / "recon") == ["checkpoint.json", "checkpoint_all.npz"]

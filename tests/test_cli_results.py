@@ -119,6 +119,33 @@ def test_copies_of_images_are_counted_where_half_maps_share_them(run, tmp_path, 
     assert any(line in warning for warning in record["warnings"])
 
 
+def test_identical_halves_are_said_to_say_nothing(run, tmp_path, reconstruct):
+    star = changed(run, tmp_path, "same", half_set=np.tile([1, 2], NUMBER // 2))
+    tables = read_star(star)
+    particles = tables["particles"]
+    for name, column in particles.items():  # in other files, so that nothing but pixels tells
+        if name != "rlnRandomSubset":
+            particles[name] = [column[i - i % 2] for i in range(NUMBER)]
+    particles["rlnImageName"][1::2] = [
+        name.replace("particles", "again") for name in particles["rlnImageName"][1::2]
+    ]
+    (run / "again.mrcs").write_bytes((run / "particles.mrcs").read_bytes())
+    write_star(star, tables)
+    record, printed = reconstruct(star)
+    assert "the half maps are identical: their correlation of 1 says nothing" in printed.err
+    assert f"{NUMBER // 2} of them in the other half set" in printed.err
+    assert len(record["warnings"]) >= 2
+
+
+def test_a_hard_mask_on_noise_gives_no_resolution(run, tmp_path, reconstruct, rng):
+    star = rewritten(run, "noise", rng.normal(size=(NUMBER, SIZE, SIZE)).astype(np.float32))
+    mask = (soft_spherical_mask(SIZE, 5, 0.1, "float32") > 0.5).astype(np.float32)
+    write_volume(tmp_path / "hard.mrc", mask, PIXEL_SIZE)
+    record, printed = reconstruct(star, "--mask", tmp_path / "hard.mrc", "--prior-variance", 1)
+    assert "without a mask the half maps have nothing in common" in printed.err
+    assert abs(np.mean(record["fsc"]["corrected"]["value"][4:15])) < 0.2
+
+
 def test_inverted_contrast_is_said_once(run, tmp_path, reconstruct):
     star = rewritten(run, "inverted", -open_stack(run / "particles.mrcs")[:])
     record, printed = reconstruct(star)

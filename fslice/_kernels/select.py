@@ -52,7 +52,7 @@ def host_kernels() -> dict[str, Kernels]:
     from fslice._kernels.numpy import KERNELS
 
     found: dict[str, Kernels] = {KERNELS.name: KERNELS}
-    if _has_numba():
+    if has_numba():
         from fslice._kernels.numba import KERNELS as COMPILED
 
         found[COMPILED.name] = COMPILED
@@ -60,7 +60,8 @@ def host_kernels() -> dict[str, Kernels]:
 
 
 @functools.cache
-def _has_numba() -> bool:
+def has_numba() -> bool:
+    """Return whether kernels can be compiled here."""
     return importlib.util.find_spec("numba") is not None
 
 

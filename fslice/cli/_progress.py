@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from fslice._kernels.compiling import on_long_compilation
 from fslice.solvers.progress import Progress
 
 SILENT = 2.0
@@ -47,6 +48,18 @@ def fit_bar() -> Iterator[Callable[[Progress], None]]:
 
         yield show
         close()
+
+
+@contextlib.contextmanager
+def compilation_notice() -> Iterator[None]:
+    """Say once, if kernels are compiled for long, that this happens once."""
+
+    def tell() -> None:
+        line = "compiling for this processor, which happens once and takes about a minute"
+        print(line, file=_stream(), flush=True)
+
+    with on_long_compilation(tell, SILENT):
+        yield
 
 
 def _bar(label: str, total: int, unit: str = " images") -> Any:

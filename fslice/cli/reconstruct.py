@@ -19,7 +19,7 @@ from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
 from fslice.cli._outputs import output_folder
-from fslice.cli._progress import fit_bar
+from fslice.cli._progress import compilation_notice, fit_bar
 from fslice.cli._reading import add_particle_options
 from fslice.cli._report import print_report
 from fslice.cli._results import NAMES, write_results
@@ -203,7 +203,7 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     _check_solver(arguments)
-    with recorded() as messages:
+    with recorded() as messages, compilation_notice():
         inputs = read_inputs(arguments, messages)
         try:
             with output_folder(arguments.output, NAMES) as staging, fit_bar() as progress:

@@ -20,7 +20,7 @@ from fslice.cli._arguments import (
 from fslice.cli._environment import versions
 from fslice.cli._models import PIXEL_SIZE, SIZE, read_model
 from fslice.cli._outputs import check_space, output_folder, write_json
-from fslice.cli._progress import image_bar
+from fslice.cli._progress import compilation_notice, image_bar
 from fslice.cli._reading import add_atom_options
 from fslice.io import (
     Particles,
@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Simulate, write the files, and say what was written."""
     start = time.perf_counter()
     size, pixel_size, model = read_model(arguments)
-    with output_folder(arguments.output, _NAMES) as staging:
+    with output_folder(arguments.output, _NAMES) as staging, compilation_notice():
         check_space(arguments.output, 4 * (arguments.n * size**2 + size**3) + 300 * arguments.n)
         with image_bar("measuring the signal", arguments.n) as progress:
             simulation = _simulate(arguments, model, size, pixel_size, progress)
