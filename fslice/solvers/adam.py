@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,12 @@ from fslice.posterior.latent import SlicedSpectrum, mean_square
 from fslice.posterior.mean import (
     unfiltered_spectrum,
     unfiltered_volume,
-    unobserved_note,
     warn_if_unobserved,
 )
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.sums import NormalSums
-from fslice.solvers.alternate import Fit, alternate, noise_of
+from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.checkpoint import Checkpoint
 from fslice.solvers.model import Model
 from fslice.solvers.progress import Progress, Reporter
@@ -98,28 +97,14 @@ class Adam:
 
         found, data = alternate(dataset, model, fit_once, report, cache)
         halves = self._halves(data, model, found, report, cache)
-        precision: Any = found.precision
-        warn_if_unobserved(precision.normal)
+        warn_if_unobserved(found.precision.normal)
         evaluation: Any = found
-        return Posterior(
-            mean=precision.map_of(found.mean),
-            latent_mean=found.mean,
-            posterior_std=found.std,
-            elbo=found.elbo,
-            elbo_prior=evaluation.bound_of_prior,
+        return replace(
+            posterior_of("adam", found, data, report, evaluation.bound_of_prior),
             elbo_trace=list(evaluation.epochs_trace),
-            noise_variance=noise_of(data, precision.noise_variance),
-            prior_variance=precision.reported_prior(),
             iterations=evaluation.epochs,
-            converged=found.converged,
-            seconds=dict(report.seconds),
-            solver="adam",
-            images=len(dataset),
-            warnings=unobserved_note(precision.normal),
-            symmetry=dataset.symmetry,
             half_maps=None if halves is None else halves[:2],
             unfiltered_half_maps=None if halves is None else halves[2:],
-            contrast=data.contrast,
         )
 
     def _fit(

@@ -16,9 +16,10 @@ from fslice.data.passes import Batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.likelihoods.gaussian import GaussianNoise, group_members
 from fslice.operators.contrast import products_per_image
-from fslice.posterior.mean import Solution
+from fslice.posterior.mean import Solution, unobserved_note
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.random import white_noise
+from fslice.posterior.result import Posterior
 from fslice.solvers.model import Model
 from fslice.solvers.progress import Reporter
 
@@ -207,3 +208,28 @@ def noise_of(dataset: Dataset, variance: float) -> Any:
         return variance
     table = variance * to_numpy(dataset.noise.variances)
     return table[0] if len(table) == 1 else table
+
+
+def posterior_of(
+    solver: str, found: Fit, dataset: Dataset, report: Reporter, elbo_prior: float
+) -> Posterior:
+    """Return what every solver reports of a fit; its iterations are the turns of `alternate`."""
+    precision: Any = found.precision
+    return Posterior(
+        mean=precision.map_of(found.mean),
+        latent_mean=found.mean,
+        posterior_std=found.std,
+        elbo=found.elbo,
+        elbo_prior=elbo_prior,
+        elbo_trace=list(found.trace),
+        noise_variance=noise_of(dataset, precision.noise_variance),
+        prior_variance=precision.reported_prior(),
+        iterations=len(found.trace),
+        converged=found.converged,
+        seconds=dict(report.seconds),
+        solver=solver,
+        images=len(dataset),
+        warnings=unobserved_note(precision.normal),
+        symmetry=dataset.symmetry,
+        contrast=dataset.contrast,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,13 @@ from fslice.posterior.hyperparameters import (
     signal_variance,
 )
 from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
-from fslice.posterior.mean import Solution, solve, unfiltered_volume, unobserved_note
+from fslice.posterior.mean import Solution, solve, unfiltered_volume
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples
 from fslice.posterior.sums import normal_equations
-from fslice.solvers.alternate import Fit, alternate, noise_of
+from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
 from fslice.solvers.progress import Progress, Reporter
 
@@ -178,27 +178,13 @@ class Exact:
             with report.stage("evidence", _PROBES, "probes") as advance:
                 evidence = self._evidence(precision, found.mean)
                 advance(_PROBES)
-        return Posterior(
-            mean=precision.map_of(found.mean),
-            latent_mean=found.mean,
-            posterior_std=found.std,
-            elbo=found.elbo,
-            elbo_prior=elbo_of_prior(precision, gaussian=model.gaussian),
-            elbo_trace=list(found.trace),
-            noise_variance=noise_of(dataset, precision.noise_variance),
-            prior_variance=precision.reported_prior(),
-            iterations=len(found.trace),
-            converged=found.converged,
-            seconds=dict(report.seconds),
-            solver="exact",
-            images=len(dataset),
-            warnings=unobserved_note(precision.normal),
-            symmetry=dataset.symmetry,
+        bound = elbo_of_prior(precision, gaussian=model.gaussian)
+        return replace(
+            posterior_of("exact", found, dataset, report, bound),
             half_maps=_pair([half.volume() for half in found.halves]),
             unfiltered_half_maps=_pair(
                 [unfiltered_volume(half.precision.normal) for half in found.halves]
             ),
-            contrast=dataset.contrast,
             evidence=evidence,
             voxel_std=voxel_std,
             fsc_samples=fsc_samples,

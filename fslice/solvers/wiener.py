@@ -16,11 +16,11 @@ from fslice.posterior.elbo import (
 )
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum
-from fslice.posterior.mean import unobserved_note, warn_if_unobserved, weighted_backprojection
+from fslice.posterior.mean import warn_if_unobserved, weighted_backprojection
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.sums import normal_equations
-from fslice.solvers.alternate import Fit, alternate, noise_of
+from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
 from fslice.solvers.progress import Progress, Reporter
 
@@ -65,24 +65,8 @@ class Wiener:
         found, data = alternate(dataset, model, fit, report, cache)
         precision = found.precision
         warn_if_unobserved(precision.normal)
-        return Posterior(
-            mean=precision.map_of(found.mean),
-            latent_mean=found.mean,
-            posterior_std=found.std,
-            elbo=found.elbo,
-            elbo_prior=elbo_of_prior(precision, gaussian=model.gaussian),
-            elbo_trace=list(found.trace),
-            noise_variance=noise_of(data, precision.noise_variance),
-            prior_variance=precision.reported_prior(),
-            iterations=len(found.trace),
-            converged=found.converged,
-            seconds=dict(report.seconds),
-            solver="wiener",
-            images=len(dataset),
-            warnings=unobserved_note(precision.normal),
-            symmetry=dataset.symmetry,
-            contrast=data.contrast,
-        )
+        bound = elbo_of_prior(precision, gaussian=model.gaussian)
+        return posterior_of("wiener", found, data, report, bound)
 
 
 def _fit(dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None) -> Fit:
