@@ -173,7 +173,7 @@ def inverse_axis_transform(array_ft: Array, axis: int, size: int) -> Array:
 
 
 def transform_about_zero(volume: Array) -> Array:
-    """Transform a real volume to its half spectrum, not scaled, about voxel 0 of each axis.
+    """Transform real volumes to half spectra, not scaled, about voxel 0 of their last three axes.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def transform_about_zero(volume: Array) -> Array:
     array([8., 0.])
     """
     xp = array_namespace(volume)
-    return _fft(xp).rfftn(volume, **_workers(xp))
+    return _fft(xp).rfftn(volume, axes=(-3, -2, -1), **_workers(xp))
 
 
 def inverse_transform_about_zero(volume_ft: Array, size: int) -> Array:

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_finite, check_shape
-from fslice.fourier import frequencies, hermitian_weights, irfft3, radii, rfft3, transform
+from fslice.fourier import (
+    frequencies,
+    hermitian_weights,
+    irfft3,
+    radii,
+    rfft3,
+    transform_about_zero,
+)
 from fslice.postprocess.detection import distance_from_centre
 from fslice.postprocess.filters import check_cube, cosine_fall
 from fslice.postprocess.masks import check_mask
@@ -183,7 +190,7 @@ def _windowed_resolution(
     for row in range(0, len(points), together):
         z, y, x = points[row : row + together].T + (before - box // 2)
         index = ((z * wide + y) * wide + x)[:, None, None, None] + places
-        one, two = (transform(volume.take(index) * window, 3) for volume in padded)
+        one, two = (transform_about_zero(volume.take(index) * window) for volume in padded)
         found.append(_crossing(_correlation(one, two, weights), frequencies, threshold))
     return 1 / xp.clip(xp.concatenate(found), 1 / diameter, 0.5)
 
