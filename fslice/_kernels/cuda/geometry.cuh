@@ -29,6 +29,11 @@ __device__ inline bool in_band(const Geometry& g, int kx, int ky) {
          double(kx) * kx + double(ky) * ky <= g.radius2;
 }
 
+// Where a stored pixel of a slice is.
+__device__ inline long long place_of(const Geometry& g, int kx, int ky) {
+  return (long long)stored(ky, g.rows) * half_of(g.columns) + kx;
+}
+
 // A stored pixel of a slice: its row and its signed frequencies.
 struct Pixel {
   int kx, ky;
