@@ -7,7 +7,7 @@ import standin
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import noise, seeds
-from test_kernels import kernel_cases
+from test_kernels import kernel_cases, run_all
 
 from fslice._arrays import to_numpy
 from fslice._kernels import LINEAR, Filters
@@ -94,3 +94,11 @@ def test_the_ctf_agrees_with_the_definition(cupy, case, seed):
     dtype = case.rotations.dtype
     found = cuda_host.host_kernels().ctf_values(cupy.asarray(coefficients), case.geometry, dtype)
     assert_agree("ctf", found, DEFINITION.ctf_values(coefficients, case.geometry, dtype), dtype)
+
+
+@given(case=kernel_cases(), order=orders, deterministic=st.booleans())
+def test_all_kernels_agree_with_the_definition(cupy, case, order, deterministic):
+    kernels = cuda_host.host_kernels(order=order, deterministic=deterministic)
+    found, expected = run_all(kernels, case.on(cupy)), run_all(DEFINITION, case)
+    for name, value in expected.items():
+        assert_agree(name, found[name], value, case.rotations.dtype)

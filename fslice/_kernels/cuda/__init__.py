@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fslice._kernels.composed import ComposedKernels
-from fslice._kernels.cuda import slices, stencil
+from fslice._kernels.cuda import fused, slices, stencil
 from fslice._kernels.cuda.workspace import Workspace
 
 
@@ -28,3 +28,8 @@ class CudaKernels(Workspace, ComposedKernels):
     stencil_of = stencil.stencil_of
     apply_stencil = stencil.apply_stencil
     ctf_values = stencil.ctf_values
+    gather_vjp = fused.gather_vjp
+    misfit = fused.misfit
+    misfit_gradients = fused.misfit_gradients
+    gram = fused.gram
+    pose_gram = fused.pose_gram

@@ -2,7 +2,7 @@
 
 struct Geometry {  // fslice._kernels.interface.SliceGeometry, by value; structs.py has the same layout
   int nz, ny, nx, rows, columns, unused;
-  double radius2, per_column, per_row;  // max_radius^2, 1 / columns, 1 / rows: a division costs a call
+  double scale, radius2, per_column, per_row;  // max_radius^2, 1 / columns, 1 / rows: a division costs a call
 };
 
 // A view, prepared by `prepare_views`: in one precision, whatever that of the poses is.

@@ -34,6 +34,8 @@ def _each(*values: tuple[str | int, ...]) -> tuple[Instantiation, ...]:
 _GRIDS = ("numbers.cuh", "geometry.cuh", "cell.cuh")
 _FILTERED = (*_GRIDS, "filters.cuh")
 _STENCIL = (*_FILTERED, "bricks.cuh", "stencil.cu")
+_FUSED = (*_FILTERED, "sums.cuh", "poses.cuh", "misfit.cu")
+_POSES = (*_FUSED, "pose.cu")
 _SCATTER = (*_GRIDS, "bricks.cuh", "scatter.cu")
 _ADDED = (*_each(REALS, TAPS, (1,), FLAGS), *_each(REALS, TAPS, (2,), FLAGS[:1]))
 
@@ -44,6 +46,9 @@ SOURCES: dict[str, Source] = {
     "scatter_bricks": Source(_SCATTER, _ADDED),
     "scatter_atomic": Source((*_SCATTER, "atomics.cu"), _ADDED),
     "collect_bricks": Source(_SCATTER, _each(REALS, TAPS, (1, 2))),
+    "misfit": Source(_FUSED, _each(REALS, TAPS, FLAGS)),
+    "pose_gradients": Source(_POSES, _each(REALS, TAPS)),
+    "pose_gram": Source(_POSES, _each(REALS, TAPS)),
     "ctf_values": Source((*_FILTERED, "ctf.cu"), _each(REALS)),
     "add_moments": Source(_STENCIL, _each(REALS)),
     "fold_moments": Source(_STENCIL, _each(REALS)),

@@ -74,8 +74,7 @@ class Workspace:
                 poses = (views.rotations, views.shifts, views.image_of, views.weights)
                 arguments = (
                     *(None if array is None else array[part] for array in poses),
-                    np.float64(geometry.scale), geometry_struct(geometry), np.int64(start), size,
-                    buffer,
+                    geometry_struct(geometry), np.int64(start), size, buffer,
                 )  # fmt: skip
                 blocks = -(-int(size) // THREADS)
                 self.run("prepare_views", instantiation, (blocks,), arguments, like)
