@@ -56,7 +56,7 @@ class BrickSum:
         fresh = np.int32(prepared.part.start == 0)
         arguments = (
             values, prepared.views, np.float64(amplitude), geometry_struct(self.geometry),
-            prepared.count, uploaded(self.kernels, self.plan, values)[0], fresh, self.partial,
+            prepared.number, uploaded(self.kernels, self.plan, values)[0], fresh, self.partial,
         )  # fmt: skip
         grid = (len(self.plan.items),)
         self.kernels.run("scatter_bricks", kind, grid, arguments, values, threads=32)
@@ -88,7 +88,7 @@ class AtomicSum:
         """Add the slices of some views; `ready`: one for each, without phase and weighted."""
         kind = scalar(values), len(self.geometry.taps), self.power, str(ready).lower()
         struct = geometry_struct(self.geometry)
-        views, count = prepared.views, prepared.count
+        views, count = prepared.views, prepared.number
         arguments = values, views, np.float64(amplitude), struct, count, self.volume
         grid = int(count), tiles(self.geometry)
         self.kernels.run("scatter_atomic", kind, grid, arguments, values)
