@@ -70,7 +70,7 @@ def find_poses(
     symmetry : str, optional
         Point group of the map: poses are searched for in its asymmetric unit.
     noise_variance : float, optional
-        ``sigma^2`` of a pixel, times the spectrum of the data set's noise model. Default: estimated.
+        ``sigma^2`` of a pixel, times the spectrum of the data set's noise. Default: estimated.
     search : PoseSearch, optional
     rows : (k,) int64 array, optional
         Which images, ascending. Default: all.
