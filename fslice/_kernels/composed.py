@@ -186,9 +186,7 @@ class ComposedKernels(Kernels):
         gram = self.pose_gram(volume, images, views, filters, amplitude, geometry)
         return gram, curvature
 
-    def best_over_shifts(
-        self, cross: Array, norm: Array, log_prior: Array
-    ) -> tuple[Array, Array]:
+    def best_over_shifts(self, cross: Array, norm: Array, log_prior: Array) -> tuple[Array, Array]:
         """Return what `Kernels.best_over_shifts` says."""
         return scores.best_over_shifts(cross, norm, log_prior)
 

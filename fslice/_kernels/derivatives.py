@@ -46,9 +46,7 @@ def second_derivatives(
     }
     first = first_derivatives(rotations, values, slopes, geometry)
     shifts = {
-        (a, 3 + axis): rate * first[a]
-        for axis, rate in enumerate(rates)
-        for a in range(4 + axis)
+        (a, 3 + axis): rate * first[a] for axis, rate in enumerate(rates) for a in range(4 + axis)
     }
     return turns | shifts
 

@@ -237,9 +237,7 @@ class Kernels(Protocol):
         ``ctf * slice`` in w of ``R @ exp([w]x)`` and in the shift.
         """
 
-    def best_over_shifts(
-        self, cross: Array, norm: Array, log_prior: Array
-    ) -> tuple[Array, Array]:
+    def best_over_shifts(self, cross: Array, norm: Array, log_prior: Array) -> tuple[Array, Array]:
         """Return the best over t of ``cross[n, t, g] + log_prior[t] - norm[n, g]``, and its t.
 
         The first (n, G) real, the second (n, G) int32; of equal ones the first.

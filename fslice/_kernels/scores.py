@@ -18,9 +18,7 @@ def best_over_shifts(cross: Array, norm: Array, log_prior: Array) -> tuple[Array
     return best, shift.astype(np.int32)
 
 
-def peaks(
-    scores: Array, rotations: Array, most: int, separation: float, window: float
-) -> Array:
+def peaks(scores: Array, rotations: Array, most: int, separation: float, window: float) -> Array:
     """Return what `Kernels.peaks` says.
 
     Examples

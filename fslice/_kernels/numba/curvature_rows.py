@@ -11,9 +11,7 @@ from fslice._kernels.numba.rows import LOCAL, of_buffer, one_cell
 
 
 @intrinsic
-def interpolate_curvatures(
-    typing_context, taps, flat, rows, position, buffer, curves, stride, i
-):
+def interpolate_curvatures(typing_context, taps, flat, rows, position, buffer, curves, stride, i):
     """Write the value in the cell of sample `i` and its derivatives; the second to `curves`.
 
     They are xx, xy, xz, yy, yz and zz, in columns that are `stride` items apart.
