@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
+from fslice._kernels import band
 from fslice.alignment.band import Band
+from fslice.data.poses import Poses
+from fslice.fourier import hermitian_weights
 from fslice.geometry import rotvec_to_matrix
 from fslice.operators.pose_curvature import PoseCurvature, pose_curvature
 
-CONVERGED = 0.01
+CONVERGED = 0.05
 """In nats: what a step may still gain at a mode that counts as found."""
 _FIRST_DAMPING = 0.03  # of a step that has failed, relative to the diagonal
 _WIDEST = math.pi / math.sqrt(3)  # radians: the deviation of an angle of which nothing is known
@@ -82,12 +85,13 @@ class Level:
     noise_variance: float
     shift_std: float
 
-    @property
     def powers(self) -> Array:
-        """(n,) float64: half of each image's sum of squares over the noise, in the band."""
-        xp, flat = array_namespace(self.images), self.band.flatten(self.images)
-        squares = (flat.real**2 + flat.imag**2).astype(np.float64)
-        return squares @ xp.asarray(self.band.multiplicities) / (2 * self.noise_variance)
+        """Return half of each image's sum of squares over the noise, in the band: (n,) float64."""
+        xp, geometry = array_namespace(self.images), self.band.projector.geometry()
+        weights = hermitian_weights(self.band.box, xp) * band(geometry, xp)
+        squares = self.images.real**2 + self.images.imag**2
+        sums = squares.reshape((len(squares), -1)) @ weights.reshape(-1).astype(squares.dtype)
+        return sums.astype(np.float64) / (2 * self.noise_variance)
 
     def evaluate(self, starts: Starts, powers: Array) -> Quadratic:
         """Return the log posterior at poses, with the Gauss-Newton matrix for its curvature."""
@@ -101,12 +105,17 @@ class Level:
         return quadratic, quadratic.matrix + found.residual * units * units[:, None]
 
     def _curvature(self, starts: Starts, residual: bool) -> PoseCurvature:
-        real = self.images.real.dtype
-        return pose_curvature(
-            self.band.projector, self.volume_ft, self.images, starts.rotations.astype(real),
-            (self.band.scale * starts.shifts).astype(real), self.ctf, 1 / self.noise_variance,
-            image_of=starts.image_of, residual=residual,
+        xp, real = array_namespace(self.images), self.images.real.dtype
+        # slices that follow each other meet the same memory: that halves the time
+        order = Poses(starts.rotations).viewing_order()
+        near = starts.take(order)
+        found = pose_curvature(
+            self.band.projector, self.volume_ft, self.images, near.rotations.astype(real),
+            (self.band.scale * near.shifts).astype(real), self.ctf, 1 / self.noise_variance,
+            image_of=near.image_of, residual=residual,
         )  # fmt: skip
+        place = xp.argsort(order)
+        return PoseCurvature(*(None if values is None else values[place] for values in found))
 
     def _with_prior(self, found: PoseCurvature, starts: Starts, powers: Array) -> Quadratic:
         xp, weight = array_namespace(self.images), self.shift_std**-2
@@ -145,7 +154,7 @@ def climb(
     Starts, Quadratic
         The score of none is below that of its start.
     """
-    xp, powers = array_namespace(starts.rotations), level.powers
+    xp, powers = array_namespace(starts.rotations), level.powers()
     here = level.evaluate(starts, powers)
     rotations, shifts = starts.rotations.copy(), starts.shifts.copy()
     damping = xp.zeros(len(rotations))
@@ -154,7 +163,7 @@ def climb(
         if not len(active):
             break
         now = Quadratic(*(values[active] for values in here))
-        moves = _shortened(now.steps(damping[active][:, None]), max_angle)
+        moves = shortened(now.steps(damping[active][:, None]), max_angle)
         trial = moved(Starts(starts.image_of[active], rotations[active], shifts[active]), moves)
         there = level.evaluate(trial, powers)
         better = there.score >= now.score
@@ -174,7 +183,7 @@ def settle(level: Level, modes: Starts) -> tuple[Starts, Quadratic]:
     What the step gains is taken from the quadratic. The curvature stays within a factor of five
     of Gauss-Newton's in every direction, whatever the residual is.
     """
-    xp, powers = array_namespace(modes.rotations), level.powers
+    xp, powers = array_namespace(modes.rotations), level.powers()
     first, full = level.evaluate_fully(modes, powers)
     quadratic = first._replace(matrix=_bounded(full, first.matrix))
     steps, gains = quadratic.steps(), quadratic.gains()
@@ -190,7 +199,8 @@ def moved(starts: Starts, steps: Array) -> Starts:
     return Starts(starts.image_of, rotations, starts.shifts + steps[:, 3:])
 
 
-def _shortened(steps: Array, max_angle: float) -> Array:
+def shortened(steps: Array, max_angle: float) -> Array:
+    """Return steps whose angle is limited, in radians."""
     xp = array_namespace(steps)
     angle = xp.sqrt((steps[:, :3] ** 2).sum(-1, keepdims=True))
     return steps * (max_angle / xp.maximum(angle, max_angle))

@@ -13,7 +13,7 @@ from fslice.alignment.band import Band
 from fslice.alignment.coarse import Candidates, Templates, make_templates
 from fslice.alignment.grid import asymmetric_rotations, cell_radius, hexagonal_shifts
 from fslice.alignment.modes import Kept, log_masses, prune
-from fslice.alignment.newton import Level, Quadratic, Starts, climb, settle
+from fslice.alignment.newton import Level, Quadratic, Starts, climb, moved, settle, shortened
 from fslice.alignment.posterior import PosePosterior
 from fslice.data.passes import Batch
 from fslice.operators.projector import Projector
@@ -22,7 +22,8 @@ from fslice.symmetry.groups import symmetry_rotations
 _TOGETHER = 32  # images that are scored together
 _SEPARATION = 1.5  # cells of the grid between candidates
 _WINDOWS = (16.0, 14.0)  # nats, of the levels before the last one
-_STEPS, _LAST_STEPS = 2, 12
+_STEPS, _LAST_STEPS = 1, 12
+_LONGEST = 1.6  # a step's angle times the radius of the band
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,17 @@ class PoseSearch:
         most = (size - 1) // 2
         coarse = self.coarse_radius or max(3.0, round(3 * size / 32))
         radii = self.radii or tuple(round(size * share) for share in (1 / 8, 1 / 4, 3 / 8))
-        levels = tuple(Band(size, min(max(radius, coarse), most)) for radius in radii)
-        return Band(size, min(coarse, most)), levels
+        oversampling = 2 if size % 2 else 1.5  # a whole box; what remains is far below the noise
+        levels = tuple(
+            Band(size, min(max(radius, coarse), most), oversampling) for radius in radii
+        )
+        return Band(size, min(coarse, most), oversampling), levels
 
     def shifts(self, size: int) -> np.ndarray:
         """Return the grid of shifts, (T, 2), within three standard deviations."""
         coarse, _ = self.bands(size)
         step = self.shift_step or 0.28 * size / coarse.radius
-        return hexagonal_shifts(3 * self.shift_std, step)
+        return hexagonal_shifts(3 * self.shift_std + step / 4, step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +165,8 @@ class PreparedMap:
                 band.crop_ctf(batch.ctf, count, real), noise_variance, self.search.shift_std,
             )  # fmt: skip
             steps = _LAST_STEPS if last else _STEPS
-            starts, quadratic = climb(level, starts, steps, 8 / band.radius / 5)
+            max_angle = _LONGEST / band.radius
+            starts, quadratic = climb(level, starts, steps, max_angle)
             window = self.search.window if last else self.search.window + 2
             most = self.search.max_modes if last else 3 * self.search.max_modes
             if last:
@@ -171,6 +176,8 @@ class PreparedMap:
             kept = self._pruned(starts, quadratic, count, window, most)
             starts = starts.take(kept.places)
             quadratic = Quadratic(*(values[kept.places] for values in quadratic))
+            if not last:  # a step that costs nothing, as the next level evaluates anyway
+                starts = moved(starts, shortened(quadratic.steps(), max_angle))
             lost = lost + kept.discarded
         return self._posterior(batch, starts, quadratic, lost)
 
