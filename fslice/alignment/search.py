@@ -166,16 +166,15 @@ class PreparedMap:
             )  # fmt: skip
             steps = _LAST_STEPS if last else _STEPS
             max_angle = _LONGEST / band.radius
-            starts, quadratic = climb(level, starts, steps, max_angle)
-            window = self.search.window if last else self.search.window + 2
-            most = self.search.max_modes if last else 3 * self.search.max_modes
+            starts, quadratic = climb(level, starts, steps, max_angle, full=last)
             if last:
-                kept = self._pruned(starts, quadratic, count, window + 2, most)
-                lost = lost + kept.discarded
-                starts, quadratic = settle(level, starts.take(kept.places))
+                starts, quadratic = settle(starts, quadratic)
+            window = self.search.window + (0 if last else 2)
+            most = self.search.max_modes * (1 if last else 3)
             kept = self._pruned(starts, quadratic, count, window, most)
             starts = starts.take(kept.places)
             quadratic = Quadratic(*(values[kept.places] for values in quadratic))
+            lost = lost + kept.discarded
             if not last:  # a step that costs nothing, as the next level evaluates anyway
                 starts = moved(starts, shortened(quadratic.steps(), max_angle))
             lost = lost + kept.discarded
