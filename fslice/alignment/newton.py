@@ -16,7 +16,7 @@ from fslice.fourier import hermitian_weights
 from fslice.geometry import rotvec_to_matrix
 from fslice.operators.pose_curvature import PoseCurvature, pose_curvature
 
-CONVERGED = 0.1
+CONVERGED = 0.2
 """In nats: what a step may still gain at a mode that counts as found."""
 _FIRST_DAMPING = 0.03  # of a step that has failed, relative to the diagonal
 _WIDEST = math.pi / math.sqrt(3)  # radians: the deviation of an angle of which nothing is known
