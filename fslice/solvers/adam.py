@@ -91,7 +91,7 @@ class Adam:
         everything = np.arange(len(dataset))
         first = [self.checkpoint]  # later fits, under learned noise, are not kept
 
-        def fit_once(data: Dataset) -> Fit:
+        def fit_once(data: Dataset, model: Model) -> Fit:
             file = first.pop() if first else None
             return self._fit(data, model, everything, report, cache, file)
 

@@ -98,7 +98,7 @@ class Exact:
         report = Reporter(progress)
         cache = SpectraCache() if model.noise != "white" or model.contrast else None
 
-        def fit(data: Dataset) -> Fit:
+        def fit(data: Dataset, model: Model) -> Fit:
             return self._fit(data, model, report, cache)
 
         found, data = alternate(dataset, model, fit, report, cache)
