@@ -275,7 +275,7 @@ def posterior_of(
         seconds=dict(report.seconds),
         solver=solver,
         images=len(dataset),
-        warnings=unobserved_note(precision.normal),
+        warnings=(*report.warnings, *unobserved_note(precision.normal)),
         symmetry=dataset.symmetry,
         contrast=dataset.contrast,
     )

@@ -21,12 +21,14 @@ from fslice.posterior.elbo import (
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum
 from fslice.posterior.mean import solve, warn_if_unobserved, weighted_backprojection
+from fslice.posterior.normal import check_informative
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.prior import prior_grid
 from fslice.posterior.result import Posterior
-from fslice.posterior.sums import normal_equations
+from fslice.posterior.sums import NormalSums, normal_equations
 from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import sum_watching
 from fslice.solvers.progress import Progress, Reporter
 
 _ITERATIONS = 3
@@ -82,7 +84,10 @@ class Wiener:
 
 def _fit(dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None) -> Fit:
     with report.stage("reading", len(dataset)) as advance:
-        normal = normal_equations(dataset, model.projector, cache=cache, progress=advance)
+        (normal,) = sum_watching(
+            dataset, NormalSums.of(model.projector), report.warnings, cache=cache, progress=advance
+        )
+    check_informative(normal)
     given = model.given_prior("scalar")
     prior = signal_variance(normal) if isinstance(given, str) else given
     noise = model.noise_variance or pixel_variance(normal)
