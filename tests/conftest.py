@@ -1,16 +1,18 @@
 """Fixtures that every test file shares."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
+import cuda_host
 import numpy as np
 import pytest
 import standin
 from hypothesis import HealthCheck, settings
 
-from fslice import _kernels
+from fslice import _devices, _kernels
 
 settings.register_profile(
     "repeatable",
@@ -47,6 +49,20 @@ def device(monkeypatch) -> Iterator[ModuleType]:
 
 
 @pytest.fixture
+def gpu(monkeypatch) -> Iterator[ModuleType]:
+    """Have the CUDA kernels compute: on a GPU where there is one, else by g++ on the stand-in."""
+    with contextlib.suppress(ImportError, OSError):
+        yield _devices.gpu_library()
+        return
+    if cuda_host.compiler() is None:
+        pytest.skip("there is neither a GPU nor a C++ compiler to run the CUDA source with")
+    kernels = cuda_host.host_kernels()
+    monkeypatch.setitem(_kernels.select.DEFAULTS, "cupy", lambda: kernels)
+    with standin.installed() as cupy:
+        yield cupy
+
+
+@pytest.fixture
 def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
     """Return what has one implementation compute the kernels and yields its arrays' library."""
 
@@ -54,15 +70,8 @@ def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
         if name == "standin":
             yield request.getfixturevalue("device")
             return
-        if name == "cupy":
-            cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-            if not cupy.cuda.is_available():
-                pytest.skip("CuPy finds no GPU")
-            try:
-                _kernels.kernels_for(cupy.zeros(1))
-            except TypeError as error:
-                pytest.skip(str(error))
-            yield cupy
+        if name == "cuda":
+            yield request.getfixturevalue("gpu")
             return
         if name == "numba":
             pytest.importorskip("numba", reason="Numba is not installed")
@@ -72,7 +81,7 @@ def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
     return computed_by
 
 
-@pytest.fixture(params=["numpy", "numba", "standin", "cupy"])
+@pytest.fixture(params=["numpy", "numba", "standin", "cuda"])
 def backend(request, computed_by) -> Iterator[ModuleType]:
     """Have one implementation compute the kernels; return the library its arrays belong to."""
     yield from computed_by(request.param)

@@ -23,7 +23,7 @@ from fslice._kernels.select import DEFAULTS
 from fslice.geometry import euler_to_matrix
 
 
-@pytest.fixture(params=["numpy", "numba", "numba in plain loops", "cupy"])
+@pytest.fixture(params=["numpy", "numba", "numba in plain loops", "cuda"])
 def backend(request):
     """Have one implementation compute, the fallback of another among them; return its library."""
     if request.param != "numba in plain loops":

@@ -77,9 +77,9 @@ def _fastest_on_the_host() -> Kernels:
 def compiled_for_gpus() -> Kernels:
     """Return the kernels for CuPy's arrays; where they are, CuPy, a driver and a GPU are too."""
     check_compiler(sys.modules["cupy"])
-    from fslice._kernels.cuda import KERNELS
+    from fslice._kernels.cuda import CudaKernels
 
-    return KERNELS
+    return CudaKernels()
 
 
 DEFAULTS: dict[str, Callable[[], Kernels]] = {

@@ -112,9 +112,25 @@ class Stream:
 _default = Stream(null=True)
 
 
-def get_current_stream() -> Stream:
-    """Return the default stream."""
-    return _default
+def get_current_stream() -> Any:
+    """Return the stream on which this thread computes: the default one, or an external one."""
+    return getattr(_now, "stream", _default)
+
+
+class ExternalStream(Stream):
+    """``cupy.cuda.ExternalStream``: a stream of another library, by its address."""
+
+    def __init__(self, ptr: int) -> None:
+        super().__init__(null=True)
+        self.ptr = ptr
+
+    def __enter__(self) -> ExternalStream:
+        self._before = get_current_stream()
+        _now.stream = self
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        _now.stream = self._before
 
 
 def alloc_pinned_memory(size: int) -> memoryview:

@@ -53,7 +53,10 @@ def _modules() -> dict[str, ModuleType]:
 
 
 def _cuda() -> dict[str, Any]:
-    shared = ("Device", "Event", "Stream", "alloc_pinned_memory", "get_current_stream")
+    shared = (
+        *("Device", "Event", "ExternalStream", "Stream"),
+        *("alloc_pinned_memory", "get_current_stream"),
+    )
     content: dict[str, Any] = {name: getattr(devices, name) for name in shared}
     content |= {"runtime": devices.Runtime, "nvrtc": devices.Nvrtc}
     return content | {"is_available": lambda: True}
