@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Hashable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, TypeVar
 
 from fslice._arrays import Array, array_namespace
+
+Value = TypeVar("Value")
+
+
+class Tables:
+    """Small constant arrays on devices, the `most` used last."""
+
+    def __init__(self, most: int = 64):
+        self.most = most
+        self._kept: dict[Hashable, Any] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return what belongs to a key, made at the first time."""
+        with self._lock:
+            value = self._kept.pop(key) if key in self._kept else make()
+            self._kept[key] = value
+            while len(self._kept) > self.most:
+                del self._kept[next(iter(self._kept))]
+            return value
 
 
 class Buffers:

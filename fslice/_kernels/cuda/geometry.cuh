@@ -2,7 +2,7 @@
 
 struct Geometry {  // fslice._kernels.interface.SliceGeometry, by value; structs.py has the same layout
   int nz, ny, nx, rows, columns, unused;
-  double radius2, per_column, per_row;  // max_radius^2, 1 / columns, 1 / rows: a division costs a call
+  double scale, radius2, per_column, per_row;  // max_radius^2, 1 / columns, 1 / rows: a division costs a call
 };
 
 // A view, prepared by `prepare_views`: in one precision, whatever that of the poses is.
@@ -27,6 +27,11 @@ __device__ inline int pixels_of(const Geometry& g) { return g.rows * half_of(g.c
 __device__ inline bool in_band(const Geometry& g, int kx, int ky) {
   return magnitude(ky) <= limit_of(g.rows) && magnitude(kx) <= limit_of(g.columns) &&
          double(kx) * kx + double(ky) * ky <= g.radius2;
+}
+
+// Where a stored pixel of a slice is.
+__device__ inline long long place_of(const Geometry& g, int kx, int ky) {
+  return (long long)stored(ky, g.rows) * half_of(g.columns) + kx;
 }
 
 // A stored pixel of a slice: its row and its signed frequencies.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fslice._kernels.cuda.plan import BRICKS
 from fslice._kernels.cuda.sources import Instantiation, expression, source_of
 from fslice._kernels.cuda.structs import GEOMETRY
 
@@ -23,11 +24,15 @@ _TYPES = {
     "Complex<float>": np.dtype(np.complex64),
     "Complex<double>": np.dtype(np.complex128),
     "Geometry": GEOMETRY,
+    "Bricks": BRICKS,
     "View": np.dtype(np.float64),
     "Item": np.dtype(np.int32),
 }
 """The element of an array or the type of a value, for each type that the kernels take."""
 
+_ELEMENT = re.compile(r"Element<\s*(\w+),?\s*(\d)\s*>")
+"""What is added: complex numbers, or with squared weights real ones."""
+_COMMA = re.compile(r",(?![^<]*>)")
 _KERNEL = re.compile(
     r"template <(?P<template>[^>]*)>\s*"
     r"__global__ void (?:__launch_bounds__\([^)]*\)\s*)?(?P<name>\w+)\((?P<parameters>[^)]*)\)"
@@ -60,7 +65,7 @@ def signature(entry: str, instantiation: Instantiation) -> tuple[Parameter, ...]
         raise ValueError(f"{entry}: expected one kernel of this name, found {len(found)}")
     names = [word.split()[-1] for word in found[0]["template"].split(",")]
     given = dict(zip(names, instantiation, strict=True))
-    return tuple(_parameter(text, given) for text in found[0]["parameters"].split(","))
+    return tuple(_parameter(text, given) for text in _COMMA.split(found[0]["parameters"]))
 
 
 def _parameter(text: str, given: dict[str, str | int]) -> Parameter:
@@ -68,6 +73,7 @@ def _parameter(text: str, given: dict[str, str | int]) -> Parameter:
     pointer = "*" in words
     kind = " ".join(word for word in words[:-1] if word != "*")
     kind = re.sub(r"\w+", lambda m: str(given.get(m[0], m[0])), kind)
+    kind = _ELEMENT.sub(lambda m: m[1] if m[2] == "2" else f"Complex<{m[1]}>", kind)
     return Parameter(words[-1], _TYPES[kind], pointer, text.lstrip().startswith("const "))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
+from fslice._kernels.cuda.bricks import volume_sum
 from fslice._kernels.cuda.structs import geometry_struct
 from fslice._kernels.cuda.workspace import Workspace, contiguous, scalar, tiles
 from fslice._kernels.interface import SliceGeometry, Views
@@ -47,3 +48,34 @@ def gather_slopes(
         grid = int(count), tiles(geometry)
         kernels.run("gather_slopes", kind, grid, arguments, volume)
     return slices, slopes
+
+
+def scatter(
+    kernels: Workspace, slices: Array, views: Views, amplitude: float, geometry: SliceGeometry
+) -> Array:
+    """Return what `Kernels.scatter` says."""
+    return _inserted(kernels, slices, views, amplitude, geometry, power=1)
+
+
+def scatter_squares(
+    kernels: Workspace, values: Array, views: Views, geometry: SliceGeometry
+) -> Array:
+    """Return what `Kernels.scatter_squares` says."""
+    return _inserted(kernels, values, views, 1.0, geometry, power=2)
+
+
+def _inserted(
+    kernels: Workspace,
+    values: Array,
+    views: Views,
+    amplitude: float,
+    geometry: SliceGeometry,
+    power: int,
+) -> Array:
+    values, count = contiguous(values), len(views.rotations)
+    if count == 0:
+        return array_namespace(values).zeros(geometry.volume_shape, values.dtype)
+    with volume_sum(kernels, geometry, count, values, power) as total:
+        for prepared in kernels.prepared(views, geometry):
+            total.add(values, prepared, amplitude)
+        return total.total()

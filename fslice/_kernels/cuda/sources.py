@@ -14,6 +14,7 @@ from typing import NamedTuple
 FOLDER = pathlib.Path(__file__).parent
 REALS = ("float", "double")
 TAPS = (2, 4)  # linear, cubic
+FLAGS = ("false", "true")
 
 Instantiation = tuple[str | int, ...]
 """The arguments of a kernel's template, such as ``("float", 2)``."""
@@ -31,11 +32,28 @@ def _each(*values: tuple[str | int, ...]) -> tuple[Instantiation, ...]:
 
 
 _GRIDS = ("numbers.cuh", "geometry.cuh", "cell.cuh")
+_FILTERED = (*_GRIDS, "filters.cuh")
+_STENCIL = (*_FILTERED, "bricks.cuh", "stencil.cu")
+_FUSED = (*_FILTERED, "sums.cuh", "poses.cuh", "misfit.cu")
+_POSES = (*_FUSED, "pose.cu")
+_SCATTER = (*_GRIDS, "bricks.cuh", "scatter.cu")
+_ADDED = (*_each(REALS, TAPS, (1,), FLAGS), *_each(REALS, TAPS, (2,), FLAGS[:1]))
 
 SOURCES: dict[str, Source] = {
     "prepare_views": Source((*_GRIDS, "views.cu"), _each(REALS, REALS, REALS)),
     "gather": Source((*_GRIDS, "gather.cu"), _each(REALS, TAPS)),
     "gather_slopes": Source((*_GRIDS, "gather.cu"), _each(REALS, TAPS)),
+    "scatter_bricks": Source(_SCATTER, _ADDED),
+    "scatter_atomic": Source((*_SCATTER, "atomics.cu"), _ADDED),
+    "collect_bricks": Source(_SCATTER, _each(REALS, TAPS, (1, 2))),
+    "misfit": Source(_FUSED, _each(REALS, TAPS, FLAGS)),
+    "pose_gradients": Source(_POSES, _each(REALS, TAPS)),
+    "pose_gram": Source(_POSES, _each(REALS, TAPS)),
+    "ctf_values": Source((*_FILTERED, "ctf.cu"), _each(REALS)),
+    "add_moments": Source(_STENCIL, _each(REALS)),
+    "fold_moments": Source(_STENCIL, _each(REALS)),
+    "stencil_from_moments": Source(_STENCIL, _each(REALS)),
+    "apply_stencil": Source(_STENCIL, _each(REALS)),
 }
 """All kernels by name."""
 

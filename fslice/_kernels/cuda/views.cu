@@ -48,12 +48,12 @@ __device__ inline void describe_slice(const Geometry& g, View& view) {
 
 template <typename R, typename S, typename W>
 __global__ void prepare_views(const R* rotations, const S* shifts, const long long* image_of, const W* weights,
-                              double scale, Geometry g, long long first, long long count, View* views) {
+                              Geometry g, long long first, long long count, View* views) {
   long long v = blockIdx.x * (long long)blockDim.x + threadIdx.x;
   if (v >= count) return;
   View view;
   for (int i = 0; i < 3; ++i)
-    for (int j = 0; j < 3; ++j) view.axes[i][j] = clamped(double(rotations[9 * v + 3 * i + j]) * scale, g);
+    for (int j = 0; j < 3; ++j) view.axes[i][j] = clamped(double(rotations[9 * v + 3 * i + j]) * g.scale, g);
   view.turn_x = -double(shifts[2 * v]) * g.per_column;
   view.turn_y = -double(shifts[2 * v + 1]) * g.per_row;
   view.weight = weights ? double(weights[v]) : 1.0;

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, real_dtype
-from fslice._kernels.cuda.buffers import Buffers
+from fslice._kernels.cuda.buffers import Buffers, Tables
 from fslice._kernels.cuda.launch import CupyLauncher, Launcher
 from fslice._kernels.cuda.sources import Instantiation
 from fslice._kernels.cuda.structs import VIEW_DOUBLES, geometry_struct
 from fslice._kernels.interface import SliceGeometry, Views
 
 THREADS = 256
+MOST_BLOCKS = 1 << 12
+"""Blocks of a kernel whose threads take one element after another."""
 MOST_VIEWS = 1 << 16
 """Views that are prepared at a time: 9 MB. No chunk depends on the card, so that bits do not."""
 
@@ -36,6 +38,7 @@ class Workspace:
     deterministic: bool = True  # equal input gives equal bits, on any card; False: atomics
     launcher: Launcher = field(default_factory=CupyLauncher)
     buffers: Buffers = field(default_factory=Buffers, repr=False)
+    tables: Tables = field(default_factory=Tables, repr=False)
 
     def run(
         self,
@@ -71,8 +74,7 @@ class Workspace:
                 poses = (views.rotations, views.shifts, views.image_of, views.weights)
                 arguments = (
                     *(None if array is None else array[part] for array in poses),
-                    np.float64(geometry.scale), geometry_struct(geometry), np.int64(start), size,
-                    buffer,
+                    geometry_struct(geometry), np.int64(start), size, buffer,
                 )  # fmt: skip
                 blocks = -(-int(size) // THREADS)
                 self.run("prepare_views", instantiation, (blocks,), arguments, like)
@@ -103,3 +105,14 @@ def tiles(geometry: SliceGeometry, each: int = 8 * THREADS) -> int:
     """Return how many blocks share the pixels of a slice."""
     rows, columns = geometry.slice_shape
     return -(-rows * columns // each)
+
+
+def blocks_for(count: int) -> tuple[int, ...]:
+    """Return a grid of blocks that take so many elements between them, again and again.
+
+    Examples
+    --------
+    >>> blocks_for(1000), blocks_for(10**9)
+    ((4,), (4096,))
+    """
+    return (min(MOST_BLOCKS, -(-count // THREADS)),)
