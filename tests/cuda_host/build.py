@@ -12,7 +12,7 @@ import stat
 import subprocess
 import tempfile
 
-from fslice._kernels.cuda.sources import SOURCES, expression, source_of
+from fslice._kernels.cuda.sources import SOURCES, Instantiation, expression, source_of
 
 RUNTIME = pathlib.Path(__file__).parent / "runtime.hpp"
 COMMON = (
@@ -43,9 +43,15 @@ def folder() -> pathlib.Path:
 
 
 @functools.lru_cache(256)
-def library(entry: str, flags: tuple[str, ...], source: str | None = None) -> ctypes.CDLL:
-    """Return the compiled kernel, all of its instantiations; `source` replaces its text."""
-    text = _program(entry, source_of(entry) if source is None else source)
+def library(
+    entry: str,
+    flags: tuple[str, ...],
+    source: str | None = None,
+    only: Instantiation | None = None,
+) -> ctypes.CDLL:
+    """Return the compiled kernel, of all types or of some; `source` replaces its text."""
+    chosen = SOURCES[entry].instantiations if only is None else (only,)
+    text = _program(entry, source_of(entry) if source is None else source, chosen)
     compiled = folder() / f"{entry}-{_digest(text, flags)}.so"
     if not compiled.exists():
         with tempfile.TemporaryDirectory(dir=folder()) as scratch:
@@ -63,9 +69,9 @@ def library(entry: str, flags: tuple[str, ...], source: str | None = None) -> ct
     return ctypes.CDLL(str(compiled))
 
 
-def _program(entry: str, source: str) -> str:
+def _program(entry: str, source: str, instantiations: tuple[Instantiation, ...]) -> str:
     """Return a program with one function that launches the kernel by its name."""
-    names = [expression(entry, values) for values in SOURCES[entry].instantiations]
+    names = [expression(entry, values) for values in instantiations]
     table = "\n".join(
         f'  else if (!std::strcmp(name, "{name}")) '
         f"host::checked({name}, shape, count, sizes, arguments);"

@@ -54,7 +54,7 @@ template <typename T, int TAPS, int POWER> struct BrickTaps {
 __device__ inline int packed(int kx, int ky) { return int(unsigned(ky) << 16 | (unsigned(kx) & 0xffffu)); }
 
 // Adds one pixel for each lane. They are of one class, so that they lie in different cells, and all lanes
-// add the same tap at the same time: no two meet at an address. `weight` is zero for idle lanes.
+// add the same tap at the same time: no two meet at an address.
 template <typename T, int TAPS, int POWER, bool READY>
 __device__ inline void add_pixels(const Geometry& g, const View& view, const Values<T, POWER, READY>& values,
                                   const Item& item, bool active, int pixel, Element<T, POWER>* sums) {
@@ -101,14 +101,11 @@ __device__ inline void add_class(const Geometry& g, const View& view, const Valu
     if (waiting < 32) continue;
     add_pixels<T, TAPS, POWER, READY>(g, view, values, item, true, queue[lane], sums);
     waiting -= 32;
-    int rest = queue[32 + lane];
-    __syncwarp();
-    queue[lane] = rest;
+    queue[lane] = queue[32 + lane];
     __syncwarp();
   }
   if (waiting > 0)
     add_pixels<T, TAPS, POWER, READY>(g, view, values, item, lane < waiting, queue[lane], sums);
-  __syncwarp();  // the queue is written again next
 }
 
 template <typename T, int TAPS, int POWER, bool READY>
@@ -139,7 +136,7 @@ __global__ void __launch_bounds__(32)
 // The sum of what the bricks hold of each voxel, in a fixed order. A voxel on the plane x = 0, or that a
 // tap beyond it reaches, is its mate's as well: `ghost`.
 template <typename T, int TAPS, int POWER>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     collect_bricks(const Element<T, POWER>* __restrict__ partial, const int* __restrict__ slots, Bricks bricks,
                    Geometry g, Element<T, POWER>* volume) {
   using B = Brick<TAPS>;
@@ -149,10 +146,12 @@ __global__ void __launch_bounds__(256)
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
     int k[3] = {int(i % width), frequency(int(i / width % g.ny), g.ny), frequency(int(i / width / g.ny), g.nz)};
     bool inside = true;
+#pragma unroll
     for (int axis = 0; axis < 3; ++axis) inside = inside && magnitude(k[axis]) <= limit_of(size_of(g, axis));
     Element<T, POWER> sum = {};
     for (int ghost = 0; inside && ghost < (k[0] <= -FIRST ? 2 : 1); ++ghost) {
       int at[3], low[3], high[3];
+#pragma unroll
       for (int axis = 0; axis < 3; ++axis) {
         at[axis] = (ghost ? -k[axis] : k[axis]) - FIRST - bricks.low[axis];
         int lowest = at[axis] - (TAPS - 1), last = bricks.count[axis] - 1;

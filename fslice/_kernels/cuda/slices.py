@@ -26,7 +26,7 @@ def gather(
     fixed = np.float64(amplitude), geometry_struct(geometry)
     kind = scalar(volume), len(geometry.taps)
     for part, prepared, count in kernels.prepared(views._replace(image_of=None), geometry):
-        arguments = volume, prepared, *fixed, count, slices[part]
+        arguments = volume, prepared, *fixed, slices[part]
         kernels.run("gather", kind, (int(count), tiles(geometry)), arguments, volume)
     return slices
 
@@ -43,7 +43,7 @@ def gather_slopes(
     for part, prepared, count in kernels.prepared(views._replace(image_of=None), geometry):
         along = slopes.reshape(-1)[part.start * slices[0].size :]
         arguments = (
-            volume, prepared, *fixed, count, np.int64(slices.size), slices[part], along,
+            volume, prepared, *fixed, np.int64(slices.size), slices[part], along,
         )  # fmt: skip
         grid = int(count), tiles(geometry)
         kernels.run("gather_slopes", kind, grid, arguments, volume)
