@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from fslice._arrays import Array, check_size
+from fslice._threads import available_cpus
+from fslice.data.ahead import one_ahead
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
 from fslice.data.spectra import half_spectra, uploaded_pixels
@@ -142,7 +144,7 @@ def _share(
     tell = _once_each(progress)
     while True:
         try:
-            total = _folded(dataset, fold, _batches(dataset, rows, step, images, cache), tell)
+            total = _folded(dataset, fold, _prepared(dataset, rows, step, images, cache), tell)
             break
         except MemoryError:
             if step == 1:
@@ -152,6 +154,15 @@ def _share(
         if cache is not None:
             cache.give_up()
     return fold.finish(total, dataset, rows)
+
+
+def _prepared(
+    dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
+) -> Iterator[Batch]:
+    """Return the batches, on a processor with more than one core a batch ahead."""
+    batches = _batches(dataset, rows, step, images, cache)
+    ahead = images and dataset.xp is np and available_cpus() > 1
+    return one_ahead(batches) if ahead else batches
 
 
 def _folded(
@@ -198,7 +209,7 @@ def _shared_out(executor: Any, options: tuple, rows: np.ndarray, progress: Any) 
 
 def _batches(
     dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield all images, batch by batch, each batch in the order of its viewing directions."""
     parts = [rows[start : start + step] for start in range(0, len(rows), step)]
     with contextlib.closing(uploaded_pixels(dataset, parts, cache)) as pixels:

@@ -26,7 +26,7 @@ class Prepared(NamedTuple):
 
     part: slice
     views: Array
-    count: np.int64
+    number: np.int64
 
 
 @dataclass(frozen=True, eq=False)
