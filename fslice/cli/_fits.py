@@ -74,6 +74,7 @@ def run_fit(
                 mask=support,
                 oversampling=arguments.oversampling,
                 posterior=arguments.posterior,
+                robust=arguments.robust,
                 progress=progress,
             ).to_numpy()
     except ValueError:
