@@ -107,12 +107,14 @@ def read_particles(
     if reader is None:
         raise ValueError(f"{path}: expected a file ending in {' or '.join(_READERS)}")
     together = optics_group == "all"
-    if isinstance(optics_group, str) and not together:
+    if together:
+        optics_group = None
+    if isinstance(optics_group, str):
         raise ValueError(f"optics_group: expected a number or 'all', got {optics_group!r}")
     request = Request(
         poses=poses,
         pixel_size=pixel_size,
-        optics_group=None if together else optics_group,
+        optics_group=optics_group,
         together=together,
         class_index=class_index,
         phase_flipped=phase_flipped,

@@ -4,7 +4,6 @@
 // A fiber runs until a barrier, so that barriers and warp operations mean what they mean on a GPU: a
 // missing one is seen in the numbers of some order of threads, and one that not all threads reach is
 // an error. Nothing else is synchronised, and the order of threads and blocks is the caller's.
-#pragma once
 #include <atomic>
 #include <cmath>
 #include <csetjmp>
