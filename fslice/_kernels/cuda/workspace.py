@@ -26,7 +26,7 @@ class Prepared(NamedTuple):
 
     part: slice
     views: Array
-    count: np.int64
+    size: np.int64  # how many they are
 
 
 @dataclass(frozen=True, eq=False)
