@@ -15,6 +15,7 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
+from fslice.cli._devices import DEVICES, check_device
 from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
@@ -100,6 +101,12 @@ def _add_statistics(parser: argparse._ArgumentGroup) -> None:
         "optics group (default: white)",
     )
     parser.add_argument(
+        "--robust",
+        action="store_true",
+        help="leave out images that are far louder than most, and those that the map of the "
+        "others does not explain; three passes or more",
+    )
+    parser.add_argument(
         "--prior",
         choices=("scalar", "shell"),
         help="one prior variance, or one for each shell, learned from the images (default: shell "
@@ -151,9 +158,10 @@ def _add_solver(parser: argparse._ArgumentGroup) -> None:
     )
     parser.add_argument(
         "--device",
-        choices=("cpu",),
+        choices=DEVICES,
         default="cpu",
-        help="where to compute (default: cpu)",
+        help="where to compute: the GPU, or with the solver exact all GPUs of the machine "
+        "(default: cpu)",
     )
     parser.add_argument(
         "--resume",
@@ -203,6 +211,7 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     _check_solver(arguments)
+    check_device(arguments.device)
     with recorded() as messages, compilation_notice():
         inputs = read_inputs(arguments, messages)
         try:
@@ -231,6 +240,7 @@ def _check_solver(arguments: argparse.Namespace) -> None:
             "samples": arguments.samples > 0,
             "evidence": arguments.evidence,
         },
+        "exact or wiener": {"robust": arguments.robust},
         "exact or adam": {"support": arguments.support is not None},
         "adam": {
             "epochs": arguments.epochs is not None,

@@ -65,7 +65,7 @@ def random_phase_fsc(half1: Array, half2: Array, mask: Array, first_shell: int) 
         lags = _autocorrelation(volume_ft)
         lags *= lag_weights
         spread.append(sum_over_shells([lags], size, lambda part: [part.real])[0])
-    overlap, *powers = shell_products(*fixed, size)
+    overlap, *powers = shell_products(fixed[0], fixed[1], size)
     norms = xp.sqrt((powers[0] + spread[0]) * (powers[1] + spread[1]))
     return xp.clip(overlap / xp.where(norms > 0, norms, xp.inf), -1, 1)
 

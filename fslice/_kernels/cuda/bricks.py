@@ -55,7 +55,7 @@ class BrickSum:
         fresh = np.int32(prepared.part.start == 0)
         arguments = (
             values, prepared.views, np.float64(amplitude), geometry_struct(self.geometry),
-            prepared.size, uploaded(self.kernels, self.plan, values)[0], fresh, self.partial,
+            prepared.number, uploaded(self.kernels, self.plan, values)[0], fresh, self.partial,
         )  # fmt: skip
         grid = (len(self.plan.items),)
         self.kernels.run("scatter_bricks", kind, grid, arguments, values, threads=32)
@@ -88,7 +88,7 @@ class AtomicSum:
         kind = scalar(values), len(self.geometry.taps), self.power, str(ready).lower()
         struct = geometry_struct(self.geometry)
         arguments = values, prepared.views, np.float64(amplitude), struct, self.volume
-        grid = int(prepared.size), tiles(self.geometry)
+        grid = int(prepared.number), tiles(self.geometry)
         self.kernels.run("scatter_atomic", kind, grid, arguments, values)
 
     def total(self) -> Array:

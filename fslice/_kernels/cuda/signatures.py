@@ -16,7 +16,7 @@ from fslice._kernels.cuda.plan import BRICKS
 from fslice._kernels.cuda.sources import Instantiation, expression, source_of
 from fslice._kernels.cuda.structs import GEOMETRY
 
-_TYPES: dict[str, np.dtype[Any]] = {
+_TYPES: dict[str, np.dtype] = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
     "int": np.dtype(np.int32),

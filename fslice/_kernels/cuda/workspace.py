@@ -26,7 +26,7 @@ class Prepared(NamedTuple):
 
     part: slice
     views: Array
-    size: np.int64  # how many they are
+    number: np.int64
 
 
 @dataclass(frozen=True, eq=False)
