@@ -62,6 +62,11 @@ def write_particles(
     >>> print(Path(path).read_text().split()[-7:])
     ['000001@particles.mrcs', '1', '0.0', '0.0', '0.0', '-1.5', '-1.5']
     """
+    if particles.contrast is not None:
+        raise ValueError(
+            "particles: expected no contrast, for which a STAR file has a column with a CTF only, "
+            "got one"
+        )
     names = _image_names(Path(path), particles, image_name)
     optics, group = _optics(particles)
     table: dict[str, Any] = {"rlnImageName": names, "rlnOpticsGroup": group}
