@@ -52,6 +52,7 @@ def output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
     Examples
     --------
+    >>> import tempfile
     >>> parent = Path(tempfile.mkdtemp())
     >>> with output_folder(parent / "run", ["a.txt", "b.txt"]) as staging:
     ...     _ = (staging / "a.txt").write_text("complete")
