@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace
+from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.data.poses import Poses
 from fslice.geometry import rotvec_to_matrix
+from fslice.io._files import atomic_write
 from fslice.symmetry.groups import symmetry_rotations
 
 COLUMNS = ("wx", "wy", "wz", "tx", "ty")
 """Coordinates about a mode: ``R exp([w]x)``, radians about the image's axes; pixels."""
+
+_SAVED = (
+    "image_of", "rotations", "shifts", "weights", "covariance", "evidence", "discarded",
+)  # fmt: skip
 
 
 class ImageViews(NamedTuple):
@@ -221,6 +228,35 @@ class PosePosterior:
             weights=self.weights[modes] / order,
             covariance=self.covariance[modes],
         )
+
+    def save(self, path: str | os.PathLike[str], **more: Any) -> None:
+        """Write the posterior as a NumPy archive, without pickled objects.
+
+        Parameters
+        ----------
+        path : path
+            Ending in ``.npz``.
+        **more : array or number
+            What is written beside it, such as ``pixel_size``.
+        """
+        fields = {name: to_numpy(getattr(self, name)) for name in _SAVED}
+        with atomic_write(Path(path)) as file:
+            np.savez_compressed(file, rows=to_numpy(self._rows()), **fields, **more)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> PosePosterior:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        ValueError
+            The file is no such archive.
+        """
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in (*_SAVED, "rows") if name not in archive]
+            if missing:
+                raise ValueError(f"{path}: expected {', '.join(missing)}, got {archive.files}")
+            return PosePosterior(**{name: archive[name] for name in (*_SAVED, "rows")})
 
     def _rows(self) -> Array:
         return array_namespace(self.weights).arange(len(self)) if self.rows is None else self.rows
