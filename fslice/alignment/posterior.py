@@ -239,7 +239,7 @@ class PosePosterior:
         **more : array or number
             What is written beside it, such as ``pixel_size``.
         """
-        fields = {name: to_numpy(getattr(self, name)) for name in _SAVED}
+        fields: dict[str, Any] = {name: to_numpy(getattr(self, name)) for name in _SAVED}
         with atomic_write(Path(path)) as file:
             np.savez_compressed(file, rows=to_numpy(self._rows()), **fields, **more)
 
