@@ -175,10 +175,10 @@ class ComposedKernels(Kernels):
         curvature = xp.zeros((len(views.rotations), 5, 5))
         for part in _parts(views, geometry, _PIXELS // 16):
             poses = Views(views.rotations[part], views.shifts[part])
-            slices, slopes, curvatures = self.gather_curvatures(volume, poses, amplitude, geometry)
+            slices, slopes, bends = self.gather_curvatures(volume, poses, amplitude, geometry)
             residual = _residual(slices, images, views, filters, part, geometry)
             cotangent = _filtered(residual.weighted, residual.ctf)
-            second = second_derivatives(poses.rotations, slices, slopes, curvatures, geometry)
+            second = second_derivatives(poses.rotations, slices, slopes, bends, geometry)
             for (a, b), values in second.items():
                 products = (cotangent.conj() * values).real.sum(1, dtype=np.float64)
                 curvature[part, a, b] = products @ _pair_weights(geometry, xp)
