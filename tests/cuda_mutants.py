@@ -10,7 +10,6 @@ from typing import NamedTuple
 NUMBERS, BITS, RACE = "numbers", "bits", "a race"
 BESIDE = "a kernel wrote beside the array"
 NEVER = "threads wait at a barrier that others never reach"
-OUTSIDE = "out of bounds"
 
 
 class CudaMutant(NamedTuple):
@@ -109,7 +108,7 @@ MUTANTS = (
       "= own;", "stencil"),
     M("moments overwritten before they are read", "stencil.cu",
       "__syncwarp();  // before `hits` is written again", "", "stencil", RACE),
-    M("too few places for hits", "stencil.cu", "hits[32]", "hits[8]", "stencil", OUTSIDE),
+    M("too few places for hits", "stencil.cu", "hits[32]", "hits[8]", "stencil"),
     M("CTF applied once in the stencil", "stencil.cu", "view.image, x, y) * ctf * ctf",
       "view.image, x, y) * ctf", "stencil"),
     M("further moments not folded", "stencil.cu", "part < slot[2]; ++part",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import standin
 from cuda_host.build import PLAIN, UNDEFINED
-from cuda_mutants import BITS, MUTANTS, NUMBERS, OUTSIDE, RACE
+from cuda_mutants import BITS, MUTANTS, NUMBERS, RACE
 from strategies import noise, poses
 from test_cuda_kernels import TOLERANCE
 from test_kernels import moved
@@ -190,8 +190,7 @@ SEEN = [mutant for mutant in MUTANTS if mutant.noticed != RACE]
 
 @pytest.mark.parametrize("mutant", SEEN, ids=[mutant.name for mutant in SEEN])
 def test_a_fault_in_the_cuda_source_is_noticed(mutant, capfd):
-    flags = UNDEFINED if mutant.noticed == OUTSIDE else PLAIN
-    found = noticed(PROBES[mutant.probe], mutated(mutant), flags)
+    found = noticed(PROBES[mutant.probe], mutated(mutant))
     capfd.readouterr()  # the sanitizer reports as well
     assert mutant.noticed in found
 
