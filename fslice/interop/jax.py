@@ -2,7 +2,7 @@
 
 Outside of ``jit``, NumPy reads JAX's arrays where they lie. Traced, a function gets no numbers yet,
 and JAX calls back when it has them, with copies. JAX is imported with this module:
-``pip install "fslice[jax]"``. Double precision needs ``jax.config.update("jax_enable_x64", True)``.
+``pip install jax``. Double precision needs ``jax.config.update("jax_enable_x64", True)``.
 """
 
 from __future__ import annotations

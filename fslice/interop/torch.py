@@ -1,7 +1,7 @@
 """Projections and linear operators that PyTorch differentiates, with tensors on the CPU.
 
 DLPack lets both sides read the same memory, so that no array is copied. PyTorch is imported with
-this module: ``pip install "fslice[torch]"``.
+this module: ``pip install torch``.
 """
 
 from __future__ import annotations
