@@ -10,13 +10,23 @@ import warnings
 from collections.abc import Sequence
 
 from fslice import __version__
-from fslice.cli import certify, completion, demo, fsc, info, reconstruct, simulate, symmetrize
+from fslice.cli import (
+    certify,
+    completion,
+    demo,
+    fsc,
+    info,
+    poses,
+    reconstruct,
+    simulate,
+    symmetrize,
+)
 from fslice.cli._arguments import Parser
 from fslice.cli._outputs import json_line
 from fslice.cli._signals import Terminated, terminable
 from fslice.cli._streams import drop_stdout, shortened, tolerate_streams
 
-_COMMANDS = (simulate, reconstruct, fsc, symmetrize, info, certify, demo, completion)
+_COMMANDS = (simulate, reconstruct, poses, fsc, symmetrize, info, certify, demo, completion)
 
 _DESCRIPTION = """\
 From particle images with known poses to a map with its uncertainty, in Fourier space.

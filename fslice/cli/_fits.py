@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fslice.cli._arguments import given
+from fslice.cli._devices import placed_on
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
 from fslice.posterior.result import Posterior
@@ -61,18 +62,21 @@ def run_fit(
     """
     _prepare(arguments)
     try:
-        return reconstruct(
-            inputs.dataset,
-            solver=_solver(arguments, mask_from),
-            prior=_prior(arguments),
-            noise=arguments.noise,
-            noise_variance=arguments.noise_variance,
-            mask=inputs.support,
-            oversampling=arguments.oversampling,
-            posterior=arguments.posterior,
-            robust=arguments.robust,
-            progress=progress,
-        )
+        solver = _solver(arguments, mask_from)
+        with placed_on(arguments.device, inputs.dataset, inputs.support, solver) as placed:
+            dataset, support, solver = placed
+            return reconstruct(
+                dataset,
+                solver=solver,
+                prior=_prior(arguments),
+                noise=arguments.noise,
+                noise_variance=arguments.noise_variance,
+                mask=support,
+                oversampling=arguments.oversampling,
+                posterior=arguments.posterior,
+                robust=arguments.robust,
+                progress=progress,
+            ).to_numpy()
     except ValueError:
         # a solver names the first bad image of a batch: here all of the file are counted
         inputs.particles.images.check_finite()  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
+from fslice.cli._devices import DEVICES, check_device
 from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
@@ -158,9 +159,10 @@ def _add_solver(parser: argparse._ArgumentGroup) -> None:
     )
     parser.add_argument(
         "--device",
-        choices=("cpu",),
+        choices=DEVICES,
         default="cpu",
-        help="where to compute (default: cpu)",
+        help="where to compute: the GPU, or with the solver exact all GPUs of the machine "
+        "(default: cpu)",
     )
     parser.add_argument(
         "--resume",
@@ -210,6 +212,7 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     _check_solver(arguments)
+    check_device(arguments.device)
     with recorded() as messages, compilation_notice():
         inputs = read_inputs(arguments, messages)
         try:
