@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
@@ -35,19 +37,42 @@ def gather_slopes(
     kernels: Workspace, volume: Array, views: Views, amplitude: float, geometry: SliceGeometry
 ) -> tuple[Array, Array]:
     """Return what `Kernels.gather_slopes` says."""
-    volume, xp = contiguous(volume), array_namespace(volume)
-    slices = xp.empty((len(views.rotations), *geometry.slice_shape), volume.dtype)
-    slopes = xp.empty((3, *slices.shape), volume.dtype)
-    fixed = np.float64(amplitude), geometry_struct(geometry)
-    kind = scalar(volume), len(geometry.taps)
-    for part, prepared, count in kernels.prepared(views._replace(image_of=None), geometry):
-        along = slopes.reshape(-1)[part.start * slices[0].size :]
-        arguments = (
-            volume, prepared, *fixed, np.int64(slices.size), slices[part], along,
-        )  # fmt: skip
-        grid = int(count), tiles(geometry)
-        kernels.run("gather_slopes", kind, grid, arguments, volume)
+    slices, slopes = _derivatives(
+        kernels, "gather_slopes", (3,), volume, views, amplitude, geometry
+    )
     return slices, slopes
+
+
+def gather_curvatures(
+    kernels: Workspace, volume: Array, views: Views, amplitude: float, geometry: SliceGeometry
+) -> tuple[Array, Array, Array]:
+    """Return what `Kernels.gather_curvatures` says."""
+    slices, slopes, curves = _derivatives(
+        kernels, "gather_curvatures", (3, 6), volume, views, amplitude, geometry
+    )
+    return slices, slopes, curves
+
+
+def _derivatives(
+    kernels: Workspace,
+    entry: str,
+    counts: tuple[int, ...],
+    volume: Array,
+    views: Views,
+    amplitude: float,
+    geometry: SliceGeometry,
+) -> list[Array]:
+    """Return slices, and for each order as many arrays of derivatives as it has."""
+    volume, xp = contiguous(volume), array_namespace(volume)
+    shape = len(views.rotations), *geometry.slice_shape
+    found = [xp.empty((*more, *shape), volume.dtype) for more in ((), *((n,) for n in counts))]
+    fixed = np.float64(amplitude), geometry_struct(geometry), np.int64(found[0].size)
+    kind, pixels = (scalar(volume), len(geometry.taps)), math.prod(geometry.slice_shape)
+    for part, prepared, count in kernels.prepared(views._replace(image_of=None), geometry):
+        from_part = (array.reshape(-1)[part.start * pixels :] for array in found)
+        arguments = volume, prepared, *fixed, *from_part
+        kernels.run(entry, kind, (int(count), tiles(geometry)), arguments, volume)
+    return found
 
 
 def scatter(
