@@ -181,8 +181,8 @@ def test_a_file_shorter_than_its_header_claims_is_refused_before_memory_is_taken
 def test_optics_that_are_not_modelled_are_warned_of(write):
     identity = np.tile([1, 0, 0, 1], (ROWS, 1)).astype("f4")
     read_particles(write(make_rows(**{"ctf/anisomag": identity})))
-    tilted = make_rows(**{"ctf/tilt_A": np.ones((ROWS, 2), "f4"), "ctf/anisomag": 2 * identity})
-    with pytest.warns(UserWarning, match=r"not modelled, and left out: ctf/tilt_A, ctf/anisomag$"):
+    tilted = make_rows(**{"ctf/shift_A": np.ones((ROWS, 2), "f4"), "ctf/anisomag": 2 * identity})
+    with pytest.warns(UserWarning, match=r"not modelled, and left out: ctf/shift_A, ctf/anisomag$"):
         read_particles(write(tilted))
 
 

@@ -117,6 +117,10 @@ def misfit_arguments(case, ctf):
     return case.volume, case.slices, views, filters, amplitude, geometry
 
 
+CURVES = "beside its curvatures", "slopes beside them, by rotation", "curvatures by rotation"
+PRODUCTS = "pose gram by rotation", "pose curvature by rotation"
+
+
 def run_all(kernels, case):
     """Return the results of all kernels by name."""
     names = ("by volume", "by rotation", "by shift")
@@ -127,10 +131,13 @@ def run_all(kernels, case):
     without = kernels.misfit_gradients(*misfit_arguments(case, None))
     assert without[-1] is None
     weights = abs(case.ctf)
+    curvatures = kernels.pose_curvature(*misfit_arguments(case, case.ctf))
     return {
         "gather": kernels.gather(case.volume, *case.pose),
         "gather beside its slopes": slices,
         "slopes: by rotation": slopes,
+        **dict(zip(CURVES, kernels.gather_curvatures(case.volume, *case.pose), strict=True)),
+        **dict(zip(PRODUCTS, curvatures, strict=True)),
         "scatter": kernels.scatter(case.slices, *case.pose),
         "scatter_squares": kernels.scatter_squares(weights, case.pose[0], case.geometry),
         **dict(zip(names, derivatives, strict=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     staging, arguments, inputs, fit, assessment, messages, report
                 )
         except KeyboardInterrupt as interrupt:
-            raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
+            raise type(interrupt)(resume_hint(arguments)) from interrupt
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            what = f"{error.strerror}; {resume_hint(arguments)}"
+            raise OSError(error.errno, what, error.filename) from error
     for name in CHECKPOINTS:
         (arguments.output / name).unlink(missing_ok=True)
     print_report(arguments.output, arguments, inputs, fit, assessment, results)

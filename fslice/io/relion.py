@@ -26,6 +26,7 @@ _PIXEL_SIZE_AGREEMENT = 0.01
 # Suffixes by which a name says its format to RELION (`FileName::removeFileFormat`).
 _FORMATS = (":mrc", ":mrcs", ":map", ":st")
 _LARGEST_NUMBER = 2**31 - 1
+_DIGITS = 20
 
 
 def read_relion(path: Path, request: Request) -> Metadata:
@@ -167,9 +168,10 @@ def _image_names(
         number, at, stack = name.partition("@")
         if not at:
             number, stack = "1", name
-        if not (number.isascii() and number.isdecimal() and 0 < int(number) <= _LARGEST_NUMBER):
+        plain = number.isascii() and number.isdecimal() and len(number) <= _DIGITS
+        if not (plain and 0 < int(number) <= _LARGEST_NUMBER):
             raise ValueError(
-                f"{path}: rlnImageName: expected a number from 1 before '@', got {name!r} "
+                f"{path}: rlnImageName: expected a number from 1 before '@', got {name[:80]!r} "
                 f"in row {row + 1}"
             )
         file_index[row] = stacks.setdefault(stack, len(stacks))

@@ -145,8 +145,9 @@ def unfiltered_spectrum(normal: NormalEquations) -> Array:
     -------
     (M, M, M//2 + 1) complex array
         ``b / (A 1 + f)``. Frequencies that were hardly seen stay finite by f, a thousandth of
-        the mean of ``A 1`` where it is not 0, as in RELION's unfiltered half maps, or of ten times
-        that in their shell, if it is less.
+        the mean of ``A 1`` where it is not 0, or of ten times that in their shell, if it is less.
+        RELION divides by ``max(A 1, m / 1000)``, with m the mean of their shell
+        (``BackProjector::reconstruct`` with ``skip_gridding``).
 
     Notes
     -----

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(256)
     bool mate = p[0] < 0;
     auto value = (k.kx == 0 ? T(0.5) : T(1)) * own(g, k.kx, k.ky);
     if (mate) value = conj(value);
-    for_taps<TAPS, 0>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+    for_taps<TAPS, false>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
       T weight = tap.z * tap.y * tap.x;
       if (POWER == 2) weight *= weight;
       if (weight != 0) add_atomically(volume + tap.at, weight * (tap.ghost ? conj(value) : value));

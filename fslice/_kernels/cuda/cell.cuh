@@ -12,7 +12,7 @@ template <typename T> struct Spline<T, 2> {  // linear
     w[0] = -1;
     w[1] = 1;
   }
-  __device__ static void curves(T, T* w) { w[0] = w[1] = 0; }
+  __device__ static void curvatures(T, T* w) { w[0] = w[1] = 0; }
 };
 template <typename T> struct Spline<T, 4> {  // cubic
   static constexpr int first = -1;
@@ -30,7 +30,7 @@ template <typename T> struct Spline<T, 4> {  // cubic
     w[2] = g * (2 - T(1.5) * g);
     w[3] = T(0.5) * f * f;
   }
-  __device__ static void curves(T f, T* w) {
+  __device__ static void curvatures(T f, T* w) {
     w[0] = 1 - f;
     w[1] = 3 * f - 2;
     w[2] = 1 - 3 * f;
@@ -61,34 +61,34 @@ template <typename T> __device__ inline Cell<T> cell_of(const Geometry& g, const
 // derivatives up to an order.
 template <typename T, int TAPS, int ORDER> struct Taps {
   int at[TAPS];
-  T weight[TAPS], slope[ORDER > 0 ? TAPS : 1], curve[ORDER > 1 ? TAPS : 1];
+  T weight[TAPS], slope[ORDER > 0 ? TAPS : 1], curvature[ORDER > 1 ? TAPS : 1];
 
   __device__ Taps(int corner, T fraction, int size) {
     Spline<T, TAPS>::weights(fraction, weight);
     if (ORDER > 0) Spline<T, TAPS>::slopes(fraction, slope);
-    if (ORDER > 1) Spline<T, TAPS>::curves(fraction, curve);
+    if (ORDER > 1) Spline<T, TAPS>::curvatures(fraction, curvature);
     for (int t = 0; t < TAPS; ++t) {
       int k = corner + t + Spline<T, TAPS>::first;
       if (size == 1) {  // the first tap reads it, whatever the position
         k = 0;
         weight[t] = t == 0;
         if (ORDER > 0) slope[t] = 0;
-        if (ORDER > 1) curve[t] = 0;
+        if (ORDER > 1) curvature[t] = 0;
       }
       bool inside = magnitude(k) <= limit_of(size);
       at[t] = inside ? k : 0;
       if (!inside) weight[t] = 0;
       if (ORDER > 0 && !inside) slope[t] = 0;
-      if (ORDER > 1 && !inside) curve[t] = 0;
+      if (ORDER > 1 && !inside) curvature[t] = 0;
     }
   }
 };
 
-// A tap: where it is stored, whether that is its mate, and the weights along x, y, z, with derivatives.
+// A tap: where it is stored, whether that is its mate, and the weights along x, y, z with their derivatives.
 template <typename T> struct Tap {
   long long at;
   bool ghost;
-  T x, y, z, slope_x = 0, slope_y = 0, slope_z = 0, curve_x = 0, curve_y = 0, curve_z = 0;
+  T x, y, z, slope_x, slope_y, slope_z, curvature_x, curvature_y, curvature_z;
 };
 
 // Call visit(tap) for every tap of a cell.
@@ -107,50 +107,70 @@ __device__ inline void for_taps(const Geometry& g, const Cell<T>& cell, Visit vi
 #pragma unroll
       for (int a = 0; a < TAPS; ++a) {
         bool ghost = TAPS > 2 && x.at[a] < 0;
-        Tap<T> tap = {ghost ? mirrored - x.at[a] : row + x.at[a], ghost, x.weight[a], y.weight[b], z.weight[c]};
-        if (ORDER > 0) tap.slope_x = x.slope[a], tap.slope_y = y.slope[b], tap.slope_z = z.slope[c];
-        if (ORDER > 1) tap.curve_x = x.curve[a], tap.curve_y = y.curve[b], tap.curve_z = z.curve[c];
-        visit(tap);
+        visit(Tap<T>{ghost ? mirrored - x.at[a] : row + x.at[a], ghost, x.weight[a], y.weight[b], z.weight[c],
+                     ORDER > 0 ? x.slope[a] : T(0), ORDER > 0 ? y.slope[b] : T(0), ORDER > 0 ? z.slope[c] : T(0),
+                     ORDER > 1 ? x.curvature[a] : T(0), ORDER > 1 ? y.curvature[b] : T(0),
+                     ORDER > 1 ? z.curvature[c] : T(0)});
       }
     }
 }
 
-// The interpolated value at a sample of a view; from order 1 on its slopes along x, y and z of the
-// volume, and with order 2 its second derivatives xx, xy, xz, yy, yz and zz.
-constexpr int derivatives_of(int order) { return order == 0 ? 1 : order == 1 ? 4 : 10; }
-
-template <int TAPS, int ORDER, typename T>
-__device__ inline void read_derivatives(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
-                                        Complex<T>* out) {
+// The interpolated value at a sample of a view.
+template <int TAPS, typename T>
+__device__ inline Complex<T> read(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky) {
   double p[3];
   position(view, kx, ky, p);
   bool mate = p[0] < 0;
-  for (int i = 0; i < derivatives_of(ORDER); ++i) out[i] = {0, 0};
-  for_taps<TAPS, ORDER>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+  Complex<T> sum = {0, 0};
+  for_taps<TAPS, 0>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+    Complex<T> value = volume[tap.at];
+    add(sum, tap.z * tap.y * tap.x, tap.ghost ? conj(value) : value);
+  });
+  return mate ? conj(sum) : sum;
+}
+
+// The interpolated value, and its slopes along x, y and z of the volume.
+template <int TAPS, typename T>
+__device__ inline void read_slopes(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
+                                   Complex<T> out[4]) {
+  double p[3];
+  position(view, kx, ky, p);
+  bool mate = p[0] < 0;
+  for (int i = 0; i < 4; ++i) out[i] = {0, 0};
+  for_taps<TAPS, 1>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
     Complex<T> value = volume[tap.at];
     if (tap.ghost) value = conj(value);
     add(out[0], tap.z * tap.y * tap.x, value);
-    if (ORDER > 0) {
-      add(out[1], tap.z * tap.y * tap.slope_x, value);
-      add(out[2], tap.z * tap.slope_y * tap.x, value);
-      add(out[3], tap.slope_z * tap.y * tap.x, value);
-    }
-    if (ORDER > 1) {
-      add(out[4], tap.z * tap.y * tap.curve_x, value);
-      add(out[5], tap.z * tap.slope_y * tap.slope_x, value);
-      add(out[6], tap.slope_z * tap.y * tap.slope_x, value);
-      add(out[7], tap.z * tap.curve_y * tap.x, value);
-      add(out[8], tap.slope_z * tap.slope_y * tap.x, value);
-      add(out[9], tap.curve_z * tap.y * tap.x, value);
-    }
+    add(out[1], tap.z * tap.y * tap.slope_x, value);
+    add(out[2], tap.z * tap.slope_y * tap.x, value);
+    add(out[3], tap.slope_z * tap.y * tap.x, value);
   });
-  if (!mate) return;  // read at minus the position, conjugated: the slopes change their sign
-  for (int i = 0; i < derivatives_of(ORDER); ++i) out[i] = i > 0 && i < 4 ? T(-1) * conj(out[i]) : conj(out[i]);
+  if (mate)  // read at minus the position, conjugated: the slopes change their sign
+    for (int i = 0; i < 4; ++i) out[i] = i == 0 ? conj(out[i]) : T(-1) * conj(out[i]);
 }
 
+// The value, its slopes, and its second derivatives xx, xy, xz, yy, yz, zz.
 template <int TAPS, typename T>
-__device__ inline Complex<T> read(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky) {
-  Complex<T> value;
-  read_derivatives<TAPS, 0>(g, volume, view, kx, ky, &value);
-  return value;
+__device__ inline void read_curvatures(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
+                                       Complex<T> out[10]) {
+  double p[3];
+  position(view, kx, ky, p);
+  bool mate = p[0] < 0;
+  for (int i = 0; i < 10; ++i) out[i] = {0, 0};
+  for_taps<TAPS, 2>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+    Complex<T> value = volume[tap.at];
+    if (tap.ghost) value = conj(value);
+    add(out[0], tap.z * tap.y * tap.x, value);
+    add(out[1], tap.z * tap.y * tap.slope_x, value);
+    add(out[2], tap.z * tap.slope_y * tap.x, value);
+    add(out[3], tap.slope_z * tap.y * tap.x, value);
+    add(out[4], tap.z * tap.y * tap.curvature_x, value);
+    add(out[5], tap.z * tap.slope_y * tap.slope_x, value);
+    add(out[6], tap.slope_z * tap.y * tap.slope_x, value);
+    add(out[7], tap.z * tap.curvature_y * tap.x, value);
+    add(out[8], tap.slope_z * tap.slope_y * tap.x, value);
+    add(out[9], tap.curvature_z * tap.y * tap.x, value);
+  });
+  if (mate)  // at minus the position, conjugated: only the slopes change their sign
+    for (int i = 0; i < 10; ++i) out[i] = i >= 1 && i <= 3 ? T(-1) * conj(out[i]) : conj(out[i]);
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
@@ -47,10 +45,10 @@ def gather_curvatures(
     kernels: Workspace, volume: Array, views: Views, amplitude: float, geometry: SliceGeometry
 ) -> tuple[Array, Array, Array]:
     """Return what `Kernels.gather_curvatures` says."""
-    slices, slopes, curves = _derivatives(
+    slices, slopes, curvatures = _derivatives(
         kernels, "gather_curvatures", (3, 6), volume, views, amplitude, geometry
     )
-    return slices, slopes, curves
+    return slices, slopes, curvatures
 
 
 def _derivatives(
@@ -62,17 +60,17 @@ def _derivatives(
     amplitude: float,
     geometry: SliceGeometry,
 ) -> list[Array]:
-    """Return slices, and for each order as many arrays of derivatives as it has."""
+    """Return slices, and so many derivatives of each order."""
     volume, xp = contiguous(volume), array_namespace(volume)
-    shape = len(views.rotations), *geometry.slice_shape
-    found = [xp.empty((*more, *shape), volume.dtype) for more in ((), *((n,) for n in counts))]
-    fixed = np.float64(amplitude), geometry_struct(geometry), np.int64(found[0].size)
-    kind, pixels = (scalar(volume), len(geometry.taps)), math.prod(geometry.slice_shape)
+    slices = xp.empty((len(views.rotations), *geometry.slice_shape), volume.dtype)
+    orders = [xp.empty((count, *slices.shape), volume.dtype) for count in counts]
+    fixed = np.float64(amplitude), geometry_struct(geometry), np.int64(slices.size)
+    kind = scalar(volume), len(geometry.taps)
     for part, prepared, count in kernels.prepared(views._replace(image_of=None), geometry):
-        from_part = (array.reshape(-1)[part.start * pixels :] for array in found)
-        arguments = volume, prepared, *fixed, *from_part
+        own = [order.reshape(-1)[part.start * slices[0].size :] for order in orders]
+        arguments = (volume, prepared, *fixed, slices[part], *own)
         kernels.run(entry, kind, (int(count), tiles(geometry)), arguments, volume)
-    return found
+    return [slices, *orders]
 
 
 def scatter(
