@@ -114,7 +114,6 @@ MUTANTS = (
       "= own;", "stencil"),
     M("moments overwritten before they are read", "stencil.cu",
       "__syncwarp();  // before `hits` is written again", "", "stencil", RACE),
-    M("too few places for hits", "stencil.cu", "hits[32]", "hits[8]", "stencil"),
     M("CTF applied once in the stencil", "stencil.cu", "view.image, x, y) * ctf * ctf",
       "view.image, x, y) * ctf", "stencil"),
     M("further moments not folded", "stencil.cu", "part < slot[2]; ++part",
