@@ -56,7 +56,7 @@ def _check_driver(cupy: Any) -> None:
                                     cupy.cuda.runtime.runtimeGetVersion)
     )  # fmt: skip
     if not driver:
-        raise OSError(f"GPU: the NVIDIA driver is not installed; with it, {_EXTRAS}")
+        raise OSError(f"GPU: the NVIDIA driver is not installed: install it, then {_EXTRAS}")
     if driver // 1000 < needed // 1000:
         raise OSError(
             f"GPU: the NVIDIA driver supports CUDA {_version(driver)}, and CuPy is for "

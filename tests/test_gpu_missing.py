@@ -82,7 +82,8 @@ MISSING = {
         "GPU: CuPy cannot be imported: libcudart.so.13: cannot open shared object file: " + EITHER,
     ),
     "the driver": (
-        without_driver, OSError, f"GPU: the NVIDIA driver is not installed; with it, {EITHER}",
+        without_driver, OSError,
+        f"GPU: the NVIDIA driver is not installed: install it, then {EITHER}",
     ),
     "a new driver": (
         with_an_old_driver, OSError,
