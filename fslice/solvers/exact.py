@@ -135,7 +135,8 @@ class Exact:
             halves = []
         with report.stage("half maps", 2, "maps") as advance:
             solved = _half_maps(halves, solution)
-            advance(2)
+            if solved:
+                advance(2)
         std = mean_field_std(solution.precision) if model.gaussian else None
         return Fit(
             solution.precision, solution.mean, std,
