@@ -15,13 +15,18 @@ from benchmarks.paper.settings import Settings, write_report
 from benchmarks.timing import machine
 from fslice.cli._progress import compilation_notice
 
+N = 40_000
+"""Images of the paper's sets, where an experiment does not say another number."""
+
 EXPERIMENTS = {
     "datasets": "figure 7: the images, at three noise levels",
     "table1": "section 6.1: Dirac and Gaussian by Adam, the exact solver, back-projection",
     "fig4": "section 6.2: shell correlations, and what predicts them",
     "fig5": "section 6.3, figures 5, 9 and 10: uncertainty where a cone of views leaves gaps",
+    "fig6": "section 6.4: poses by gradient descent, and the posterior over them",
     "fig8": "appendix A: rendered maps",
     "data_efficiency": "section 6.2: resolution over the number of images",
+    "amortised": "section 5.2, appendix C: an encoder that proposes poses",
 }
 """What each command does."""
 
@@ -69,7 +74,12 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="1aon.pdb.gz", help="atoms (.pdb, .cif, also .gz) or 'phantom'"
     )
-    parser.add_argument("--n", type=int, nargs="+", help="images (default: the paper's 40000)")
+    parser.add_argument(
+        "--n",
+        type=int,
+        nargs="+",
+        help="images (default: the paper's 40000; 1000 where poses are unknown)",
+    )
     parser.add_argument("--size", type=int, default=128, help="box in pixels")
     parser.add_argument("--pixel-size", type=float, default=2.8, help="Angstrom")
     parser.add_argument(
@@ -85,7 +95,9 @@ def _settings(arguments: dict[str, Any], experiment: Any) -> Settings:
     """Divide what was given into what all experiments share and what is this one's."""
     output = arguments.pop("output")
     data = arguments.pop("data") or output / "data"
-    counts = arguments.pop("n") or list(getattr(experiment, "COUNTS", (40_000,)))
+    counts = arguments.pop("n") or list(
+        getattr(experiment, "COUNTS", (getattr(experiment, "N", N),))
+    )
     snr = tuple(arguments.pop("snr") or experiment.SNR)
     shared = {name: arguments.pop(name) for name in ("model", "size", "pixel_size", "seed")}
     if hasattr(experiment, "COUNTS"):
