@@ -73,17 +73,31 @@ def test_table_1_has_both_posteriors_and_the_solvers_beside_them(run):
     assert adam["converged"]
     assert adam["elbo"] == pytest.approx(exact["elbo"], rel=0.02)
     for row in rows.values():
-        assert row["mse_over_mean_square_of_truth"] < 0.02
+        assert row["mse_over_mean_square_of_truth"] < 0.05
         assert row["seconds"]["fitting"] > 0
 
 
 def test_figure_4_reads_each_curve_and_tests_the_statements(run, folder):
-    level = run("fig4", "--snr", 1)["levels"]["1"]
-    assert level["largest_difference_of_dirac_and_gaussian"] < 1e-3
-    assert abs(level["shells_from_prediction_to_truth_at_0.5"]) < 1
-    reached = {name: row["0.5"]["angstrom"] for name, row in level["resolutions"].items()}
-    assert reached["Dirac, truth"] <= reached["Dirac A, truth"]
+    level = run("fig4", "--snr", 0.1)["levels"]["0.1"]
+    curves, reached = level["curves"], level["resolutions"]
+    assert level["largest_difference_of_dirac_and_gaussian"] == 0  # both from the exact solver
+    for half in ("Dirac A, truth", "Dirac B, truth"):
+        assert np.mean(curves["Dirac, truth"]) > np.mean(curves[half])
+    shells = [
+        reached[name]["0.5"]["shell"]
+        for name in ("... predicted", "prior per shell, sphere: truth")
+    ]
+    assert level["shells_from_prediction_to_truth_at_0.5"] == pytest.approx(
+        shells[0] - shells[1], abs=1e-4
+    )
+    assert curves["... predicted"][1] > 0.9
     assert drawn(folder, "fig4")
+
+
+def test_figure_4_takes_its_points_from_adam_too(run):
+    """They agree with those of the exact solver but for the noise that each learns."""
+    level = run("fig4", "--snr", 0.1, "--dirac", "adam")["levels"]["0.1"]
+    assert 0 < level["largest_difference_of_dirac_and_gaussian"] < 0.1
 
 
 def test_figure_5_finds_the_density_in_the_uncertainty(run, folder):
@@ -105,6 +119,50 @@ def test_more_images_resolve_more(run, folder):
     for name in ("map of all, truth at 0.5", "halves, 0.143"):
         assert rows["200"][name]["angstrom"] < rows["25"][name]["angstrom"]
     assert drawn(folder, "data_efficiency")
+
+
+def test_figure_6_counts_what_descents_and_the_search_find(run, folder):
+    few = "--targets", 2, "--starts", 3, "--steps", 5, "--n", 12
+    level = run("fig6", "--snr", 1, *few)["levels"]["1"]
+    assert {row["starts"] for row in level["descent"].values()} == {6}
+    assert level["search"]["images"] == 12
+    assert drawn(folder, "fig6")
+
+
+def test_the_slopes_of_a_descent_are_those_of_the_misfit(monkeypatch, rng):
+    """In rot and tilt, against central differences."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import fslice
+    from benchmarks.paper.descent import Landscape, slopes
+    from fslice.geometry import euler_to_matrix
+
+    positions = 12 * rng.uniform(-1, 1, (8, 3))
+    model = fslice.simulation.GaussianModel(positions, np.ones(8), np.full(8, 60.0))
+    data = fslice.simulate(model, 1, 16, 6.0)
+    projector = fslice.Projector(16, 2, "cubic")
+    images_ft = fslice.rfft2(data.images().astype(float))
+    volume_ft = projector.transform(data.truth.astype(float))
+    misfit = Landscape(projector, volume_ft, images_ft, 1.0)
+    angles, psi, step = np.array([[40.0, 70.0]]), 25.0, 1e-3
+
+    def value(change):
+        turned = euler_to_matrix(np.append(angles[0] + change, psi)[None])
+        return misfit(np.zeros(1, int), turned).chi_squared[0] / 2
+
+    ends = [[value(sign * step * axis) for sign in (1, -1)] for axis in np.eye(2)]
+    expected = [(a - b) / np.radians(2 * step) for a, b in ends]
+    assert slopes(misfit, angles, psi)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_encoder_is_judged_beside_the_exact_search(run, folder):
+    few = "--cells", 100, "--radius", 4, "--steps", 60, "--hidden", 16, "--n", 20
+    level = run("amortised", "--snr", 1, *few)["levels"]["1"]
+    for way in ("encoder", "exact"):
+        recall = list(level[way]["recall_among_the_first"].values())
+        assert recall == sorted(recall)
+        assert recall[-1] == pytest.approx(level["best_possible_recall"])
+    assert level["loss"]["last"] < level["loss"]["first"]
+    assert drawn(folder, "amortised")
 
 
 def test_numbers_without_a_value_are_null(monkeypatch):

@@ -86,18 +86,21 @@ def descend(
 
 
 def descend_angles(misfit: Landscape, angles: np.ndarray, psi: float, steps: int) -> np.ndarray:
-    """Return the paths of descents over rot and tilt alone, (steps + 1, k, 2) degrees.
-
-    With ``R = Z(rot) Y(tilt) Z(psi)``, a change of rot turns the image by ``R^T z`` and one of
-    tilt by ``Z(psi)^T y``: their gradients are products with that of the image's own axes.
-    """
-    paths = [angles]
-    state = adam_init(np.zeros(angles.shape))
-    about_tilt = np.array([np.sin(np.radians(psi)), np.cos(np.radians(psi)), 0.0])
+    """Return the paths of descents over rot and tilt alone, (steps + 1, k, 2) degrees."""
+    paths, state = [angles], adam_init(np.zeros(angles.shape))
     for step in range(steps):
-        rotations = euler_to_matrix(np.column_stack([paths[-1], np.full(len(angles), psi)]))
-        gradient = misfit(np.zeros(len(angles), int), rotations).gradient[:, :3]
-        both = np.stack([(gradient * rotations[:, 2]).sum(-1), gradient @ about_tilt], -1)
-        direction, state = adam_update(both, state, beta2=0.99)
+        direction, state = adam_update(slopes(misfit, paths[-1], psi), state, beta2=0.99)
         paths.append(paths[-1] - np.degrees(rate_at(step, steps)) * direction)
     return np.stack(paths)
+
+
+def slopes(misfit: Landscape, angles: np.ndarray, psi: float) -> np.ndarray:
+    """Return the derivatives of half the first image's misfit in rot and tilt, per radian: (k, 2).
+
+    With ``R = Z(rot) Y(tilt) Z(psi)``, a change of rot turns the image about ``R^T z`` and one of
+    tilt about ``Z(psi)^T y``.
+    """
+    rotations = euler_to_matrix(np.column_stack([angles, np.full(len(angles), psi)]))
+    gradient = misfit(np.zeros(len(angles), int), rotations).gradient[:, :3]
+    about_tilt = np.array([np.sin(np.radians(psi)), np.cos(np.radians(psi)), 0.0])
+    return np.stack([(gradient * rotations[:, 2]).sum(-1), gradient @ about_tilt], -1)

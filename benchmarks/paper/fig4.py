@@ -10,12 +10,11 @@ import numpy as np
 import fslice
 from benchmarks.paper.data import Images, simulated
 from benchmarks.paper.figures import NORMAL, SMALL, draw_correlations, new_figure, save
-from benchmarks.paper.fits import alpha_curve, calibrated, fit
+from benchmarks.paper.fits import Judged, fit, half_sums, judge
 from benchmarks.paper.settings import Settings, noise_name
 from fslice.metrics import credible_band, shell_frequencies
 
 SNR = (0.04, 0.01)
-SOLVERS = {"exact": fslice.Exact, "adam": fslice.Adam}
 DIRAC, GAUSSIAN = "Dirac, truth", "Gaussian, truth"
 HALF_A, HALF_B, HALVES = "Dirac A, truth", "Dirac B, truth", "Dirac A, Dirac B"
 ALPHA, LEARNED, PREDICTED = "alpha/(1+alpha)", "prior per shell, sphere: truth", "... predicted"
@@ -24,7 +23,10 @@ ALPHA, LEARNED, PREDICTED = "alpha/(1+alpha)", "prior per shell, sphere: truth",
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what belongs to this experiment."""
     parser.add_argument(
-        "--dirac", choices=SOLVERS, default="exact", help="what finds the Dirac posteriors"
+        "--dirac",
+        choices=("exact", "adam"),
+        default="exact",
+        help="what finds the Dirac posteriors",
     )
 
 
@@ -35,8 +37,11 @@ def run(settings: Settings) -> dict[str, Any]:
     report = {}
     for column, snr in zip(panels.T, settings.snr, strict=True):
         data = simulated(settings, snr)
-        curves, band = all_curves(data, len(data), SOLVERS[settings.options["dirac"]]())
-        _draw(column, curves, band, data, snr)
+        found = judge(half_sums(data, 0, len(data)), data.size)
+        curves = all_curves(found, data.truth)
+        if settings.options["dirac"] == "adam":
+            curves |= _by_adam(data)
+        _draw(column, curves, credible_band(found.predicted), data, snr)
         report[noise_name(snr)] = {
             "resolutions": resolutions(curves, data),
             "curves": {name: np.round(curve, 4) for name, curve in curves.items()},
@@ -46,27 +51,32 @@ def run(settings: Settings) -> dict[str, Any]:
     return {"levels": report}
 
 
-def all_curves(
-    data: Images, n: int, dirac: Any
-) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Return the paper's curves and the calibrated prediction, with its band, from n images."""
-    dataset, truth = data.dataset(n, halves=True), data.truth
-    point = fit(dataset, solver=dirac, prior="scalar", posterior="dirac")
-    whole = data.dataset(n)
-    gaussian = fit(whole, solver=fslice.Exact(), prior="scalar")
-    learned = calibrated(whole)
-    first, second = point.half_maps
-    curves = {
-        DIRAC: fslice.fsc(point.mean, truth),
-        GAUSSIAN: fslice.fsc(gaussian.mean, truth),
+def all_curves(found: Judged, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the paper's curves and the calibrated prediction."""
+    whole, (first, second) = fslice.fsc(found.mean, truth), found.halves
+    return {
+        DIRAC: whole,
+        GAUSSIAN: whole,
         HALF_A: fslice.fsc(first, truth),
         HALF_B: fslice.fsc(second, truth),
         HALVES: fslice.fsc(first, second),
-        ALPHA: alpha_curve(gaussian),
-        LEARNED: fslice.fsc(learned.mean, truth),
-        PREDICTED: learned.fsc_samples.mean(0),
+        ALPHA: found.alpha,
+        LEARNED: fslice.fsc(found.learned, truth),
+        PREDICTED: found.predicted.mean(0),
     }
-    return curves, credible_band(learned.fsc_samples)
+
+
+def _by_adam(data: Images) -> dict[str, np.ndarray]:
+    """Return the curves of the Dirac posteriors of all images and of both halves."""
+    options = {"solver": fslice.Adam(), "prior": "scalar", "posterior": "dirac"}
+    found = fit(data.dataset(halves=True), **options)
+    first, second = found.half_maps
+    return {
+        DIRAC: fslice.fsc(found.mean, data.truth),
+        HALF_A: fslice.fsc(first, data.truth),
+        HALF_B: fslice.fsc(second, data.truth),
+        HALVES: fslice.fsc(first, second),
+    }
 
 
 def resolutions(curves: dict[str, np.ndarray], data: Images) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-import fslice
 from benchmarks.paper.data import simulated
 from benchmarks.paper.figures import NORMAL, new_figure, save
-from benchmarks.paper.fits import calibrated, errors, fit
+from benchmarks.paper.fits import errors, half_sums, judge
 from benchmarks.paper.settings import Settings, noise_name
 from fslice.plot.surface import draw_surfaces, level_of_share
 
@@ -25,19 +24,16 @@ SHARE = 0.02
 
 def run(settings: Settings) -> dict[str, Any]:
     """Fit as the paper does and as we would, and draw both from the side and from the top."""
-    fits = {
-        "one prior": lambda data: fit(data.dataset(), solver=fslice.Exact(), prior="scalar"),
-        "prior per shell, sphere": lambda data: calibrated(data.dataset()),
-    }
-    rows = [(snr, name) for snr in settings.snr for name in fits]
-    figure = new_figure((7.0, 3.4 * len(rows)))
-    panels = figure.subplots(len(rows), 2, squeeze=False)
+    figure = new_figure((7.0, 6.8 * len(settings.snr)))
+    panels = iter(figure.subplots(2 * len(settings.snr), 2, squeeze=False))
     report: dict[str, Any] = {}
-    for row, (snr, name) in zip(panels, rows, strict=True):
-        data = simulated(settings, snr)
-        found = fits[name](data)
-        draw_sides(row, found.mean, f"SNR {noise_name(snr)}, {name}: ")
-        report.setdefault(noise_name(snr), {})[name] = errors(found.mean, data)
+    for snr in settings.snr:
+        data, level = simulated(settings, snr), noise_name(snr)
+        found = judge(half_sums(data, 0, len(data)), data.size)
+        maps = {"one prior": found.mean, "prior per shell, sphere": found.learned}
+        for name, volume in maps.items():
+            draw_sides(next(panels), volume, f"SNR {level}, {name}: ")
+        report[level] = {name: errors(volume, data) for name, volume in maps.items()}
     save(figure, settings.figure_path("fig8"))
     return {"levels": report}
 
