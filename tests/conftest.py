@@ -1,16 +1,19 @@
 """Fixtures that every test file shares."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
+import cuda_host
 import numpy as np
 import pytest
 import standin
 from hypothesis import HealthCheck, settings
 
-from fslice import _kernels
+from fslice import _devices, _kernels
+from fslice._kernels.cuda import CudaKernels
 
 settings.register_profile(
     "repeatable",
@@ -46,6 +49,30 @@ def device(monkeypatch) -> Iterator[ModuleType]:
         yield cupy
 
 
+class CountingLauncher(cuda_host.HostLauncher):
+    """Counts its launches, so that no test is taken for one of the kernels that has run none."""
+
+    count = 0
+
+    def launch(self, *arguments) -> None:
+        object.__setattr__(self, "count", self.count + 1)
+        super().launch(*arguments)
+
+
+@pytest.fixture
+def gpu(monkeypatch) -> Iterator[ModuleType]:
+    """Have the CUDA kernels compute: on a GPU where there is one, else by g++ on the stand-in."""
+    with contextlib.suppress(ImportError, OSError):
+        yield _devices.gpu_library()
+        return
+    if cuda_host.compiler() is None:
+        pytest.skip("there is neither a GPU nor a C++ compiler to run the CUDA source with")
+    kernels = CudaKernels(launcher=CountingLauncher())
+    monkeypatch.setitem(_kernels.select.DEFAULTS, "cupy", lambda: kernels)
+    with standin.installed() as cupy:
+        yield cupy
+
+
 @pytest.fixture
 def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
     """Return what has one implementation compute the kernels and yields its arrays' library."""
@@ -54,15 +81,10 @@ def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
         if name == "standin":
             yield request.getfixturevalue("device")
             return
-        if name == "cupy":
-            cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-            if not cupy.cuda.is_available():
-                pytest.skip("CuPy finds no GPU")
-            try:
-                _kernels.kernels_for(cupy.zeros(1))
-            except TypeError as error:
-                pytest.skip(str(error))
-            yield cupy
+        if name == "cuda":
+            yield request.getfixturevalue("gpu")
+            kernels = _kernels.select.DEFAULTS["cupy"]()
+            assert getattr(kernels.launcher, "count", 1), "the test has launched no kernel"
             return
         if name == "numba":
             pytest.importorskip("numba", reason="Numba is not installed")
@@ -72,7 +94,7 @@ def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
     return computed_by
 
 
-@pytest.fixture(params=["numpy", "numba", "standin", "cupy"])
+@pytest.fixture(params=["numpy", "numba", "standin", "cuda"])
 def backend(request, computed_by) -> Iterator[ModuleType]:
     """Have one implementation compute the kernels; return the library its arrays belong to."""
     yield from computed_by(request.param)

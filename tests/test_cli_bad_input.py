@@ -202,7 +202,7 @@ def test_a_map_that_does_not_fit(option, size, pixel_size, complaint, folder, tm
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("--device gpu", "argument --device: invalid choice: 'gpu' (choose from"),
+        ("--device tpu", "argument --device: invalid choice: 'tpu' (choose from"),
         ("--epochs 0", "argument --epochs: expected an integer of at least 1, got '0'"),
         ("--batch-size -1", "argument --batch-size: expected an integer of at least 1, got '-1'"),
         ("--oversampling 0", "argument --oversampling: expected a number of at least 1, got '0'"),

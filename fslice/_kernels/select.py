@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 
 from fslice._arrays import Array, array_namespace
+from fslice._devices import check_compiler
 from fslice._kernels.interface import Kernels
 
 _chosen: ContextVar[Mapping[str, Kernels] | None] = ContextVar("kernels", default=None)
@@ -21,6 +23,8 @@ def kernels_for(*arrays: Array | None) -> Kernels:
     ------
     TypeError
         Libraries are mixed, or there are no kernels for them.
+    ImportError
+        The kernels for them cannot be compiled: NVRTC is missing.
 
     Examples
     --------
@@ -69,5 +73,17 @@ def _fastest_on_the_host() -> Kernels:
     return list(host_kernels().values())[-1]
 
 
-DEFAULTS: dict[str, Callable[[], Kernels]] = {"numpy": _fastest_on_the_host}
+@functools.cache
+def compiled_for_gpus() -> Kernels:
+    """Return the kernels for CuPy's arrays; where they are, CuPy, a driver and a GPU are too."""
+    check_compiler(sys.modules["cupy"])
+    from fslice._kernels.cuda import CudaKernels
+
+    return CudaKernels()
+
+
+DEFAULTS: dict[str, Callable[[], Kernels]] = {
+    "numpy": _fastest_on_the_host,
+    "cupy": compiled_for_gpus,
+}
 """What gives the kernels for the arrays of each library, in every thread; tests add to it."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from fslice._devices import gpu_library
 from fslice.certify._analytic import analytic_checks, general_analytic_checks
 from fslice.certify._backends import computed_by, present_backends
 from fslice.certify._checks import Check, Line, measured
@@ -49,7 +50,7 @@ def certify(
     Parameters
     ----------
     backends : sequence of str, optional
-        Who computes the kernels: of "numpy", "numba" and "cupy". Default: all that are present.
+        Who computes the kernels: of "numpy", "numba" and "cuda". Default: all that are present.
     tests : sequence of str, optional
         Of "definition", "gradient", "dot" and "analytic". Default: all.
 
@@ -62,6 +63,8 @@ def certify(
     ------
     ValueError
         A backend is not present, or there is no such test.
+    ImportError, OSError
+        The backend is "cuda", and what a GPU needs is missing: the message says what.
 
     Examples
     --------
@@ -72,6 +75,8 @@ def certify(
     present = present_backends()
     chosen = present if backends is None else tuple(backends)
     for name in chosen:
+        if name == "cuda" and name not in present:
+            gpu_library()
         if name not in present:
             raise ValueError(f"backends: expected {' or '.join(present)}, got {name!r}")
     names = ("definition", "gradient", "dot", "analytic")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 
 from fslice import _kernels
+from fslice._devices import gpu_library
 
 
 def present_backends() -> tuple[str, ...]:
@@ -22,12 +21,9 @@ def present_backends() -> tuple[str, ...]:
     'numpy'
     """
     found = list(_kernels.host_kernels())
-    if importlib.util.find_spec("cupy") is not None:
-        try:
-            _kernels.kernels_for(importlib.import_module("cupy").zeros(1))
-            found.append("cupy")
-        except Exception:  # no device, no driver, or no kernels for it: whatever CuPy raises
-            pass
+    with contextlib.suppress(ImportError, OSError):
+        gpu_library()
+        found.append("cuda")
     return tuple(found)
 
 
@@ -38,8 +34,8 @@ def computed_by(backend: str) -> Iterator[ModuleType]:
     While a generator inside the block is suspended, other code in this thread should not call
     kernels: the choice is that of the thread's context.
     """
-    if backend == "cupy":
-        yield importlib.import_module("cupy")
+    if backend == "cuda":
+        yield gpu_library()
         return
     with _kernels.use_kernels(_kernels.host_kernels()[backend]):
         yield np

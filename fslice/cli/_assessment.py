@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from fslice._arrays import to_numpy
 from fslice.cli._inputs import Inputs
 from fslice.cli._messages import Messages
 from fslice.metrics import fsc, mean_squared_error
@@ -63,8 +64,9 @@ class MaskFinder:
 
     def __call__(self, volume: np.ndarray) -> np.ndarray:
         """Return a mask about the object in a map, and keep it."""
-        self.mask = find_mask(volume, self.pixel_size)
-        return self.mask
+        mask = find_mask(volume, self.pixel_size)
+        self.mask = to_numpy(mask)
+        return mask
 
 
 def find_mask(volume: np.ndarray, pixel_size: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fslice.cli._arguments import given
+from fslice.cli._devices import placed_on
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
 from fslice.posterior.result import Posterior
@@ -61,17 +62,21 @@ def run_fit(
     """
     _prepare(arguments)
     try:
-        return reconstruct(
-            inputs.dataset,
-            solver=_solver(arguments, mask_from),
-            prior=_prior(arguments),
-            noise=arguments.noise,
-            noise_variance=arguments.noise_variance,
-            mask=inputs.support,
-            oversampling=arguments.oversampling,
-            posterior=arguments.posterior,
-            progress=progress,
-        )
+        solver = _solver(arguments, mask_from)
+        with placed_on(arguments.device, inputs.dataset, inputs.support, solver) as placed:
+            dataset, support, solver = placed
+            return reconstruct(
+                dataset,
+                solver=solver,
+                prior=_prior(arguments),
+                noise=arguments.noise,
+                noise_variance=arguments.noise_variance,
+                mask=support,
+                oversampling=arguments.oversampling,
+                posterior=arguments.posterior,
+                robust=arguments.robust,
+                progress=progress,
+            ).to_numpy()
     except ValueError:
         # a solver names the first bad image of a batch: here all of the file are counted
         inputs.particles.images.check_finite()  # type: ignore[union-attr]
@@ -121,9 +126,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+        if not isinstance(content, dict):
+            raise ValueError("no settings")
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected what an interrupted run left, got: {error}") from error
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -202,7 +202,7 @@ def _numbers(
         key: curve.resolution for key, curve in curves.items() if curve.threshold is not None
     }
     numbers |= {
-        "images": len(particles),
+        "images": fit.images,
         "size": inputs.size,
         "pixel_size": inputs.pixel_size,
         "symmetry": fit.symmetry,

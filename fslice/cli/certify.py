@@ -35,7 +35,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--backend",
         action="append",
-        choices=("numpy", "numba", "cupy"),
+        choices=("numpy", "numba", "cuda"),
         help="who computes the kernels; may be repeated (default: all that are present)",
     )
     parser.add_argument(
@@ -56,10 +56,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         With status 1, after everything has been printed, if a line fails.
     """
     started, lines = time.perf_counter(), list[Line]()
+    tested = certify(arguments.backend)
     print(header())
     # a bar where there is a terminal and the lines themselves do not show how far it is
     hidden = None if arguments.summary else True
-    for line in tqdm(certify(arguments.backend), unit=" lines", leave=False, disable=hidden):
+    for line in tqdm(tested, unit=" lines", leave=False, disable=hidden):
         lines.append(line)
         if not arguments.summary:
             print(row(line), flush=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fslice._devices import gpu_library, gpu_names
 from fslice._kernels import kernels_for
 from fslice.cli._arguments import command_parser
 from fslice.cli._describe import Facts, describe_file
@@ -98,5 +99,13 @@ def _environment() -> Facts:
         **versions(),
         "kernels": kernels_for(np.zeros(1)).name,
         "processors": processors(),
-        "device": "cpu",
+        "gpu": _gpu(),
     }
+
+
+def _gpu() -> str:
+    """Return the names of the GPUs, or what is missing for one."""
+    try:
+        return ", ".join(gpu_names(gpu_library()))
+    except (ImportError, OSError) as error:
+        return f"none: {str(error).removeprefix('GPU: ')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
+from fslice.cli._devices import DEVICES, check_device
 from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
@@ -100,6 +102,12 @@ def _add_statistics(parser: argparse._ArgumentGroup) -> None:
         "optics group (default: white)",
     )
     parser.add_argument(
+        "--robust",
+        action="store_true",
+        help="leave out images that are far louder than most, and those that the map of the "
+        "others does not explain; three passes or more",
+    )
+    parser.add_argument(
         "--prior",
         choices=("scalar", "shell"),
         help="one prior variance, or one for each shell, learned from the images (default: shell "
@@ -151,9 +159,10 @@ def _add_solver(parser: argparse._ArgumentGroup) -> None:
     )
     parser.add_argument(
         "--device",
-        choices=("cpu",),
+        choices=DEVICES,
         default="cpu",
-        help="where to compute (default: cpu)",
+        help="where to compute: the GPU, or with the solver exact all GPUs of the machine "
+        "(default: cpu)",
     )
     parser.add_argument(
         "--resume",
@@ -203,6 +212,7 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     _check_solver(arguments)
+    check_device(arguments.device)
     with recorded() as messages, compilation_notice():
         inputs = read_inputs(arguments, messages)
         try:
@@ -215,7 +225,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     staging, arguments, inputs, fit, assessment, messages, report
                 )
         except KeyboardInterrupt as interrupt:
-            raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
+            raise type(interrupt)(resume_hint(arguments)) from interrupt
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            what = f"{error.strerror}; {resume_hint(arguments)}"
+            raise OSError(error.errno, what, error.filename) from error
     for name in CHECKPOINTS:
         (arguments.output / name).unlink(missing_ok=True)
     print_report(arguments.output, arguments, inputs, fit, assessment, results)
@@ -231,6 +246,7 @@ def _check_solver(arguments: argparse.Namespace) -> None:
             "samples": arguments.samples > 0,
             "evidence": arguments.evidence,
         },
+        "exact or wiener": {"robust": arguments.robust},
         "exact or adam": {"support": arguments.support is not None},
         "adam": {
             "epochs": arguments.epochs is not None,

@@ -42,3 +42,18 @@ class SpectraCache:
         """Keep spectra of that share of the data set, unless all of it would exceed the limit."""
         if spectra.nbytes <= self.limit * share:
             self._spectra[key] = spectra
+
+    def give_up(self) -> None:
+        """Drop everything and keep nothing from now on: the memory is needed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> cache = SpectraCache()
+        >>> cache.put("a", np.zeros(10), share=1.0)
+        >>> cache.give_up()
+        >>> cache.get("a") is None
+        True
+        """
+        self.limit = 0
+        self._spectra.clear()

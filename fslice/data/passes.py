@@ -7,23 +7,23 @@ that `sum_over` calls; sums of shares of the images add up to the sum over all.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fslice._arrays import Array, check_finite, check_size, complex_dtype
+from fslice._arrays import Array, check_size
 from fslice._threads import available_cpus
 from fslice.data.ahead import one_ahead
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
-from fslice.fourier import transform
+from fslice.data.spectra import half_spectra, uploaded_pixels
 from fslice.operators.ctf import CTF
 
 BATCH_BYTES = 1 << 27
 """Half spectra of a batch take no more: enough images to have neighbours in viewing direction."""
-_TOGETHER = 1 << 19  # pixels transformed together: more than fits the cache took twice as long
 _SHARES = 16
 """Shares of the images where an executor works on them: fixed, so that sums have the same bits
 for any number of workers."""
@@ -88,7 +88,8 @@ def sum_over(
         Keeps the half spectra for the next pass.
     executor : concurrent.futures.Executor, or what has its ``submit``, optional
         Works on shares of the images, whose sums are added in a fixed order: the bits of the
-        result do not depend on how many workers there are.
+        result do not depend on how many workers there are. `fslice.data.devices.DeviceExecutor`
+        shares them out to several GPUs.
     progress : callable, optional
         Called after each batch with the number of images that it had.
 
@@ -100,6 +101,13 @@ def sum_over(
     ------
     ValueError
         There is no image, or a pixel is NaN or infinite: the first is named.
+    MemoryError
+        There is no room for one image at a time.
+
+    Notes
+    -----
+    Where the memory, of the host or of a GPU, does not hold a batch, all is summed again in
+    batches of half as many images, and the cache is given up.
 
     Examples
     --------
@@ -132,44 +140,85 @@ def _share(
     rows: np.ndarray,
     progress: Callable[[int], object] | None = None,
 ) -> Any:
-    """Return the sum over some images."""
-    total = fold.start(dataset)
-    batches: Any = _batches(dataset, rows, step, images, cache)
-    if images and dataset.xp is np and available_cpus() > 1:
-        batches = one_ahead(batches)
+    """Return the sum over some images, in smaller batches where the memory is too small."""
+    tell = _once_each(progress)
+    while True:
+        try:
+            total = _folded(dataset, fold, _prepared(dataset, rows, step, images, cache), tell)
+            break
+        except MemoryError:
+            if step == 1:
+                raise
+        # not in the clause above: there the exception still holds all that was computed
+        step = min(step, len(rows)) // 2 or 1
+        if cache is not None:
+            cache.give_up()
+    return fold.finish(total, dataset, rows)
+
+
+def _prepared(
+    dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
+) -> Iterator[Batch]:
+    """Return the batches, on a processor with more than one core a batch ahead."""
+    batches = _batches(dataset, rows, step, images, cache)
+    ahead = images and dataset.xp is np and available_cpus() > 1
+    return one_ahead(batches) if ahead else batches
+
+
+def _folded(
+    dataset: Dataset, fold: Fold, batches: Iterator[Batch], tell: Callable[[int], object]
+) -> Any:
+    total, seen = fold.start(dataset), 0
     for batch in batches:
         total = fold.add(total, batch)
-        if progress is not None:
-            progress(len(batch.rows))
-    return fold.finish(total, dataset, rows)
+        seen += len(batch.rows)
+        tell(seen)
+    return total
+
+
+def _once_each(progress: Callable[[int], object] | None) -> Callable[[int], object]:
+    """Return what is told how many images were seen, and reports those that are new."""
+    told = 0
+
+    def tell(seen: int) -> None:
+        nonlocal told
+        if progress is not None and seen > told:
+            progress(seen - told)
+        told = max(told, seen)
+
+    return tell
 
 
 def _shared_out(executor: Any, options: tuple, rows: np.ndarray, progress: Any) -> Any:
     """Return the sum over shares that an executor works on, added as a balanced tree."""
     shares = np.array_split(rows, min(_SHARES, len(rows)))
     futures = [executor.submit(_share, *options, share) for share in shares]
-    sums = []
-    for share, future in zip(shares, futures, strict=True):
-        sums.append(future.result())
+    sums: list[tuple[int, Any]] = []  # of 2**level shares each
+    for share in shares:
+        level, total = 0, futures.pop(0).result()  # of a few sums only, which may be large
+        while sums and sums[-1][0] == level:
+            level, total = level + 1, sums.pop()[1] + total
+        sums.append((level, total))
         if progress is not None:
             progress(len(share))
-    while len(sums) > 1:
-        pairs = [sum_ + other for sum_, other in zip(sums[::2], sums[1::2], strict=False)]
-        sums = pairs + sums[len(sums) & ~1 :]
-    return sums[0]
+    total = sums.pop()[1]
+    while sums:
+        total = sums.pop()[1] + total
+    return total
 
 
 def _batches(
     dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
 ) -> Generator[Batch]:
     """Yield all images, batch by batch, each batch in the order of its viewing directions."""
-    for start in range(0, len(rows), step):
-        chosen = rows[start : start + step]
-        here = dataset.xp.asarray(chosen)
-        order = dataset.poses[here].viewing_order()
-        here = here[order]
-        spectra = _spectra(dataset, chosen, order, cache) if images else None
-        yield make_batch(dataset, here, spectra)
+    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+    with contextlib.closing(uploaded_pixels(dataset, parts, cache)) as pixels:
+        for chosen in parts:
+            here = dataset.xp.asarray(chosen)
+            order = dataset.poses[here].viewing_order()
+            here = here[order]
+            spectra = half_spectra(dataset, chosen, order, cache, pixels) if images else None
+            yield make_batch(dataset, here, spectra)
 
 
 def make_batch(dataset: Dataset, rows: Array, spectra: Array | None = None) -> Batch:
@@ -187,51 +236,6 @@ def make_batch(dataset: Dataset, rows: Array, spectra: Array | None = None) -> B
     if dataset.order > 1:
         image_of = dataset.xp.tile(dataset.xp.arange(len(rows)), dataset.order)
     return Batch(rows, spectra, mates.rotations, mates.shifts, ctf, image_of)
-
-
-def _spectra(dataset: Dataset, rows: np.ndarray, order: Array, cache: SpectraCache | None) -> Array:
-    """Return the half spectra of images, in an order, from the cache if they are there."""
-    key = (int(rows[0]), int(rows[-1]), len(rows))
-    kept = None if cache is None else cache.get(key)
-    if kept is not None:
-        return kept
-    spectra = _transformed(dataset, rows, order)
-    if cache is not None:
-        cache.put(key, spectra, share=len(rows) / len(dataset))
-    return spectra
-
-
-def _transformed(dataset: Dataset, rows: np.ndarray, order: Array) -> Array:
-    """Read, check and transform images: they are read in their order, and put into the other."""
-    xp, size, sides = dataset.xp, dataset.size, dataset.poses.dimension - 1
-    shape = (len(rows), *[size] * (sides - 1), size // 2 + 1)
-    spectra = xp.empty(shape, complex_dtype(dataset.dtype))
-    place = xp.argsort(order)
-    together = max(1, _TOGETHER // math.prod(shape[1:])) if xp is np else len(rows)
-    for start in range(0, len(rows), together):
-        part = slice(start, start + together)
-        pixels = xp.asarray(dataset.images[_as_slice(rows[part])], dtype=dataset.dtype)
-        spectra[place[part]] = transform(pixels, sides)
-    # the zero frequency is the sum of an image: one bad pixel spoils it
-    sums = spectra.reshape(len(rows), -1)[:, 0]
-    if not bool(xp.isfinite(sums.real).all()):
-        _name_bad_pixel(dataset, rows)
-    return spectra
-
-
-def _as_slice(rows: np.ndarray) -> slice | np.ndarray:
-    """Return ascending rows as a slice if they are consecutive: maps then need no copy."""
-    first, last = int(rows[0]), int(rows[-1])
-    return slice(first, last + 1) if last - first + 1 == len(rows) else rows
-
-
-def _name_bad_pixel(dataset: Dataset, rows: np.ndarray) -> None:
-    """Raise on the first image with a pixel that is not finite, by its place in the set."""
-    for row in rows:
-        image = dataset.images[int(row)]
-        if np.dtype(image.dtype).kind == "f":
-            check_finite(f"image {int(row)}", image)
-    raise ValueError(f"images: expected values whose sum {dataset.dtype} can hold")
 
 
 def _without_ctf(spectra: Array, dataset: Dataset, rows: Array) -> Array:

@@ -1,7 +1,8 @@
 """Projections and linear operators that JAX differentiates, outside and inside of ``jit``.
 
-Outside of ``jit``, NumPy reads JAX's arrays where they lie. Traced, a function gets no numbers yet,
-and JAX calls back when it has them, with copies. JAX is imported with this module:
+Outside of ``jit``, NumPy reads JAX's arrays where they lie, or CuPy those on a GPU. Traced, a
+function gets no numbers yet, and JAX calls back when it has them, with copies to the host, where
+NumPy computes. JAX is imported with this module:
 ``pip install "fslice[jax]"``. Double precision needs ``jax.config.update("jax_enable_x64", True)``.
 """
 
@@ -15,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fslice._arrays import array_namespace
+from fslice._devices import gpu_library
 from fslice.fourier import hermitian_weights
 from fslice.operators.ctf import CTF
 from fslice.operators.linop import LinearOperator
@@ -128,7 +131,8 @@ def _project_backward(projector, constant, saved, cotangent):
         if values is None:
             return (*found[:3], None)
         # JAX counts every stored value once, this library as often as it stands in the full plane
-        pairs = hermitian_weights(projector.size).astype(values.dtype)
+        xp = array_namespace(values)
+        pairs = hermitian_weights(projector.size, xp).astype(values.dtype)
         return (*found[:3], found.ctf * pairs)
 
     return _call(gradients, jax.tree.map(_like, saved), *saved, cotangent)
@@ -149,15 +153,25 @@ _apply.defvjp(
 
 
 def _call(function: Callable[..., Any], shapes: Any, *arrays: Any) -> Any:
-    """Call a function of NumPy arrays with JAX arrays on the CPU, traced or not."""
-
-    def through_dlpack(*arrays: Any) -> Any:
-        results = function(*jax.tree.map(np.from_dlpack, arrays))
-        return jax.tree.map(np.ascontiguousarray, results)  # JAX takes no other
-
+    """Call a function of NumPy's or CuPy's arrays with JAX arrays, traced or not."""
     if any(isinstance(array, jax.core.Tracer) for array in arrays):
-        return jax.pure_callback(through_dlpack, shapes, *arrays, vmap_method="sequential")
-    return jax.tree.map(jnp.from_dlpack, through_dlpack(*arrays))
+        back = partial(_through_dlpack, np, function)
+        return jax.pure_callback(back, shapes, *arrays, vmap_method="sequential")
+    leaves = jax.tree.leaves(arrays)
+    platforms = {place.platform for leaf in leaves for place in getattr(leaf, "devices", set)()}
+    if platforms <= {"cpu"}:
+        return jax.tree.map(jnp.from_dlpack, _through_dlpack(np, function, *arrays))
+    cupy = gpu_library()
+    with cupy.cuda.Device(leaves[0].__dlpack_device__()[1]):
+        results = jax.tree.map(jnp.from_dlpack, _through_dlpack(cupy, function, *arrays))
+        # JAX may use the memory of its arrays again, on a stream that CuPy does not know
+        cupy.cuda.get_current_stream().synchronize()
+        return results
+
+
+def _through_dlpack(xp: Any, function: Callable[..., Any], *arrays: Any) -> Any:
+    results = function(*jax.tree.map(xp.from_dlpack, arrays))
+    return jax.tree.map(xp.ascontiguousarray, results)  # JAX takes no other
 
 
 def _like(array: Any, shape: tuple[int, ...] | None = None) -> jax.ShapeDtypeStruct:

@@ -1,17 +1,22 @@
-"""Projections and linear operators that PyTorch differentiates, with tensors on the CPU.
+"""Projections and linear operators that PyTorch differentiates, on the CPU or on a GPU.
 
-DLPack lets both sides read the same memory, so that no array is copied. PyTorch is imported with
-this module: ``pip install "fslice[torch]"``.
+DLPack lets both sides read the same memory, so that no array is copied. Tensors on a GPU are
+computed by CuPy, on PyTorch's current stream. PyTorch is imported with this module:
+``pip install "fslice[torch]"``.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from fslice._arrays import Array, array_namespace
+from fslice._devices import gpu_library
 from fslice.fourier import hermitian_weights
 from fslice.operators.ctf import CTF
 from fslice.operators.linop import LinearOperator
@@ -49,7 +54,9 @@ def project(
     Raises
     ------
     TypeError
-        An argument is no tensor, or not on the CPU; or as `Projector.project`.
+        An argument is no tensor, or they are not all on the CPU or one GPU; or as
+        `Projector.project`. A `CTF` has to be of NumPy for the CPU and of CuPy for a GPU, see
+        `CTF.to`.
     ValueError
         As `Projector.project`.
 
@@ -123,7 +130,7 @@ def apply(operator: LinearOperator, x: Tensor) -> Tensor:
     Raises
     ------
     TypeError
-        A space of the operator is complex, or `x` is no tensor on the CPU.
+        A space of the operator is complex, or `x` is no tensor on the CPU or a GPU.
 
     Examples
     --------
@@ -142,9 +149,9 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(volume, rotations, shifts, ctf_values, ctf, projector, in_fourier):
         forward = projector.project_ft if in_fourier else projector.project
-        names = ("volume", "rotations", "shifts", "ctf")
-        arrays = _to_numpy(names, (volume, rotations, shifts, ctf_values))
-        return torch.from_dlpack(forward(*arrays[:3], ctf if ctf_values is None else arrays[3]))
+        tensors = {"volume": volume, "rotations": rotations, "shifts": shifts, "ctf": ctf_values}
+        with _as_arrays(tensors) as arrays:
+            return torch.from_dlpack(forward(*arrays[:3], ctf if ctf_values is None else arrays[3]))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -155,34 +162,38 @@ class _Project(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, cotangent):
         names = ("volume", "rotations", "shifts", "ctf", "cotangent")
-        volume, rotations, shifts, values, cotangent = _to_numpy(
-            names, (*ctx.saved_tensors, cotangent)
-        )
-        poses = {"rotations": rotations, "shifts": shifts}
-        poses["ctf"] = ctx.ctf if values is None else values
-        projector = ctx.projector
-        if ctx.in_fourier:
-            cotangent = cotangent / _weights(projector.size, cotangent)
-        if any(ctx.needs_input_grad[1:4]):
-            vjp = projector.project_ft_vjp if ctx.in_fourier else projector.project_vjp
-            volume_gradient, *others = vjp(volume, **poses, cotangent=cotangent)
-        else:  # the adjoint alone is faster
-            adjoint = projector.backproject_ft if ctx.in_fourier else projector.backproject
-            volume_gradient, others = adjoint(cotangent, **poses), [None] * 3
-        if ctx.in_fourier:
-            volume_gradient = volume_gradient * _weights(volume.shape[-2], volume_gradient)
-        if values is None:
-            others[2] = None
-        elif others[2] is not None:
-            others[2] = others[2] * _weights(projector.size, others[2])
-        gradients = [volume_gradient, *others]
-        return *(None if g is None else torch.from_dlpack(g) for g in gradients), None, None, None
+        with _as_arrays(dict(zip(names, (*ctx.saved_tensors, cotangent), strict=True))) as arrays:
+            gradients = _gradients(ctx, *arrays)
+            return *(None if g is None else torch.from_dlpack(g) for g in gradients), *[None] * 3
+
+
+def _gradients(ctx, volume, rotations, shifts, values, cotangent):
+    """Return the gradients in volume, rotations, shifts and the values of the CTF, or None."""
+    poses = {"rotations": rotations, "shifts": shifts}
+    poses["ctf"] = ctx.ctf if values is None else values
+    projector = ctx.projector
+    if ctx.in_fourier:
+        cotangent = cotangent / _weights(projector.size, cotangent)
+    if any(ctx.needs_input_grad[1:4]):
+        vjp = projector.project_ft_vjp if ctx.in_fourier else projector.project_vjp
+        volume_gradient, *others = vjp(volume, **poses, cotangent=cotangent)
+    else:  # the adjoint alone is faster
+        adjoint = projector.backproject_ft if ctx.in_fourier else projector.backproject
+        volume_gradient, others = adjoint(cotangent, **poses), [None] * 3
+    if ctx.in_fourier:
+        volume_gradient = volume_gradient * _weights(volume.shape[-2], volume_gradient)
+    if values is None:
+        others[2] = None
+    elif others[2] is not None:
+        others[2] = others[2] * _weights(projector.size, others[2])
+    return volume_gradient, *others
 
 
 class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(x, operator):
-        return torch.from_dlpack(operator(*_to_numpy(("x",), (x,))))
+        with _as_arrays({"x": x}) as arrays:
+            return torch.from_dlpack(operator(*arrays))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -198,19 +209,43 @@ def _split(ctf: Any) -> tuple[Tensor | None, CTF | None]:
     return (None, ctf) if ctf is None or isinstance(ctf, CTF) else (ctf, None)
 
 
-def _weights(size: int, like: np.ndarray) -> np.ndarray:
-    return hermitian_weights(size).astype(like.real.dtype)
+def _weights(size: int, like: Array) -> Array:
+    return hermitian_weights(size, array_namespace(like)).astype(like.real.dtype)
 
 
-def _to_numpy(names: tuple[str, ...], tensors: tuple[Any, ...]) -> list[Any]:
-    """Show tensors to NumPy in the same memory; None stays."""
-    arrays = []
-    for name, tensor in zip(names, tensors, strict=True):
+@contextlib.contextmanager
+def _as_arrays(tensors: Mapping[str, Tensor | None]) -> Iterator[list[Array | None]]:
+    """Show tensors as arrays in the same memory, and compute where and when they are; None stays.
+
+    On a GPU, CuPy computes on PyTorch's current stream: what either library frees is used again
+    in order, by either.
+    """
+    for name, tensor in tensors.items():
         if tensor is not None and not isinstance(tensor, torch.Tensor):
             raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
-        if tensor is not None and tensor.device.type != "cpu":
-            raise TypeError(f"{name}: expected a tensor on the CPU, got one on {tensor.device}")
-        arrays.append(
-            None if tensor is None else np.from_dlpack(tensor.detach().resolve_conj().resolve_neg())
-        )
-    return arrays
+        if tensor is not None and tensor.device.type not in ("cpu", "cuda"):
+            raise TypeError(
+                f"{name}: expected a tensor on the CPU or a GPU, got one on {tensor.device}"
+            )
+    places = {name: tensor.device for name, tensor in tensors.items() if tensor is not None}
+    if len(set(places.values())) > 1:
+        listed = ", ".join(f"{name} is on {place}" for name, place in places.items())
+        raise TypeError(f"tensors: expected all on one device, got: {listed}")
+    library, queue = _library_on(next(iter(places.values())))
+    with queue:
+        yield [
+            None if tensor is None
+            else library.from_dlpack(tensor.detach().resolve_conj().resolve_neg())
+            for tensor in tensors.values()
+        ]  # fmt: skip
+
+
+def _library_on(device: torch.device) -> tuple[Any, contextlib.AbstractContextManager]:
+    """Return the library for a device of PyTorch, and a context in which it computes there."""
+    queue = contextlib.ExitStack()
+    if device.type == "cpu":
+        return np, queue
+    cupy = gpu_library()
+    queue.enter_context(cupy.cuda.Device(device.index))
+    queue.enter_context(cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream))
+    return cupy, queue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fslice._arrays import Array, array_namespace, to_numpy
+from fslice._devices import map_arrays
 from fslice.posterior.evidence import Estimate
 
 
@@ -78,6 +79,10 @@ class Posterior:
                 "posterior_std_grid: expected a Gaussian posterior, got a point estimate"
             )
         return full_grid(self.posterior_std)
+
+    def to_numpy(self) -> Posterior:
+        """Return it with all arrays copied to the host; itself where they are there already."""
+        return map_arrays(self, lambda array: to_numpy(array))
 
     def plot(self, pixel_size: float = 1.0) -> Any:
         """Return a Matplotlib figure of the map, its uncertainty and its resolution."""

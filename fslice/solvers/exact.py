@@ -28,9 +28,10 @@ from fslice.posterior.normal import NormalEquations
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples
-from fslice.posterior.sums import normal_equations
+from fslice.posterior.sums import NormalSums
 from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import sum_watching
 from fslice.solvers.progress import Progress, Reporter
 
 _PROBES = 4
@@ -100,7 +101,7 @@ class Exact:
         report = Reporter(progress)
         cache = SpectraCache() if model.noise != "white" or model.contrast else None
 
-        def fit(data: Dataset) -> Fit:
+        def fit(data: Dataset, model: Model) -> Fit:
             return self._fit(data, model, report, cache)
 
         found, data = alternate(dataset, model, fit, report, cache)
@@ -163,13 +164,10 @@ class Exact:
             labels = to_numpy(dataset.half_sets)
             parts = [np.flatnonzero(labels == half) for half in (1, 2)]
         with report.stage("reading", len(dataset)) as advance:
-            return [
-                normal_equations(
-                    dataset, model.projector, rows=rows, cache=cache, executor=self.executor,
-                    progress=advance,
-                )
-                for rows in parts
-            ]  # fmt: skip
+            return sum_watching(
+                dataset, NormalSums.of(model.projector), report.warnings, parts, cache=cache,
+                executor=self.executor, progress=advance,
+            )  # fmt: skip
 
     def _result(self, found: Fit, dataset: Dataset, model: Model, report: Reporter) -> Posterior:
         """Return what was found, with samples and evidence."""

@@ -4,16 +4,18 @@
 // A fiber runs until a barrier, so that barriers and warp operations mean what they mean on a GPU: a
 // missing one is seen in the numbers of some order of threads, and one that not all threads reach is
 // an error. Nothing else is synchronised, and the order of threads and blocks is the caller's.
-#pragma once
 #include <atomic>
 #include <cmath>
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -68,7 +70,16 @@ struct Scheduler {
   void* sanitizer = nullptr;
 };
 static thread_local Scheduler own;
-static thread_local std::string failure;
+
+// What is wrong with the launch of this thread. The sanitizer calls the function of whichever library was loaded first:
+// all libraries have to share what it writes to, and inline variables are one object for all.
+inline std::mutex failures_lock;
+inline std::unordered_map<std::thread::id, std::string> failures;
+inline std::string& failure_of_this_thread() {
+  std::lock_guard<std::mutex> hold(failures_lock);
+  return failures[std::this_thread::get_id()];
+}
+static thread_local std::string& failure = failure_of_this_thread();
 
 MACHINERY inline void fail(const std::string& what) {
   if (!failure.empty()) return;

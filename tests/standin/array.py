@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from standin import names
+from standin import devices, names
 from standin.operators import add_operators
 from standin.transfers import note
 
@@ -19,14 +19,17 @@ class ndarray:
     """An array on the device: ``_host`` is its memory, which only this package may touch."""
 
     __module__ = "cupy"
-    __slots__ = ("__weakref__", "_host")
+    __slots__ = ("__weakref__", "_device", "_host")
     __hash__ = None  # type: ignore[assignment]
     __array_priority__ = 100
 
-    def __init__(self, host: np.ndarray) -> None:
+    def __init__(self, host: np.ndarray, device: int | None = None) -> None:
         if host.dtype.char not in DTYPES:
             raise ValueError(f"Unsupported dtype {host.dtype}")
+        if host.base is None:
+            devices.allocate(host.nbytes)
         object.__setattr__(self, "_host", host)
+        object.__setattr__(self, "_device", devices.current() if device is None else device)
 
     # no way to NumPy but the explicit one ---------------------------------------------------------
 
@@ -69,7 +72,16 @@ class ndarray:
         if (arr.dtype, arr.shape) != (self.dtype, self.shape):
             raise ValueError("set: the dtypes or the shapes differ")
         note("upload")
-        self._host[...] = arr
+        if stream is None:
+            self._host[...] = arr
+        else:
+            devices.send(arr, self._host, stream)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._host.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._host.__dlpack_device__()
 
     def item(self) -> Any:
         note("item")
@@ -131,7 +143,7 @@ class ndarray:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> ndarray:
-        return wrap(self._host[_index(key)])
+        return ndarray(np.asarray(self._host[_index(key)]), self._device)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, (np.ndarray, list, tuple)) and np.ndim(value):
@@ -152,24 +164,28 @@ class ndarray:
     # shapes ---------------------------------------------------------------------------------------
 
     def reshape(self, *shape: Any, order: str = "C") -> ndarray:
-        return ndarray(self._host.reshape(*shape, order=order))
+        return ndarray(self._host.reshape(*shape, order=order), self._device)
 
     def transpose(self, *axes: Any) -> ndarray:
-        return ndarray(self._host.transpose(*axes))
+        return ndarray(self._host.transpose(*axes), self._device)
+
+    def copy(self, order: str = "C") -> ndarray:
+        return ndarray(self._host.copy(order))  # on the current device, wherever it was
 
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True) -> ndarray:
-        host = self._host.astype(dtype, order=order, copy=copy)
+        host = unwrap(self).astype(dtype, order=order, copy=copy)
         return self if host is self._host else ndarray(host)
 
     @property
     def device(self) -> Any:
-        return sys.modules["cupy"].cuda.Device(0)
+        return devices.Device(self._device)
 
     def __getattr__(self, name: str) -> Any:
         if name in names.ATTRIBUTES:
-            return wrap(getattr(self._host, name))
+            value = getattr(self._host, name)
+            return ndarray(value, self._device) if isinstance(value, np.ndarray) else value
         if name in names.METHODS:
-            return method(name, self._host)
+            return method(name, unwrap(self))
         raise AttributeError(f"'cupy.ndarray' has no attribute {name!r} in tests/standin/names.py")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -200,6 +216,12 @@ def wrap(value: Any) -> Any:
 def unwrap(value: Any, deep: bool = False) -> Any:
     """Return the memory of arrays of the device, or raise for arrays of the host."""
     if isinstance(value, ndarray):
+        if value._device != devices.current():
+            raise ValueError(
+                "Array device must be same as the current device: array device = "
+                f"{value._device} while current = {devices.current()}"
+            )
+        devices.use(value._host)
         return value._host
     if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")

@@ -7,13 +7,13 @@ import functools
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import scipy.fft
 
-from standin import names
+from standin import devices, names
 from standin.array import SCALARS, asarray, call, check_parameters, ndarray, wrap
 from standin.transfers import note
 
@@ -40,7 +40,7 @@ def _modules() -> dict[str, ModuleType]:
         "fft": _tabled(names.FFT, np.fft) | _to_real(np.fft),
         "linalg": _tabled(names.LINALG, np.linalg) | {"LinAlgError": np.linalg.LinAlgError},
         "random": {"default_rng": Generator, "Generator": Generator},
-        "cuda": {"Device": Device, "is_available": lambda: True},
+        "cuda": _cuda(),
     }
     modules = {"cupy": cupy}
     for name, content in parts.items():
@@ -50,6 +50,16 @@ def _modules() -> dict[str, ModuleType]:
     scipy_part = _module("cupyx.scipy", {"fft": fft})
     cupyx = _module("cupyx", {"scipy": scipy_part})
     return modules | {"cupyx": cupyx, "cupyx.scipy": scipy_part, "cupyx.scipy.fft": fft}
+
+
+def _cuda() -> dict[str, Any]:
+    shared = (
+        *("Device", "Event", "ExternalStream", "Stream"),
+        *("alloc_pinned_memory", "get_current_stream"),
+    )
+    content: dict[str, Any] = {name: getattr(devices, name) for name in shared}
+    content |= {"runtime": devices.Runtime, "nvrtc": devices.Nvrtc}
+    return content | {"is_available": lambda: True}
 
 
 def _module(name: str, content: dict[str, Any]) -> ModuleType:
@@ -143,6 +153,8 @@ def _conversions() -> dict[str, Any]:
         "ascontiguousarray": functools.partial(_contiguous, np.ascontiguousarray),
         "asfortranarray": functools.partial(_contiguous, np.asfortranarray),
         "asnumpy": _asnumpy,
+        "get_default_memory_pool": lambda: SimpleNamespace(free_all_blocks=lambda: None),
+        "from_dlpack": lambda array: ndarray(np.from_dlpack(array)),
         "get_array_module": _get_array_module,
     }
 
@@ -238,25 +250,3 @@ class Generator:
             return drawn if isinstance(drawn, ndarray) else ndarray(np.asarray(drawn))
 
         return draw
-
-
-class Device:
-    """The one device."""
-
-    def __init__(self, device: int = 0) -> None:
-        self.id = int(device)
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        pass
-
-    def __eq__(self, other: Any) -> bool:
-        return isinstance(other, Device) and self.id == other.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    def synchronize(self) -> None:
-        """Nothing runs by itself."""

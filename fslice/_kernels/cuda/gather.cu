@@ -35,3 +35,24 @@ __global__ void __launch_bounds__(256)
     for (int j = 0; j < 3; ++j) slopes[j * step + v * pixels + i] = out[1 + j];
   }
 }
+
+// The same with the second derivatives, six arrays that are as far apart.
+template <typename T, int TAPS>
+__global__ void __launch_bounds__(256)
+    gather_curvatures(const Complex<T>* __restrict__ volume, const View* __restrict__ views, double amplitude, Geometry g,
+                      long long step, Complex<T>* slices, Complex<T>* slopes, Complex<T>* curvatures) {
+  int pixels = pixels_of(g);
+  long long v = blockIdx.x;
+  for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < pixels; i += gridDim.y * blockDim.x) {
+    Pixel k(g, i);
+    Complex<T> out[10] = {};
+    if (in_band(g, k.kx, k.ky)) {
+      read_curvatures<TAPS>(g, volume, views[v], k.kx, k.ky, out);
+      Complex<T> turned = phase<T>(views[v], k.kx, k.ky, amplitude);
+      for (int j = 0; j < 10; ++j) out[j] = out[j] * turned;
+    }
+    slices[v * pixels + i] = out[0];
+    for (int j = 0; j < 3; ++j) slopes[j * step + v * pixels + i] = out[1 + j];
+    for (int j = 0; j < 6; ++j) curvatures[j * step + v * pixels + i] = out[4 + j];
+  }
+}

@@ -81,31 +81,27 @@ __device__ inline void add_pixels(const Geometry& g, const View& view, const Val
 }
 
 // Adds the pixels of one class: equal remainders of kx and ky by the view's stride. Those that fall in
-// the brick wait in a queue, until there is one for each lane.
+// the brick are few of those in the rectangle, and are lined up first. A class has at most 47 of them:
+// that many discs whose centres are sqrt(3) apart fit around the section of a cube of side 8.
 template <typename T, int TAPS, int POWER, bool READY>
 __device__ inline void add_class(const Geometry& g, const View& view, const Values<T, POWER, READY>& values,
-                                 const Item& item, const Rectangle& rectangle, int x, int y, int* queue,
+                                 const Item& item, const Rectangle& rectangle, int x, int y, int (&queue)[64],
                                  Element<T, POWER>* sums) {
   using B = Brick<TAPS>;
   const int side[3] = {B::side, B::side, B::side};
-  int lane = threadIdx.x, waiting = 0, stride = view.stride;
+  int lane = threadIdx.x, count = 0, stride = view.stride;
   int nx = (rectangle.last[0] - x) / stride + 1, ny = (rectangle.last[1] - y) / stride + 1;
   for (int base = 0; base < nx * ny; base += 32) {
     int i = base + lane, kx = x + stride * (i % nx), ky = y + stride * (i / nx);
     Cell<T> cell;
     bool hit = i < nx * ny && locate(g, view, kx, ky, item, side, &cell).inside;
     unsigned hits = __ballot_sync(ALL, hit);
-    if (hit) queue[waiting + __popc(hits & ((1u << lane) - 1))] = packed(kx, ky);
-    waiting += __popc(hits);
-    __syncwarp();
-    if (waiting < 32) continue;
-    add_pixels<T, TAPS, POWER, READY>(g, view, values, item, true, queue[lane], sums);
-    waiting -= 32;
-    queue[lane] = queue[32 + lane];
-    __syncwarp();
+    if (hit) queue[count + __popc(hits & ((1u << lane) - 1))] = packed(kx, ky);
+    count += __popc(hits);
   }
-  if (waiting > 0)
-    add_pixels<T, TAPS, POWER, READY>(g, view, values, item, lane < waiting, queue[lane], sums);
+  __syncwarp();
+  for (int first = 0; first < count; first += 32)
+    add_pixels<T, TAPS, POWER, READY>(g, view, values, item, first + lane < count, queue[first + lane], sums);
 }
 
 template <typename T, int TAPS, int POWER, bool READY>
@@ -119,7 +115,7 @@ __global__ void __launch_bounds__(32)
   const Item item = items[blockIdx.x];
   const Box box(item, B::side, B::side, B::side);
   Element<T, POWER>* kept = partial + (long long)item.slot * B::size;
-  queue[32 + threadIdx.x] = 0;
+  queue[threadIdx.x] = queue[32 + threadIdx.x] = 0;
   for (int i = threadIdx.x; i < B::size; i += 32) sums[i] = fresh ? Element<T, POWER>{} : kept[i];
   __syncwarp();
   for_views(g, views, count, item, box, [&](long long v) {
