@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 import fslice
-from fslice.alignment.encoder import (
-    Layer,
-    cross_entropy,
-    cross_entropy_vjp,
-    log_probabilities,
-    targets_of,
-    train_encoder,
-)
+from fslice.alignment.encoder import targets_of, train_encoder
+from fslice.alignment.network import Layer, cross_entropy, cross_entropy_vjp, log_probabilities
 from fslice.geometry import grid_rotations
 from fslice.symmetry import symmetry_rotations
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.paper.data import PART, Images, simulated
 from benchmarks.paper.figures import NORMAL, new_figure, save
-from benchmarks.paper.settings import CLEAN, Settings, noise_name
+from benchmarks.paper.settings import CLEAN, Settings, noise_name, noise_title
 from fslice.plot.style import bare
 
 SNR = (1.0, 0.04, 0.01)
@@ -22,7 +22,7 @@ def run(settings: Settings) -> dict[str, Any]:
     figure = new_figure((2.4 * len(sets), 7.2))
     panels = figure.subplots(3, len(sets), squeeze=False)
     for column, (snr, images) in zip(panels.T, sets.items(), strict=True):
-        _draw(column, images.images[0], f"SNR {noise_name(snr)}")
+        _draw(column, images.images[0], f"{noise_title(snr)}")
     save(figure, settings.figure_path("datasets"))
     return {
         "signal_variance": clean.signal_variance,

@@ -11,7 +11,7 @@ import fslice
 from benchmarks.paper.data import Images, simulated
 from benchmarks.paper.figures import NORMAL, SMALL, draw_correlations, new_figure, save
 from benchmarks.paper.fits import Judged, fit, half_sums, judge
-from benchmarks.paper.settings import Settings, noise_name
+from benchmarks.paper.settings import Settings, noise_name, noise_title
 from fslice.metrics import credible_band, shell_frequencies
 
 SNR = (0.04, 0.01)
@@ -120,7 +120,7 @@ def _draw(
         draw_correlations(axes, shown, data.size, data.pixel_size)
     panels[0].plot(frequencies, curves[ALPHA], color="k", lw=1.6, linestyle=":", label=ALPHA)
     panels[1].fill_between(frequencies, *band, color="0.5", alpha=0.4, lw=0)
-    panels[0].set_title(f"the paper's curves, SNR {noise_name(snr)}", fontsize=NORMAL)
+    panels[0].set_title(f"the paper's curves, {noise_title(snr)}", fontsize=NORMAL)
     panels[1].set_title("the calibrated prediction", fontsize=NORMAL)
     for axes in panels:
         axes.legend(frameon=False, fontsize=SMALL, loc="lower left")

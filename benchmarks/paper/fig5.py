@@ -13,7 +13,7 @@ from benchmarks.paper.data import Images, simulated
 from benchmarks.paper.fig8 import draw_sides
 from benchmarks.paper.figures import NORMAL, SMALL, new_figure, save
 from benchmarks.paper.fits import errors, fit
-from benchmarks.paper.settings import CLEAN, Settings, noise_name
+from benchmarks.paper.settings import CLEAN, Settings, noise_name, noise_title
 from fslice.fourier import hermitian_weights, radii
 from fslice.posterior.result import full_grid
 from fslice.postprocess.sampling_density import cone_sampling_density, sampling_density
@@ -46,9 +46,9 @@ def run(settings: Settings) -> dict[str, Any]:
         data = simulated(settings, snr, cone)
         found = fit(data.dataset(), solver=SOLVERS[settings.options["solver"]](), prior="scalar")
         relative = found.posterior_std / np.sqrt(found.prior_variance)
-        picture = _draw_slice(axes, relative, f"s over the prior's, SNR {noise_name(snr)}")
+        picture = _draw_slice(axes, relative, f"s over the prior's, {noise_title(snr)}")
         figure.colorbar(picture, ax=axes, location="bottom", shrink=0.8)
-        draw_sides(row, found.mean, f"SNR {noise_name(snr)}: ")
+        draw_sides(row, found.mean, f"{noise_title(snr)}: ")
         report[noise_name(snr)] = {
             "converged": found.converged,
             **_numbers(data, relative, cone),

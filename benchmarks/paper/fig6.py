@@ -12,7 +12,7 @@ import fslice
 from benchmarks.paper.data import Images, simulated
 from benchmarks.paper.descent import Landscape, descend, descend_angles
 from benchmarks.paper.figures import NORMAL, SMALL, new_figure, save
-from benchmarks.paper.settings import Settings, noise_name
+from benchmarks.paper.settings import Settings, noise_name, noise_title
 from fslice.alignment.find import find_poses
 from fslice.alignment.posterior import PosePosterior
 from fslice.cli._progress import image_bar
@@ -100,7 +100,7 @@ def _searched(data: Images, snr: float) -> dict[str, Any]:
     """Return what the search finds of the posterior over poses, its symmetry unknown."""
     images = np.ascontiguousarray(data.images)
     start = time.perf_counter()
-    with image_bar(f"searching, SNR {noise_name(snr)}", len(data)) as advance:
+    with image_bar(f"searching, {noise_title(snr)}", len(data)) as advance:
         found = find_poses(images, data.truth, progress=advance)
     seconds = time.perf_counter() - start
     return {**_posterior_numbers(found, data), "milliseconds_per_image": 1000 * seconds / len(data)}

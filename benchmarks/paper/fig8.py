@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.paper.data import simulated
 from benchmarks.paper.figures import NORMAL, new_figure, save
 from benchmarks.paper.fits import errors, half_sums, judge
-from benchmarks.paper.settings import Settings, noise_name
+from benchmarks.paper.settings import Settings, noise_name, noise_title
 from fslice.plot.surface import draw_surfaces, level_of_share
 
 SNR = (0.04, 0.01)
@@ -20,6 +20,8 @@ VIEWS = {
 """The seven-fold axis is z: across it, and along it."""
 SHARE = 0.02
 """The body's volume over the box's: about that of the complex, 870 kDa at 1.21 cubic Angstrom."""
+MARGIN = 0.16
+"""Of the box that is not shown, on each side."""
 
 
 def run(settings: Settings) -> dict[str, Any]:
@@ -28,12 +30,12 @@ def run(settings: Settings) -> dict[str, Any]:
     panels = iter(figure.subplots(2 * len(settings.snr), 2, squeeze=False))
     report: dict[str, Any] = {}
     for snr in settings.snr:
-        data, level = simulated(settings, snr), noise_name(snr)
+        data = simulated(settings, snr)
         found = judge(half_sums(data, 0, len(data)), data.size)
         maps = {"one prior": found.mean, "prior per shell, sphere": found.learned}
         for name, volume in maps.items():
-            draw_sides(next(panels), volume, f"SNR {level}, {name}: ")
-        report[level] = {name: errors(volume, data) for name, volume in maps.items()}
+            draw_sides(next(panels), volume, f"{noise_title(snr)}, {name}: ")
+        report[noise_name(snr)] = {name: errors(volume, data) for name, volume in maps.items()}
     save(figure, settings.figure_path("fig8"))
     return {"levels": report}
 
@@ -43,3 +45,7 @@ def draw_sides(panels: np.ndarray, volume: np.ndarray, title: str) -> None:
     draw_surfaces(panels, volume, level_of_share(volume, SHARE), VIEWS)
     for axes, name in zip(panels, VIEWS, strict=True):
         axes.set_title(title + name, fontsize=NORMAL)
+        side = len(volume) * 2  # pixels of the picture
+        axes.set(
+            xlim=(MARGIN * side, (1 - MARGIN) * side), ylim=(MARGIN * side, (1 - MARGIN) * side)
+        )

@@ -74,6 +74,11 @@ def noise_name(snr: float) -> str:
     return "clean" if snr == CLEAN else f"{snr:g}"
 
 
+def noise_title(snr: float) -> str:
+    """Say a noise level in the title of a figure."""
+    return "no noise" if snr == CLEAN else f"SNR {snr:g}"
+
+
 def write_report(settings: Settings, name: str, report: dict[str, Any]) -> Path:
     """Write the numbers of an experiment, and return their file."""
     path = settings.output / f"{name}.json"

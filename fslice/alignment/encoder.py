@@ -9,7 +9,6 @@ cells exactly (`fslice.alignment.coarse`) is measured in the documentation.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,15 @@ import numpy as np
 from fslice._arrays import Array, array_namespace, check_shape, check_size
 from fslice.alignment.band import Band
 from fslice.alignment.grid import asymmetric_rotations, cell_radius
+from fslice.alignment.network import (
+    LOWEST,
+    Layer,
+    cross_entropy_vjp,
+    first_layers,
+    flatten,
+    log_probabilities,
+    unflatten,
+)
 from fslice.geometry import random_rotations
 from fslice.optim import adam_init, adam_update
 from fslice.symmetry.groups import symmetry_rotations
@@ -30,17 +38,6 @@ _RATE = 2e-3
 """Of the first steps; it falls along half a cosine."""
 _SPREAD = 0.5
 """Standard deviation of the target about a pose, in radii of a cell."""
-_LOWEST = -60.0
-"""Exponents below it count as this: no denormal numbers, which are slow."""
-
-
-class Layer(NamedTuple):
-    """An affine map ``x W + b``; between layers negative values become 0."""
-
-    weights: Array
-    """(inputs, outputs) real."""
-    bias: Array
-    """(outputs,) real."""
 
 
 class Proposals(NamedTuple):
@@ -96,56 +93,6 @@ class Encoder:
         most = min(check_size("most", most), values.shape[1])
         order = xp.argsort(-values, axis=1)[:, :most]
         return Proposals(order, xp.exp(xp.take_along_axis(values, order, 1)))
-
-
-def log_probabilities(layers: tuple[Layer, ...], features: Array) -> Array:
-    """Return the log probability of each cell, (n, G).
-
-    Examples
-    --------
-    >>> even = (Layer(np.zeros((3, 4)), np.zeros(4)),)
-    >>> np.exp(log_probabilities(even, np.ones((1, 3))))
-    array([[0.25, 0.25, 0.25, 0.25]])
-    """
-    return _log_softmax(_activations(layers, features)[-1])
-
-
-def cross_entropy(layers: tuple[Layer, ...], features: Array, targets: Array) -> float:
-    """Return the mean over images of ``-sum_g target_g log p_g``, in nats.
-
-    Parameters
-    ----------
-    layers : tuple of Layer
-    features : (n, F) real array
-    targets : (n, G) real array
-        Not negative; the sum over an image is one.
-    """
-    return float(-(targets * log_probabilities(layers, features)).sum(1).mean())
-
-
-def cross_entropy_vjp(
-    layers: tuple[Layer, ...], features: Array, targets: Array
-) -> tuple[float, tuple[Layer, ...]]:
-    """Return `cross_entropy` and its gradient in all layers.
-
-    Notes
-    -----
-    With z the last layer's values the gradient there is ``(softmax(z) - target) / n``; back
-    through a layer ``y = max(x, 0) W + b`` it is ``max(x, 0)^T g`` in W, ``sum g`` in b, and
-    ``g W^T`` where x is positive, 0 elsewhere, in x.
-    """
-    values = _activations(layers, features)
-    log_p = _log_softmax(values[-1])
-    xp = array_namespace(log_p)
-    loss = float(-(targets * log_p).sum(1).mean())
-    gradient = (xp.exp(log_p) - targets) / len(features)
-    found = []
-    for index in range(len(layers) - 1, -1, -1):
-        entered = _entered(values, index)
-        found.append(Layer(entered.T @ gradient, gradient.sum(0)))
-        if index:
-            gradient = (gradient @ layers[index].weights.T) * (values[index] > 0)
-    return loss, tuple(reversed(found))
 
 
 def train_encoder(
@@ -207,19 +154,19 @@ def train_encoder(
     rotations = asymmetric_rotations(cells, symmetry)
     some = band.slices(volume_ft, random_rotations(_BATCH, rng, like=volume_ft.real))
     scales = _scales(band, some, noise_variance)
-    layers = _first_layers((2 * len(scales), *hidden, len(rotations)), rng, like=scales)
+    layers = first_layers((2 * len(scales), *hidden, len(rotations)), rng, like=scales)
     encoder = Encoder(band, xp.asarray(rotations), scales, layers)
     group = symmetry_rotations(symmetry)
-    flat = _flatten(layers)
+    flat = flatten(layers)
     state = adam_init(flat)
     for step in range(steps):
         images, poses = _simulated(band, volume_ft, noise_variance, rng)
         target = targets_of(poses, rotations, group, _SPREAD * cell_radius(cells))
         target = xp.asarray(target, flat.dtype)
         loss, gradients = cross_entropy_vjp(layers, encoder.features(images), target)
-        direction, state = adam_update(_flatten(gradients), state)
+        direction, state = adam_update(flatten(gradients), state)
         flat = flat - (_RATE * 0.5 * (1 + math.cos(math.pi * step / steps))) * direction
-        layers = _unflatten(flat, layers)
+        layers = unflatten(flat, layers)
         if progress is not None:
             progress(1, loss)
     return Encoder(band, encoder.rotations, scales, layers)
@@ -238,7 +185,7 @@ def targets_of(
     """
     mates = np.einsum("sij,gjk->sgik", group, cells).reshape(-1, 9)
     traces = poses.reshape(-1, 9) @ mates.T
-    exponent = np.maximum((traces - 3) / 2 / spread**2, _LOWEST)
+    exponent = np.maximum((traces - 3) / 2 / spread**2, LOWEST)
     density = np.exp(exponent).reshape(len(poses), len(group), len(cells)).sum(1)
     return density / density.sum(1, keepdims=True)
 
@@ -269,52 +216,3 @@ def _scales(band: Band, clean: Array, noise_variance: float) -> Array:
 def _features(images: Array, scales: Array) -> Array:
     scaled = images * scales
     return array_namespace(images).concatenate([scaled.real, scaled.imag], 1)
-
-
-def _first_layers(
-    widths: tuple[int, ...], rng: np.random.Generator, like: Array
-) -> tuple[Layer, ...]:
-    """Draw weights that keep the variance through rectified layers (He et al. 2015)."""
-    xp = array_namespace(like)
-    return tuple(
-        Layer(
-            xp.asarray(rng.normal(scale=math.sqrt(2 / before), size=(before, after)), like.dtype),
-            xp.zeros(after, like.dtype),
-        )
-        for before, after in itertools.pairwise(widths)
-    )
-
-
-def _activations(layers: tuple[Layer, ...], features: Array) -> list[Array]:
-    """Return the features, and what each layer gives, before negative values become 0."""
-    values = [features]
-    for index, layer in enumerate(layers):
-        values.append(_entered(values, index) @ layer.weights + layer.bias)
-    return values
-
-
-def _entered(values: list[Array], index: int) -> Array:
-    """Return what enters a layer."""
-    return array_namespace(values[0]).maximum(values[index], 0) if index else values[0]
-
-
-def _log_softmax(values: Array) -> Array:
-    xp = array_namespace(values)
-    shifted = xp.maximum(values - values.max(1, keepdims=True), _LOWEST)
-    return shifted - xp.log(xp.exp(shifted).sum(1, keepdims=True))
-
-
-def _flatten(layers: tuple[Layer, ...]) -> Array:
-    xp = array_namespace(layers[0].bias)
-    return xp.concatenate([array.reshape(-1) for layer in layers for array in layer])
-
-
-def _unflatten(flat: Array, like: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    found, start = [], 0
-    for layer in like:
-        arrays = []
-        for array in layer:
-            arrays.append(flat[start : start + array.size].reshape(array.shape))
-            start += array.size
-        found.append(Layer(*arrays))
-    return tuple(found)

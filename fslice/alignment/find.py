@@ -296,6 +296,5 @@ def _spread(found: PosePosterior) -> float:
     covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
     squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
     per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
-    seen = ~(found.evidence < 0)
-    seen = seen if bool(seen.any()) else ~seen
+    seen = ~(found.evidence < 0) | bool((found.evidence < 0).all())
     return max(float(xp.sqrt((per_image * seen).sum() / (2 * seen.sum()))), 0.1)
