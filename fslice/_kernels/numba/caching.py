@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
+from numba.core import config as numba_config
 
 _SOURCES = Path(__file__).parents[1]
 _PREFIX = "kernels-"
 _UNUSED = 30 * 86400
 """Seconds after which what other versions of the sources left is removed."""
+
+config: Any = numba_config  # its attributes are set when it is imported
 
 
 def cached_kernel(**options: Any) -> Callable[[Callable], Any]:
