@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, to_numpy
+from fslice._large import at_once
 from fslice.fourier import inner_product, shell_sum
 from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.elbo import expected_residual
@@ -192,8 +193,11 @@ def _respond(
 ) -> tuple[Array, Array, _Response]:
     """Solve for mean and probe, and compare both in units of the prior's deviation, per shell."""
     scale = array_namespace(probe).sqrt(precision.prior_variance)
-    mean = _solved(precision, precision.rhs, diagonal, mean, error)
-    answer = _solved(precision, probe / scale, diagonal, answer, error)
+    mean, answer = at_once(
+        lambda: _solved(precision, precision.rhs, diagonal, mean, error),
+        lambda: _solved(precision, probe / scale, diagonal, answer, error),
+        like=probe,
+    )
     in_units, explained = mean / scale, probe - answer / scale
     sums = [
         _shell_sums(values, precision.latent.size)
