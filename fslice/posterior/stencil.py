@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -129,16 +130,19 @@ class StencilEquations(NormalEquations):
         >>> StencilEquations.load(path).projector
         Projector(size=8, oversampling=1.0, interpolation='linear', max_radius=None)
         """
+        with atomic_write(path) as file:
+            np.savez(file, **self.to_arrays())
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Return them as arrays of the host by name, from which `from_arrays` makes them again."""
         projector = self.projector
         radius = math.nan if projector.max_radius is None else projector.max_radius
-        arrays: dict[str, Any] = {
+        return {
             "format": _FORMAT,
             "symmetry": self.symmetry,
             "projector": [projector.size, projector.oversampling, radius],
             **{name: to_numpy(getattr(self, name)) for name in _SUMS},
         }
-        with atomic_write(path) as file:
-            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> StencilEquations:
@@ -152,14 +156,18 @@ class StencilEquations(NormalEquations):
         with np.load(path, allow_pickle=False) as file:
             if "format" not in file or int(file["format"]) != _FORMAT:
                 raise ValueError(f"{os.fspath(path)}: expected normal equations, format {_FORMAT}")
-            size, oversampling, radius = file["projector"].tolist()
-            sums: dict[str, Any] = {name: file[name] for name in _SUMS}
-            symmetry = str(file["symmetry"])
+            return cls.from_arrays(file)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> StencilEquations:
+        """Return what `to_arrays` was given."""
+        size, oversampling, radius = np.asarray(arrays["projector"]).tolist()
+        sums: dict[str, Any] = {name: arrays[name] for name in _SUMS}
+        sums |= {"log_weights": float(sums["log_weights"]), "count": int(sums["count"])}
         projector = Projector(
             int(size), oversampling, max_radius=None if math.isnan(radius) else radius
         )
-        sums |= {"log_weights": float(sums["log_weights"]), "count": int(sums["count"])}
-        return cls(projector, symmetry=symmetry, **sums)
+        return cls(projector, symmetry=str(arrays["symmetry"]), **sums)
 
 
 def no_images(
