@@ -262,10 +262,18 @@ def test_an_interruption_leaves_sums_from_which_another_run_goes_on(
 
 
 def test_sigterm_interrupts_like_ctrl_c():
-    with pytest.raises(KeyboardInterrupt), _cluster._interrupted_by_sigterm():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
+    def terminated():
+        with _cluster._interrupted_by_sigterm():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        terminated()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_workers_leave_ctrl_c_to_the_client(client):
+    assert set(client.run(signal.getsignal, signal.SIGINT).values()) == {signal.SIG_IGN}
 
 
 def test_what_is_missing_or_contradictory_is_one_line(capsys, run, tmp_path, monkeypatch):

@@ -203,11 +203,11 @@ class _Run:
 
     def stop(self) -> None:
         """Cancel what is not done, and add what is."""
-        for future in self.pending.values():
-            if not future.done():
-                future.cancel()
-        for number, future in self.pending.items():
-            with contextlib.suppress(Exception, CancelledError):
+        done = {number: future for number, future in self.pending.items() if future.done()}
+        for number in self.pending.keys() - done.keys():
+            self.pending[number].cancel()
+        for number, future in done.items():
+            with contextlib.suppress(Exception):
                 self._put(number, future, timeout=_SALVAGE_SECONDS)
         self.pending.clear()
 

@@ -24,6 +24,8 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SETTINGS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
     "distributed.worker.profile.enabled": False,
+    # Ctrl-C reaches all processes of a terminal: it is for the client
+    "distributed.worker.preload": ["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"],
     # without MALLOC_TRIM_THRESHOLD_, by which memory goes back to the system at once: to have it
     # cleared again for each batch took 3 s of the 17 s in which 40,000 images were summed
     "distributed.nanny.pre-spawn-environ": dict.fromkeys(
@@ -56,7 +58,7 @@ def local_workers(count: int) -> Iterator[Any]:
         contextlib.ExitStack() as stack,
     ):
         cluster = distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
             memory_limit=0, local_directory=scratch, silence_logs=logging.CRITICAL,
         )  # fmt: skip
         stack.callback(cluster.close, timeout=_CLOSE_SECONDS)
