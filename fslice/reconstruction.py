@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fslice._arrays import Array
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
+from fslice.data.shares import for_functions
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
 from fslice.posterior.result import Posterior
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import fit_without_outliers
 from fslice.solvers.progress import Progress
 from fslice.solvers.wiener import Wiener
 
@@ -38,6 +41,7 @@ def reconstruct(
     contrast: bool = False,
     groups: Array | None = None,
     half_sets: Array | None = None,
+    robust: bool = False,
     progress: Callable[[Progress], object] | bool | None = None,
 ) -> Posterior:
     """Fit a posterior over the volume to images in known poses.
@@ -83,6 +87,10 @@ def reconstruct(
         Optics group of each image, from 0.
     half_sets : (n,) integer array, optional
         1 or 2 for each image: fits a map to each half too, in the same pass.
+    robust : bool, optional
+        Whether images of another kind are left out: those that are far louder than most, and
+        those that the map of the others does not explain. They are named in the warnings. Takes
+        three passes or more, and Adam keeps no checkpoint.
     progress : callable or True, optional
         Called with a `fslice.solvers.progress.Progress` after each step; True shows bars.
 
@@ -134,4 +142,11 @@ def reconstruct(
     chosen = Exact() if solver is None else solver
     if not isinstance(chosen, Solver):
         raise TypeError(f"solver: expected Exact(), Adam() or Wiener(), got {chosen!r}")
-    return chosen(dataset, model, progress)
+    if not robust:
+        return chosen(dataset, model, progress)
+    if isinstance(chosen, Adam | Exact):  # one file cannot hold the fits of several data sets
+        chosen = replace(chosen, checkpoint=None)
+    return fit_without_outliers(
+        dataset, model.projector, lambda some: chosen(some, model, progress),
+        for_functions(chosen.executor if isinstance(chosen, Exact) else None),
+    )  # fmt: skip

@@ -13,6 +13,7 @@ import standin
 from hypothesis import HealthCheck, settings
 
 from fslice import _devices, _kernels
+from fslice._kernels.cuda import CudaKernels
 
 settings.register_profile(
     "repeatable",
@@ -48,6 +49,16 @@ def device(monkeypatch) -> Iterator[ModuleType]:
         yield cupy
 
 
+class CountingLauncher(cuda_host.HostLauncher):
+    """Counts its launches, so that no test is taken for one of the kernels that has run none."""
+
+    count = 0
+
+    def launch(self, *arguments) -> None:
+        object.__setattr__(self, "count", self.count + 1)
+        super().launch(*arguments)
+
+
 @pytest.fixture
 def gpu(monkeypatch) -> Iterator[ModuleType]:
     """Have the CUDA kernels compute: on a GPU where there is one, else by g++ on the stand-in."""
@@ -56,7 +67,7 @@ def gpu(monkeypatch) -> Iterator[ModuleType]:
         return
     if cuda_host.compiler() is None:
         pytest.skip("there is neither a GPU nor a C++ compiler to run the CUDA source with")
-    kernels = cuda_host.host_kernels()
+    kernels = CudaKernels(launcher=CountingLauncher())
     monkeypatch.setitem(_kernels.select.DEFAULTS, "cupy", lambda: kernels)
     with standin.installed() as cupy:
         yield cupy
@@ -72,6 +83,8 @@ def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
             return
         if name == "cuda":
             yield request.getfixturevalue("gpu")
+            kernels = _kernels.select.DEFAULTS["cupy"]()
+            assert getattr(kernels.launcher, "count", 1), "the test has launched no kernel"
             return
         if name == "numba":
             pytest.importorskip("numba", reason="Numba is not installed")

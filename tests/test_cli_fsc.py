@@ -7,6 +7,9 @@ from cli_tools import fail, result, succeed
 from fslice.fourier import crop, pad
 from fslice.io import write_volume
 from fslice.metrics import fsc, resolution
+from fslice.postprocess.fsc import corrected_fsc
+from fslice.postprocess.masks import soft_spherical_mask
+from fslice.simulation import phantom
 
 SIZE, PIXEL_SIZE = 12, 2.5
 
@@ -60,6 +63,29 @@ def test_a_mask_multiplies_both_maps(maps, capsys):
     write_volume(folder / "mask.mrc", mask, PIXEL_SIZE)
     line = result(capsys, "fsc", folder / "a.mrc", folder / "b.mrc", "--mask", folder / "mask.mrc")
     assert line["fsc"] == pytest.approx(fsc(a, b, mask))
+
+
+def test_half_maps_are_corrected_for_their_mask(tmp_path, capsys):
+    halves = phantom(32, 4.0).volume(32, 4.0) + 0.02 * np.random.default_rng(0).normal(
+        size=(2, 32, 32, 32)
+    )
+    halves, mask = halves.astype("f4"), soft_spherical_mask(32, 9, 4, "f4")
+    for name, volume in (("a", halves[0]), ("b", halves[1]), ("mask", mask)):
+        write_volume(tmp_path / f"{name}.mrc", volume, 4.0)
+    words = "fsc", tmp_path / "a.mrc", tmp_path / "b.mrc"
+    masked = *words, "--mask", tmp_path / "mask.mrc", "--corrected"
+    expected = corrected_fsc(*halves, mask, 4.0)
+    line = result(capsys, *masked)
+    assert line["resolution_angstrom"] == pytest.approx(expected.resolution)
+    assert (line["threshold"], line["notes"]) == (0.143, list(expected.notes))
+    for name in ("corrected", "unmasked", "masked", "randomized"):
+        assert line["fsc"][name] == pytest.approx(getattr(expected, name))
+    printed = succeed(capsys, *masked)
+    assert f"corrected: {expected.resolutions['corrected'].words}" in printed
+    assert len(printed.splitlines()[3].split()) == 7  # shell, frequency, length, four curves
+    finer = result(capsys, *masked, "--threshold", 0.5)["resolution_angstrom"]
+    assert finer == pytest.approx(corrected_fsc(*halves, mask, 4.0, threshold=0.5).resolution)
+    assert "expected --mask" in fail(capsys, *words, "--corrected")
 
 
 def test_equal_maps_resolve_to_the_last_shell_and_unlike_ones_nothing(maps, capsys):

@@ -196,7 +196,7 @@ def test_a_full_disk_under_stdout_is_one_line():
         done = subprocess.run(
             [sys.executable, "-m", "fslice", "info"], stdout=full, stderr=subprocess.PIPE
         )
-    assert done.stderr.startswith(b"error: No space left on device\n")
+    assert done.stderr.startswith(b"error: stdout: No space left on device\n")
     assert done.returncode == 2
 
 

@@ -12,6 +12,7 @@ from cli_tools import names
 
 from fslice.cli import _outputs
 from fslice.cli._outputs import check_space, json_line, output_folder, write_json
+from fslice.io import _held
 
 
 def write_and_raise(folder, error):
@@ -71,7 +72,7 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", "a name that nobody knows")
 
-    monkeypatch.setattr(_outputs.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(_held.tempfile, "mkdtemp", refuse)
     with pytest.raises(PermissionError) as caught, output_folder(tmp_path / "run", ["a"]):
         pytest.fail("computed")
     assert caught.value.filename == str(tmp_path / "run")

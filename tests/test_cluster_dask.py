@@ -261,17 +261,6 @@ def test_an_interruption_leaves_sums_from_which_another_run_goes_on(
     assert np.array_equal(read_volume(tmp_path / "r" / "mean.mrc")[0], by_threads)
 
 
-def test_sigterm_interrupts_like_ctrl_c():
-    def terminated():
-        with _cluster._interrupted_by_sigterm():
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(1)
-
-    with pytest.raises(KeyboardInterrupt):
-        terminated()
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
 def test_workers_leave_ctrl_c_to_the_client(client):
     assert set(client.run(signal.getsignal, signal.SIGINT).values()) == {signal.SIG_IGN}
 

@@ -14,6 +14,7 @@ from fslice.posterior.sums import normal_equations
 from fslice.postprocess.masks import mask_from_map, soft_spherical_mask
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
+from fslice.solvers.wiener import Wiener
 
 SIZE, NUMBER = 32, 400
 
@@ -67,7 +68,29 @@ def test_half_maps_have_in_common_only_what_their_images_show(dataset):
     assert abs(curve.mean()) < 0.03
 
 
-@pytest.mark.parametrize("solver", [Exact(), Adam(epochs=2)], ids=["exact", "adam"])
+def test_the_half_maps_of_wiener_are_back_projections_under_the_prior_of_all(dataset):
+    found = fslice.reconstruct(dataset, solver=Wiener())
+    projector = fslice.Projector(SIZE)
+    noise = found.noise_variance / found.prior_variance
+    for half, normal in zip(found.half_maps, halves_of(dataset, projector), strict=True):
+        expected = projector.to_volume(normal.b / (normal.row_sums() + noise))
+        assert np.linalg.norm(half - expected) < 1e-4 * np.linalg.norm(expected)
+    alone = dataclasses.replace(dataset, half_sets=None)
+    whole = fslice.reconstruct(alone, solver=Wiener())
+    np.testing.assert_allclose(found.mean, whole.mean, atol=1e-4 * abs(whole.mean).max())
+    assert whole.half_maps is None
+
+
+def test_the_half_maps_of_wiener_agree_under_coloured_noise_too(dataset):
+    found = fslice.reconstruct(dataset, solver=Wiener(), noise="shell")
+    white = fslice.reconstruct(dataset, solver=Wiener())
+    curves = [fslice.fsc(*fit.half_maps) for fit in (found, white)]
+    np.testing.assert_allclose(*curves, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "solver", [Exact(), Adam(epochs=2), Wiener()], ids=["exact", "adam", "wiener"]
+)
 def test_unfiltered_half_maps_are_back_projections_over_the_sampling_density(dataset, solver):
     found = fslice.reconstruct(dataset, solver=solver)
     projector = fslice.Projector(SIZE)

@@ -105,7 +105,7 @@ def test_a_header_longer_than_numpys_limit_is_read(write):
          "in {folder}/J1/a.mrc"),
         ({"blob/shape": np.array([[8, 8], [8, 6], [8, 8]], "u4")}, "expected one image size for "
          "all particles, got 6 to 8 pixels; choose particles of one size with "
-         "optics_group (--optics-group)"),
+         "optics_group (--optics-group), or bring all to one grid with optics_group='all'"),
         ({"blob/psize_A": None}, "expected a pixel size (blob/psize_A), got none; pass pixel_size "
          "in Angstrom"),
         ({"blob/psize_A": np.array([0, 0, 0], "f4")}, "expected a positive pixel size "
@@ -181,8 +181,8 @@ def test_a_file_shorter_than_its_header_claims_is_refused_before_memory_is_taken
 def test_optics_that_are_not_modelled_are_warned_of(write):
     identity = np.tile([1, 0, 0, 1], (ROWS, 1)).astype("f4")
     read_particles(write(make_rows(**{"ctf/anisomag": identity})))
-    tilted = make_rows(**{"ctf/tilt_A": np.ones((ROWS, 2), "f4"), "ctf/anisomag": 2 * identity})
-    with pytest.warns(UserWarning, match=r"not modelled, and left out: ctf/tilt_A, ctf/anisomag$"):
+    tilted = make_rows(**{"ctf/shift_A": np.ones((ROWS, 2), "f4"), "ctf/anisomag": 2 * identity})
+    with pytest.warns(UserWarning, match=r"not modelled, and left out: ctf/shift_A, ctf/anisomag$"):
         read_particles(write(tilted))
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from fslice.io import read_particles
+from fslice.io import read_particles, write_particles
+from fslice.operators.zernike import beam_tilt_coefficients
 
 CLASSES = 2
 
@@ -82,11 +83,32 @@ def test_a_contrast_that_was_not_sought_is_1(write, alpha):
     assert particles.warnings == ()
 
 
-def test_a_contrast_without_a_ctf_is_named(write):
+def test_a_contrast_without_a_ctf_is_that_of_the_images(write, tmp_path):
     alpha = np.array([2, 1, 0.5], "f4")
     path = write(make_rows(**{"alignments3D/alpha": alpha, "ctf/df1_A": None}))
-    with pytest.warns(UserWarning, match="left out, since there is no CTF: alignments3D/alpha$"):
-        assert read_particles(path).ctf is None
+    particles = read_particles(path)
+    assert particles.ctf is None
+    assert particles.contrast.tolist() == [2, 1, 0.5]
+    assert particles[1:].contrast.tolist() == [1, 0.5]
+    assert particles.warnings == ()
+    assert read_particles(write(make_rows())).contrast is None
+    with pytest.raises(ValueError, match="expected no contrast, for which a STAR file has"):
+        write_particles(tmp_path / "again.star", particles)
+
+
+def test_a_beam_tilt_is_a_length_over_the_spherical_aberration(write):
+    """As pyem makes RELION's of it: arcsin(tilt / Cs), in milliradians."""
+    tilts = np.array([[4500, -9000], [0, 0], [4500, -9000]], "f4")
+    path = write(make_rows(**{"ctf/tilt_A": tilts}))
+    found = read_particles(path).aberrations
+    spherical, voltage = (make_rows()[f"ctf/{name}"][0] for name in ("cs_mm", "accel_kv"))
+    milliradians = 1e3 * np.arcsin(tilts.astype(float) / (spherical * 1e7))
+    expected = beam_tilt_coefficients(
+        *milliradians.T, np.full(ROWS, float(spherical)), np.full(ROWS, float(voltage))
+    )
+    np.testing.assert_allclose(found.odd[found.group], expected, rtol=1e-6)
+    assert found.even.shape[1] == 0
+    assert read_particles(write(make_rows(**{"ctf/tilt_A": 0 * tilts}))).aberrations is None
 
 
 # Classes and groups.

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
+import errno
 import sys
 import warnings
 from collections.abc import Sequence
 
 from fslice import __version__
-from fslice.cli import certify, completion, demo, fsc, info, reconstruct, simulate, symmetrize
+from fslice.cli import (
+    certify,
+    completion,
+    demo,
+    fsc,
+    info,
+    poses,
+    reconstruct,
+    simulate,
+    symmetrize,
+)
 from fslice.cli._arguments import Parser
 from fslice.cli._outputs import json_line
+from fslice.cli._signals import Terminated, terminable
+from fslice.cli._streams import drop_stdout, shortened, tolerate_streams
 
-_COMMANDS = (simulate, reconstruct, fsc, symmetrize, info, certify, demo, completion)
+_COMMANDS = (simulate, reconstruct, poses, fsc, symmetrize, info, certify, demo, completion)
 
 _DESCRIPTION = """\
 From particle images with known poses to a map with its uncertainty, in Fourier space.
@@ -34,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0, or 2 after one line on stderr that begins with ``error:`` for what the user can
-        put right: arguments, files, missing packages, a full disk. 130 after Ctrl-C.
+        put right: arguments, files, missing packages, a full disk. 130 after Ctrl-C, 143 after
+        SIGTERM.
 
     Examples
     --------
@@ -45,12 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
+            tolerate_streams()
             words = sys.argv[1:] if argv is None else list(argv)
             if not words:
                 command_line().print_help()
                 return 0
             arguments = command_line().parse_args(words, argparse.Namespace(words=words))
-            results = arguments.run(arguments)
+            with terminable():
+                results = arguments.run(arguments)
             if arguments.json:
                 print(json_line(results))
             sys.stdout.flush()
@@ -58,24 +74,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             return int(exit_.code or 0)
         except KeyboardInterrupt as interrupt:
             hint = str(interrupt)
-            print(f"interrupted{': ' if hint else ''}{hint}", file=sys.stderr)
-            return 130
+            by_term = isinstance(interrupt, Terminated)
+            told = "terminated" if by_term else "interrupted"
+            print(f"{told}{': ' if hint else ''}{hint}", file=sys.stderr)
+            return 143 if by_term else 130
         except BrokenPipeError:  # the reader, such as head, has seen enough
-            _drop_stdout()
+            drop_stdout()
             return 0
         except (ValueError, OSError, ImportError, MemoryError) as error:
             print(f"error: {_one_line(error)}", file=sys.stderr)
-            try:
+            with contextlib.suppress(OSError):
                 sys.stdout.flush()
-            except OSError:
-                _drop_stdout()
+                return 2
+            drop_stdout()
             return 2
     return 0
-
-
-def _drop_stdout() -> None:
-    """Send what is still buffered nowhere, so that the flush at exit does not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command_line() -> Parser:
@@ -91,13 +104,15 @@ def command_line() -> Parser:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = error.filename if error.filename2 is None else error.filename2
+        if where is None and error.errno == errno.ENOSPC:  # files are named where they are written
+            where = "stdout"
         text = error.strerror if where is None else f"{where}: {error.strerror}"
     elif isinstance(error, MemoryError):
         text = f"out of memory: {error}" if str(error) else "out of memory"
     else:
         text = str(error)
-    return " ".join(text.split())
+    return shortened(text)
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"warning: {shortened(str(message))}", file=sys.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -59,6 +58,8 @@ def check_cluster(arguments: argparse.Namespace) -> None:
         raise ValueError("--scheduler: expected no --workers beside it: a cluster has its own")
     if arguments.solver != "exact":
         raise ValueError(f"{name}: expected --solver exact, got {arguments.solver}")
+    if arguments.robust and arguments.device == "gpu":
+        raise ValueError(f"--robust: expected no {name} beside --device gpu")
     dask_distributed()
 
 
@@ -87,7 +88,7 @@ def cluster(
         if arguments.workers is None
         else local_workers(arguments.workers)
     )
-    with _interrupted_by_sigterm(), start as client:
+    with start as client:
         if arguments.workers is None:
             _check_memory(client, need)
         stack = inputs.particles.images
@@ -142,26 +143,6 @@ def _check_memory(client: Any, need: int) -> None:
             f"--scheduler: expected workers with {_gb(need)} of memory for each thread, got "
             f"{_gb(limit)} on {address}: {option}"
         )
-
-
-@contextlib.contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM do what Ctrl-C does, unless something else was told to handle it."""
-    try:
-        before = signal.getsignal(signal.SIGTERM)
-        if before is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _gb(number: float) -> str:

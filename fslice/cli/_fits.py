@@ -90,6 +90,7 @@ def run_fit(
                 mask=support,
                 oversampling=arguments.oversampling,
                 posterior=arguments.posterior,
+                robust=arguments.robust,
                 progress=progress,
             ).to_numpy()
     except OSError as error:
@@ -153,9 +154,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+        if not isinstance(content, dict):
+            raise ValueError("no settings")
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected what an interrupted run left, got: {error}") from error
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:

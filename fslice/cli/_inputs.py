@@ -104,7 +104,7 @@ def dataset_of(
     return Dataset(
         images, Poses(particles.rotations, particles.shifts), particles.ctf, None, symmetry,
         groups=groups, half_sets=half_sets, aberrations=particles.aberrations,
-        ctf_applied=ctf_applied(particles),
+        ctf_applied=ctf_applied(particles), contrast=particles.contrast,
     )  # fmt: skip
 
 

@@ -8,14 +8,15 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fslice.cli._signals import uninterrupted
 from fslice.io._files import atomic_write
+from fslice.io._held import held_folder, remove_abandoned
 
 _STAGING = ".fslice-"
 
@@ -29,8 +30,9 @@ def output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     folder : Path
         Made if it is not there, and removed again on failure if nothing else is in it.
     names : sequence of str
-        All files that the command may write. On success those of an earlier run that this
-        one has not written are removed, so that no stale result stands beside new ones.
+        All files that the command may write, the record of the run last. On success those of an
+        earlier run that this one has not written are removed, so that no stale result stands
+        beside new ones.
 
     Yields
     ------
@@ -42,8 +44,15 @@ def output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     OSError
         `folder` cannot be made or written in, or a folder has one of the names.
 
+    Notes
+    -----
+    The record of an earlier run goes first and the new one comes last: files beside a record are
+    those of its run, whenever a process is killed. An error or a signal undoes the moves. The
+    hidden folders of killed runs are removed at the start.
+
     Examples
     --------
+    >>> import tempfile
     >>> parent = Path(tempfile.mkdtemp())
     >>> with output_folder(parent / "run", ["a.txt", "b.txt"]) as staging:
     ...     _ = (staging / "a.txt").write_text("complete")
@@ -51,18 +60,16 @@ def output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     ['a.txt']
     """
     made = _make_folders(folder)
-    staging = None
+    staging, lock = None, -1
     try:
         for name in names:
             if (folder / name).is_dir():
                 raise IsADirectoryError(errno.EISDIR, "expected a file", str(folder / name))
-        staging = _make_staging(folder)
+        remove_abandoned(folder.glob(f"{_STAGING}*"))
+        staging, lock = _make_staging(folder)
         yield staging
-        for name in names:
-            if (staging / name).exists():
-                os.replace(staging / name, folder / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
+        with uninterrupted():
+            _move_out(staging, folder, names)
     except OSError as error:
         hidden = f"{staging}{os.sep}"
         if not str(error.filename).startswith(hidden):
@@ -73,9 +80,38 @@ def output_folder(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+        if lock >= 0:
+            os.close(lock)
         for path in made:  # those that are empty: after success none is
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+def _move_out(staging: Path, folder: Path, names: Sequence[str]) -> None:
+    """Move new files into a folder and old ones away, all or none; the record goes and comes last.
+
+    Moves are renames on one file system: each of them happens or does not.
+    """
+    old = staging / "before"
+    old.mkdir()
+    done: list[tuple[Path, Path]] = []
+
+    def move(source: Path, target: Path) -> None:
+        os.replace(source, target)
+        done.append((source, target))
+
+    try:
+        for name in reversed(names):  # the record first
+            if os.path.lexists(folder / name):
+                move(folder / name, old / name)
+        for name in names:  # the record last
+            if (staging / name).exists():
+                move(staging / name, folder / name)
+    except OSError:
+        for source, target in reversed(done):
+            with contextlib.suppress(OSError):
+                os.replace(target, source)
+        raise
 
 
 def _make_folders(folder: Path) -> list[Path]:
@@ -88,9 +124,9 @@ def _make_folders(folder: Path) -> list[Path]:
     return new
 
 
-def _make_staging(folder: Path) -> Path:
+def _make_staging(folder: Path) -> tuple[Path, int]:
     try:
-        return Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
+        return held_folder(folder, _STAGING)
     except OSError as error:  # about the folder, not about a name that nobody knows
         raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from error
 

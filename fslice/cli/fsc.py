@@ -6,19 +6,28 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fslice.cli._arguments import command_parser, fraction, positive
 from fslice.cli._maps import describe_resolution, read_maps
 from fslice.metrics import fsc, resolution, shell_frequencies
+from fslice.postprocess.fsc import HalfMapFSC, corrected_fsc
 
 _DESCRIPTION = """\
 Print the Fourier shell correlation of two maps of one box and pixel size, and the
 resolution at which it first falls below a threshold. Use 0.5 against a true map, 0.143
-between maps of two halves of the data.
+between maps of two halves of the data. With --corrected the maps are half maps: what the
+mask adds to their correlation is taken out, as fslice reconstruct does it.
 """
 
 _EXAMPLE = """\
-  fslice fsc run/recon/half1.mrc run/recon/half2.mrc --threshold 0.143
+  fslice fsc run/recon/mean.mrc run/truth.mrc --mask run/recon/mask.mrc
+  fslice fsc half1.mrc half2.mrc --mask mask.mrc --corrected
 """
+
+_THRESHOLD, _OF_HALVES = 0.5, 0.143
+
+_COLUMNS = ("corrected", "unmasked", "masked", "randomized")
 
 
 def add_command(commands: Any) -> None:
@@ -32,11 +41,17 @@ def add_command(commands: Any) -> None:
         "--mask", metavar="M.mrc", type=Path, help="values that multiply both maps first"
     )
     parser.add_argument(
+        "--corrected",
+        action="store_true",
+        help="of half maps, with --mask: unmasked, masked, with random phases, and corrected for "
+        "the mask",
+    )
+    parser.add_argument(
         "--threshold",
         type=fraction,
         metavar="T",
-        default=0.5,
-        help="correlation, between 0 and 1, that gives the resolution (default: 0.5)",
+        help="correlation, between 0 and 1, that gives the resolution (default: 0.5; with "
+        "--corrected 0.143)",
     )
     parser.add_argument(
         "--pixel-size",
@@ -48,21 +63,60 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare, and print the table."""
+    if arguments.corrected and arguments.mask is None:
+        raise ValueError("--corrected: expected --mask, for which the maps are corrected, got none")
     maps, pixel_size = read_maps(
         {"A": arguments.a, "B": arguments.b, "--mask": arguments.mask}, arguments.pixel_size
     )
+    if arguments.corrected:
+        threshold = arguments.threshold or _OF_HALVES
+        return _corrected(
+            corrected_fsc(maps["A"], maps["B"], maps["--mask"], pixel_size, threshold=threshold),
+            threshold,
+        )
+    threshold = arguments.threshold or _THRESHOLD
     curve = fsc(maps["A"], maps["B"], maps.get("--mask"))
     size = len(maps["A"])
-    reached = resolution(curve, size, pixel_size, arguments.threshold)
+    reached = resolution(curve, size, pixel_size, threshold)
     frequencies = shell_frequencies(size, pixel_size)
-    print("shell  frequency [1/A]  resolution [A]      FSC")
-    for shell, (frequency, value) in enumerate(zip(frequencies, curve, strict=True)):
-        length = f"{1 / frequency:14.2f}" if shell else " " * 14
-        print(f"{shell:5d}  {frequency:15.5f}  {length}  {value:7.4f}")
-    print(f"resolution: {describe_resolution(reached, curve, arguments.threshold)}")
+    _print_table(frequencies, {"FSC": curve})
+    print(f"resolution: {describe_resolution(reached, curve, threshold)}")
     return {
         "resolution_angstrom": reached,
-        "threshold": arguments.threshold,
+        "threshold": threshold,
         "frequency_per_angstrom": frequencies,
         "fsc": curve,
     }
+
+
+def _corrected(found: HalfMapFSC, threshold: float) -> dict[str, Any]:
+    """Print the four curves of half maps, and the resolutions that they give."""
+    curves = {name: getattr(found, name) for name in _COLUMNS}
+    _print_table(found.frequencies, curves)
+    for name in ("unmasked", "masked", "corrected"):
+        print(f"{name}: {found.resolutions[name].words}")
+    for note in found.notes:
+        print(f"note: {note}")
+    return {
+        "resolution_angstrom": found.resolution,
+        "resolution_limit": found.resolutions["corrected"].limit,
+        "resolutions_angstrom": {
+            name: found.resolutions[name].first_falls
+            for name in ("corrected", "unmasked", "masked")
+        },
+        "threshold": threshold,
+        "frequency_per_angstrom": found.frequencies,
+        "fsc": curves,
+        "notes": list(found.notes),
+    }
+
+
+def _print_table(frequencies: np.ndarray, curves: dict[str, np.ndarray]) -> None:
+    """Print a line for each shell."""
+    names = "".join(f"  {name:>10}" for name in curves) if len(curves) > 1 else "      FSC"
+    width = 10 if len(curves) > 1 else 7
+    print(f"shell  frequency [1/A]  resolution [A]{names}")
+    for shell, frequency in enumerate(frequencies):
+        length = f"{1 / frequency:14.2f}" if shell else " " * 14
+        values = "".join(f"  {curve[shell]:{width}.4f}" for curve in curves.values())
+        print(f"{shell:5d}  {frequency:15.5f}  {length}{values}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,12 @@ def _add_statistics(parser: argparse._ArgumentGroup) -> None:
         default="white",
         help="learn one noise variance, or one for each shell of the images, or that for each "
         "optics group (default: white)",
+    )
+    parser.add_argument(
+        "--robust",
+        action="store_true",
+        help="leave out images that are far louder than most, and those that the map of the "
+        "others does not explain; three passes or more",
     )
     parser.add_argument(
         "--prior",
@@ -224,7 +231,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     staging, arguments, inputs, fit, assessment, messages, report
                 )
         except KeyboardInterrupt as interrupt:
-            raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
+            raise type(interrupt)(resume_hint(arguments)) from interrupt
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            what = f"{error.strerror}; {resume_hint(arguments)}"
+            raise OSError(error.errno, what, error.filename) from error
     remove_checkpoints(arguments.output)
     print_report(arguments.output, arguments, inputs, fit, assessment, results)
     return {**results, "output": arguments.output}
@@ -239,6 +251,7 @@ def _check_solver(arguments: argparse.Namespace) -> None:
             "samples": arguments.samples > 0,
             "evidence": arguments.evidence,
         },
+        "exact or wiener": {"robust": arguments.robust},
         "exact or adam": {"support": arguments.support is not None},
         "adam": {
             "epochs": arguments.epochs is not None,

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from fslice._arrays import Array, check_size
+from fslice._threads import available_cpus
+from fslice.data.ahead import one_ahead
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
+from fslice.data.plain import as_fold
 from fslice.data.shares import SumStore, sums_of_shares
 from fslice.data.spectra import half_spectra, uploaded_pixels
 from fslice.operators.ctf import CTF
@@ -161,7 +164,7 @@ def sums_over(
     """
     if not all(map(len, row_sets)):
         raise ValueError("dataset: expected at least one image, got none")
-    step, fold = _batch_size(dataset, batch_size), _as_fold(function)
+    step, fold = _batch_size(dataset, batch_size), as_fold(function)
     if executor is None:
         return [_share(fold, images, step, cache, dataset, rows, progress) for rows in row_sets]
     work = partial(_share, fold, images, step, cache)
@@ -184,7 +187,7 @@ def _share(
     tell = _once_each(progress)
     while True:
         try:
-            total = _folded(dataset, fold, _batches(dataset, rows, step, images, cache), tell)
+            total = _folded(dataset, fold, _prepared(dataset, rows, step, images, cache), tell)
             break
         except MemoryError:
             if step == 1:
@@ -194,6 +197,15 @@ def _share(
         if cache is not None:
             cache.give_up()
     return fold.finish(total, dataset, rows)
+
+
+def _prepared(
+    dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
+) -> Iterator[Batch]:
+    """Return the batches, on a processor with more than one core a batch ahead."""
+    batches = _batches(dataset, rows, step, images, cache)
+    ahead = images and dataset.xp is np and available_cpus() > 1
+    return one_ahead(batches) if ahead else batches
 
 
 def _folded(
@@ -222,7 +234,7 @@ def _once_each(progress: Callable[[int], object] | None) -> Callable[[int], obje
 
 def _batches(
     dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield all images, batch by batch, each batch in the order of its viewing directions."""
     parts = [rows[start : start + step] for start in range(0, len(rows), step)]
     with contextlib.closing(uploaded_pixels(dataset, parts, cache)) as pixels:
@@ -267,27 +279,3 @@ def _batch_size(dataset: Dataset, given: int | None) -> int:
         return check_size("batch_size", given)
     pixels = math.prod(dataset.images.shape[1:])
     return max(64, BATCH_BYTES // (pixels * dataset.dtype.itemsize))
-
-
-class _Plain:
-    """A function whose values are added as they come."""
-
-    def __init__(self, function: Callable[[Batch], Any]) -> None:
-        self.function = function
-
-    def start(self, dataset: Dataset) -> Any:
-        """Return nothing yet."""
-        return None
-
-    def add(self, total: Any, batch: Batch) -> Any:
-        """Add the function of a batch."""
-        value = self.function(batch)
-        return value if total is None else total + value
-
-    def finish(self, total: Any, dataset: Dataset, rows: Array) -> Any:
-        """Return the sum."""
-        return total
-
-
-def _as_fold(function: Any) -> Fold:
-    return function if hasattr(function, "finish") else _Plain(function)

@@ -260,3 +260,11 @@ def sum_share(work: Callable[[Dataset, Array], Any], share: Share) -> Partial:
     with one_thread():
         total = work(share.dataset, share.rows)
     return Partial(total, share.notes())
+
+
+def for_functions(executor: Any) -> Any:
+    """Return an executor if it takes functions that hold arrays, such as a map; None for others.
+
+    Several GPUs do not take a function whose map lies on one of them.
+    """
+    return None if isinstance(executor, DeviceExecutor) else executor

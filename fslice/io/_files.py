@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import gzip
 import os
 import secrets
@@ -14,6 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fslice.io._held import hold, remove_abandoned
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
@@ -21,7 +24,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     The bytes go to a hidden file beside it, reach the disk, and are then renamed. On any
     error, also a full disk or Ctrl-C, the hidden file is removed and what stood under the
-    name before is untouched.
+    name before is untouched. What a killed process has left is removed when the same file is
+    written again.
 
     Parameters
     ----------
@@ -50,15 +54,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     final = Path(os.path.realpath(path))
     if final.exists() and not final.is_file():  # never replace a folder or a device
         raise OSError(errno.EINVAL, "expected a regular file to write", str(path))
+    remove_abandoned(final.parent.glob(f".{glob.escape(final.name)}.????????.part"))
     partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
     try:
         file = open(partial, "x+b")  # noqa: SIM115 (closed below, on every way out)
         try:
+            hold(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
             file.close()
             os.replace(partial, final)
+            _sync_folder(final.parent)
         except BaseException:
             with contextlib.suppress(OSError):  # a full disk fails again at closing
                 file.close()
@@ -69,6 +76,16 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if error.errno is None or str(error.filename) not in ("None", str(partial)):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new name reach the disk, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 # Files that only the folder of a whole project holds: RELION's and cryoSPARC's.
@@ -127,6 +144,8 @@ def _folders_above(beside: Path) -> Iterator[Path]:
         if any((folder / name).exists() for name in _PROJECT_FILES):
             return
         folder = folder.parent
+        if folder == folder.parent:  # the root belongs to no project
+            return
         yield folder
 
 

@@ -19,13 +19,18 @@ from fslice.io._metadata import (
     common_pixel_size,
     half_sets,
     one_size,
+    to_common,
 )
 from fslice.io._optics import make_ctf
+from fslice.operators.aberrations import Aberrations
 from fslice.operators.ctf import CTF
+from fslice.operators.zernike import beam_tilt_coefficients
 
 # cryoSPARC links imported files under their own name with a long number before it.
 _UID_PREFIX = re.compile(r"^\d{15,}_")
-_UNMODELLED = ("ctf/shift_A", "ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag")
+# No public source says what of their phase these lengths are.
+_UNMODELLED = ("ctf/shift_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag")
+_ANGSTROM_PER_MILLIMETRE = 1e7
 _NAMES = {
     "defocus_u": "ctf/df1_A",
     "defocus_v": "ctf/df2_A",
@@ -48,21 +53,25 @@ def read_cs(path: Path, request: Request) -> Metadata:
         table = _choose_group(path, table, request.optics_group)
     number = len(next(iter(table.values())))
     blob = table["blob/psize_A"].astype(np.float64) if "blob/psize_A" in table else None
-    sizes, pixel_size = common_pixel_size(path, blob, request.pixel_size, "blob/psize_A", warnings)
+    sizes, pixel_size = common_pixel_size(path, blob, request, "blob/psize_A", warnings)
     group = table.get("ctf/exp_group_id")
     if request.phase_flipped and "ctf/df1_A" not in table:
         raise ValueError(
             f"{path}: expected a defocus, since the images are phase-flipped, got none"
         )
+    pixel_sizes, in_common = to_common(sizes, pixel_size, request)
     fields: dict[str, Any] = {
         "rotations": _rotations(path, table) if request.poses else None,
-        "shifts": _shifts(path, table, sizes) if request.poses else None,
+        "shifts": _shifts(path, table, sizes) * in_common if request.poses else None,
         "ctf": _ctf(path, table, pixel_size, warnings),
         "pixel_size": pixel_size,
         "half_set": _half_sets(table, warnings),
         "optics_group": np.ones(number, int) if group is None else group.astype(np.int64) + 1,
+        "aberrations": _aberrations(path, table, pixel_size),
         "phase_flipped": bool(request.phase_flipped),
     }
+    if fields["ctf"] is None:
+        fields["contrast"] = _contrast(table)
     paths, file_index = np.unique(_field(path, table, "blob/path"), return_inverse=True)
     if left_out := _unmodelled(table):
         warnings.append(f"{UNMODELLED}: {', '.join(left_out)}")
@@ -73,7 +82,8 @@ def read_cs(path: Path, request: Request) -> Metadata:
         file_index=file_index.reshape(-1),
         image_index=_field(path, table, "blob/idx").astype(np.intp),
         signs=_signs(path, table, warnings),
-        size=None if shape is None else one_size(path, "blob/shape", shape),
+        size=None if shape is None else one_size(path, "blob/shape", shape, request),
+        pixel_sizes=pixel_sizes,
         warnings=warnings,
         notes=tuple(notes),
         fields=fields,
@@ -211,9 +221,26 @@ def _half_sets(table: CsTable, warnings: list[str]) -> np.ndarray | None:
     return half_sets(split, "alignments3D/split (+ 1)", warnings)
 
 
+def _aberrations(path: Path, table: CsTable, pixel_size: float) -> Aberrations | None:
+    """Return the beam tilts, which cryoSPARC stores as lengths: spherical aberration times tilt.
+
+    So pyem converts them to RELION's (``cryosparc_2_cs_ctf_parameters``), with their signs.
+    """
+    tilts = table.get("ctf/tilt_A")
+    if tilts is None or not tilts.any():
+        return None
+    voltage = _field(path, table, "ctf/accel_kv")
+    settings = np.column_stack([tilts, voltage]).astype(np.float64)
+    distinct, group = np.unique(settings, axis=0, return_inverse=True)
+    # of an aberration of 1 mm, since that of a corrected microscope is 0
+    x, y = 1e3 * distinct[:, :2].T / _ANGSTROM_PER_MILLIMETRE
+    odd = beam_tilt_coefficients(x, y, np.ones(len(x)), distinct[:, 2])
+    even = np.zeros((len(odd), 0))
+    return Aberrations(odd=odd, even=even, group=group.reshape(-1), pixel_size=pixel_size)
+
+
 def _ctf(path: Path, table: CsTable, pixel_size: float, warnings: list[str]) -> CTF | None:
     if "ctf/df1_A" not in table:
-        _contrast(table, warnings)
         return None
 
     def field(name: str, default: float | None = None) -> Any:
@@ -221,6 +248,7 @@ def _ctf(path: Path, table: CsTable, pixel_size: float, warnings: list[str]) -> 
             return default
         return _field(path, table, f"ctf/{name}").astype(np.float64)
 
+    contrast = _contrast(table)
     parameters = {
         "defocus_u": field("df1_A"),
         "defocus_v": field("df2_A"),
@@ -230,19 +258,17 @@ def _ctf(path: Path, table: CsTable, pixel_size: float, warnings: list[str]) -> 
         "amplitude_contrast": field("amp_contrast"),
         "phase_shift": np.rad2deg(field("phase_shift_rad", 0.0)),
         "b_factor": field("bfactor", 0.0),
-        "scale": field("scale", 1.0) * _contrast(table, warnings, with_ctf=True),
+        "scale": field("scale", 1.0) * (1.0 if contrast is None else contrast),
     }
     return make_ctf(path, parameters, _NAMES, pixel_size, warnings)
 
 
-def _contrast(table: CsTable, warnings: list[str], with_ctf: bool = False) -> Any:
+def _contrast(table: CsTable) -> np.ndarray | None:
     """Return the contrast that a refinement found for each image, if it found any.
 
     Zeros everywhere are what files have where none was sought.
     """
     alpha = table.get("alignments3D/alpha")
     if alpha is None or not alpha.any() or (alpha == 1).all():
-        return 1.0
-    if not with_ctf:
-        warnings.append(f"{UNMODELLED}, since there is no CTF: alignments3D/alpha")
+        return None
     return alpha.astype(np.float64)

@@ -95,9 +95,12 @@ def read_fsc_xml(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, 
     OSError
         The file cannot be read.
     """
+    content = Path(path).read_bytes()
+    if b"<!DOCTYPE" in content:  # whose entities may grow to any size
+        raise ValueError(f"{path}: expected XML without a document type")
     try:
-        root = ElementTree.fromstring(Path(path).read_bytes())
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(content)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # also of its encoding
         raise ValueError(f"{path}: expected XML, got: {error}") from error
     if root.tag != "fsc":
         raise ValueError(f"{path}: expected an element fsc, got {root.tag}")
@@ -111,6 +114,8 @@ def read_fsc_xml(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray, 
     if not pairs:
         raise ValueError(f"{path}: expected at least one coordinate, got none")
     frequencies, values = np.array(pairs).T
+    if not np.isfinite(pairs).all():
+        raise ValueError(f"{path}: expected finite numbers, got NaN or infinity")
     return frequencies, values, root.get("title", "")
 
 

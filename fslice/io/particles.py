@@ -43,6 +43,8 @@ class Particles:
         From 1: images taken under the same conditions.
     aberrations : Aberrations
         Of n images: phases that multiply their spectra, or are added to the CTF's.
+    contrast : (n,) array
+        By which the images are fainter or stronger; where there is a CTF, its `scale` has it.
     phase_flipped : bool
         The images have been multiplied by the sign of their CTF: their CTF is the absolute
         value of `ctf`.
@@ -77,6 +79,7 @@ class Particles:
     half_set: Array | None = None
     optics_group: Array | None = None
     aberrations: Aberrations | None = None
+    contrast: Array | None = None
     phase_flipped: bool = False
     premultiplied: bool = False
     notes: tuple[str, ...] = ()
@@ -98,6 +101,9 @@ class Particles:
         if self.shifts is not None:
             check_shape("shifts", self.shifts, ("n", 2))
             check_finite("shifts", self.shifts)
+        if self.contrast is not None:
+            check_shape("contrast", self.contrast, ("n",))
+            check_finite("contrast", self.contrast)
         if self.ctf is not None:
             ratio = self.ctf.pixel_size / self.pixel_size
             if abs(ratio - 1).max() > PIXEL_SIZE_TOLERANCE:

@@ -133,7 +133,7 @@ def draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
 
 def _styles(curves: Sequence[Curve]) -> list[int]:
     """Return a style for each curve; those that are only shown look the same in every figure."""
-    compared = itertools.cycle((0, 1, 3, 4))
+    compared = itertools.cycle((0, 1, 3, 4, 5))
     return [2 if curve.threshold is None else next(compared) for curve in curves]
 
 

@@ -17,7 +17,7 @@ from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.elbo import expected_residual
 from fslice.posterior.latent import LatentMap, SlicedSpectrum, mean_square
 from fslice.posterior.mean import Solution, solve, weighted_backprojection
-from fslice.posterior.normal import NormalEquations
+from fslice.posterior.normal import NormalEquations, check_informative
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.prior import ShellPrior, shell_prior
 from fslice.posterior.random import unit_probe
@@ -103,6 +103,7 @@ def fit_hyperparameters(
     >>> abs(learned.noise_variance / 9 - 1) < 0.02
     True
     """
+    check_informative(normal)
     latent = SlicedSpectrum(normal.projector) if latent is None else latent
     noise = pixel_variance(normal) if noise_variance is None else noise_variance
     prior, shells = prior_variance, None
@@ -240,7 +241,7 @@ def pixel_variance(normal: NormalEquations) -> float:
     if not degrees:
         raise ValueError("normal: expected at least one image to learn from, got none")
     if not squares:
-        raise ValueError("normal: expected images that show something, got zeros")
+        raise ValueError("images: expected images that show something, got zeros")
     return squares / degrees
 
 
@@ -251,14 +252,14 @@ def signal_variance(normal: NormalEquations) -> float:
     biases the mean, and frequencies without data fall back to it. The power includes that of the
     noise in the estimate, which makes it wider still.
     """
+    check_informative(normal)
     density, xp = normal.row_sums(), array_namespace(normal.b)
     seen = density > 0
     floor = 1e-3 * float(density.sum()) / max(float(seen.sum()), 1.0)
     estimate = normal.b / (density + (floor or 1.0))
     size, ndim = normal.projector.padded_size, normal.b.ndim
     count = float(shell_sum(seen.astype(xp.float64), size, ndim, corners=True).sum())
-    power = inner_product(estimate, estimate)
-    return power / count if count and power > 0 else 1.0
+    return inner_product(estimate, estimate) / count
 
 
 def _first_prior(normal: NormalEquations, latent: LatentMap, noise: float) -> ShellPrior:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from fslice.data.dataset import Dataset
 from fslice.data.identity import identity
 from fslice.data.shares import Part, Partial
 from fslice.data.tree import Node
+from fslice.io._archives import read_archive
 from fslice.io._files import atomic_write
 from fslice.posterior.stencil import StencilEquations
 
@@ -33,6 +34,8 @@ class PartialSums:
     Parameters
     ----------
     folder : path
+    kind : class, optional
+        Of the sums: it has ``to_arrays`` and ``load``.
     seconds : float, optional
         They are written no sooner than so long after the last time.
 
@@ -49,8 +52,13 @@ class PartialSums:
     []
     """
 
-    def __init__(self, folder: str | os.PathLike[str], seconds: float = SECONDS) -> None:
-        self.folder, self.seconds = Path(folder), seconds
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        kind: Any = StencilEquations,
+        seconds: float = SECONDS,
+    ) -> None:
+        self.folder, self.kind, self.seconds = Path(folder), kind, seconds
         self._saved = time.monotonic()
         self._identities: list[str] = []
         self._loaded = False
@@ -75,7 +83,7 @@ class PartialSums:
         for part, key in zip(parts, self._identities, strict=True):
             for node, path in sorted(found[key].items(), reverse=True):
                 if not any(_covers(other, node) for other in part.tree.sums):
-                    part.tree.put(node, _read(path, key))
+                    part.tree.put(node, self._read(path, key))
 
     def save(self, parts: Sequence[Part]) -> None:
         """Write the sums that have no file yet, then remove the files of those that were added."""
@@ -99,25 +107,27 @@ class PartialSums:
         return found
 
     def _write(self, node: Node, key: str, found: Partial) -> None:
-        notes = {f"rows{i}": rows for i, (rows, _) in enumerate(found.notes)}
-        notes |= {f"notes{i}": note for i, (_, note) in enumerate(found.notes)}
         path = self.folder / _NAME.format(identity=key, level=node[0], index=node[1])
+        notes = {"noted": np.concatenate([np.zeros(0, int), *(rows for rows, _ in found.notes)])}
+        if found.notes:
+            notes["notes"] = np.concatenate([note for _, note in found.notes])
         with atomic_write(path) as file:
             np.savez(file, identity=key, **notes, **found.total.to_arrays())
+
+    def _read(self, path: Path, key: str) -> Partial:
+        try:
+            known = read_archive(path, {"identity": ("U", ()), "noted": ("i", (None,))})
+            if str(known["identity"]) != key:
+                raise ValueError("it is of other data")
+            notes, noted = [], known["noted"]
+            if len(noted):
+                kept = read_archive(path, {"notes": ("iu", (len(noted), None))})
+                notes = [(noted, kept["notes"])]
+            return Partial(self.kind.load(path), notes)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"checkpoint: {path} is not a readable checkpoint") from error
 
 
 def _covers(node: Node, other: Node) -> bool:
     """Return whether one node's leaves include another's."""
     return node[0] >= other[0] and other[1] >> (node[0] - other[0]) == node[1]
-
-
-def _read(path: Path, key: str) -> Partial:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            if str(content["identity"]) != key:
-                raise ValueError("another identity")
-            count = sum(name.startswith("rows") for name in content.files)
-            notes = [(content[f"rows{i}"], content[f"notes{i}"]) for i in range(count)]
-            return Partial(StencilEquations.from_arrays(content), notes)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"checkpoint: {path} is not a readable checkpoint") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +20,11 @@ from fslice._arrays import (
 )
 from fslice._kernels.interface import add_friedel_mates
 from fslice._kernels.stencil import OFFSETS
+from fslice.io._archives import read_archive
 from fslice.io._files import atomic_write
 from fslice.operators.projector import Projector
 from fslice.posterior.normal import NormalEquations
+from fslice.symmetry.groups import symmetry_name
 
 _FORMAT = 3
 _SUMS = ("b", "stencil", "squares", "degrees", "log_weights", "count")
@@ -151,23 +152,34 @@ class StencilEquations(NormalEquations):
         Raises
         ------
         ValueError
-            The file is no such file.
+            The file is no such file, or a field of it is not what `save` writes.
         """
-        with np.load(path, allow_pickle=False) as file:
-            if "format" not in file or int(file["format"]) != _FORMAT:
-                raise ValueError(f"{os.fspath(path)}: expected normal equations, format {_FORMAT}")
-            return cls.from_arrays(file)
+        try:
+            version = read_archive(path, {"format": ("iu", ())})["format"]
+            if version != _FORMAT:
+                raise ValueError(f"it has the format {version}")
+            return cls._of_archive(path)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{os.fspath(path)}: expected normal equations, format {_FORMAT}: {error}"
+            ) from error
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> StencilEquations:
-        """Return what `to_arrays` was given."""
-        size, oversampling, radius = np.asarray(arrays["projector"]).tolist()
-        sums: dict[str, Any] = {name: arrays[name] for name in _SUMS}
-        sums |= {"log_weights": float(sums["log_weights"]), "count": int(sums["count"])}
+    def _of_archive(cls, path: str | os.PathLike[str]) -> StencilEquations:
+        known = read_archive(path, {"projector": ("f*", (3,)), "symmetry": ("U", ())})
+        size, oversampling, radius = known["projector"].tolist()
         projector = Projector(
             int(size), oversampling, max_radius=None if math.isnan(radius) else radius
         )
-        return cls(projector, symmetry=str(arrays["symmetry"]), **sums)
+        kinds = dict(zip(_SUMS, (*("c", "f", "f", "f", "f"), "iu"), strict=True))
+        scalars = ("log_weights", "count")
+        sums: dict[str, Any] = read_archive(
+            path, {name: (kind, () if name in scalars else None) for name, kind in kinds.items()}
+        )
+        if sums["count"] < 0 or (sums["degrees"] < 0).any() or (sums["squares"] < 0).any():
+            raise ValueError("a number of images, or a sum of squares, is below 0")
+        sums |= {"log_weights": float(sums["log_weights"]), "count": int(sums["count"])}
+        return cls(projector, symmetry=symmetry_name(str(known["symmetry"])), **sums)
 
 
 def no_images(

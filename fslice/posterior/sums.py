@@ -19,7 +19,7 @@ from fslice.fourier import shell_sum
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
 from fslice.operators.sampling import flat_poses, slice_geometry
-from fslice.posterior.by_passes import pass_equations
+from fslice.posterior.by_passes import PassEquations, pass_equations
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.stencil import StencilEquations
 
@@ -90,22 +90,25 @@ def normal_equations_of_sets(
     row_sets : sequence of (k,) int64 arrays
         Which images, in ascending order.
     store : SumStore, optional
-        As in `fslice.data.passes.sum_over`.
+        As in `fslice.data.passes.sum_over`; for linear interpolation.
     """
     if projector.size != dataset.size:
         raise ValueError(f"projector: expected size {dataset.size}, got {projector.size}")
-    fold = NormalSums(projector, stencil=projector.interpolation == "linear")
     found = sums_over(
-        dataset, fold, row_sets, batch_size=batch_size, cache=cache, executor=executor,
-        progress=progress, store=store if fold.stencil else None,
+        dataset, NormalSums.of(projector), row_sets, batch_size=batch_size, cache=cache,
+        executor=executor, progress=progress, store=store,
     )  # fmt: skip
-    if fold.stencil:
-        return found
-    # an executor's own processes saw portions of the data set
-    return [
-        replace(sums, dataset=dataset, rows=rows)
-        for sums, rows in zip(found, row_sets, strict=True)
-    ]
+    return [of_images(*one) for one in zip(found, [dataset] * len(found), row_sets, strict=True)]
+
+
+def of_images(normal: NormalEquations, dataset: Dataset, rows: Array) -> NormalEquations:
+    """Return normal equations that pass over images of this data set.
+
+    Those that an executor's processes have summed are of portions of it.
+    """
+    if not isinstance(normal, PassEquations):
+        return normal
+    return replace(normal, dataset=dataset, rows=rows)
 
 
 @dataclass
@@ -130,6 +133,11 @@ class NormalSums:
     projector: Projector
     stencil: bool
 
+    @classmethod
+    def of(cls, projector: Projector) -> NormalSums:
+        """Return the sum with a stencil where the kernel has one."""
+        return cls(projector, stencil=projector.interpolation == "linear")
+
     def start(self, dataset: Dataset) -> Running:
         """Return the sums over no images."""
         return Running()
@@ -139,9 +147,8 @@ class NormalSums:
         images_ft: Any = batch.images_ft
         xp, ndim = array_namespace(images_ft), images_ft.ndim - 1
         squares, filtered = _squares_and_filtered(batch, total, self.projector.size)
-        total.squares = total.squares + shell_sum(
-            squares * self._band(ndim + 1, xp), self.projector.size, ndim, corners=True
-        )
+        inside = xp.where(self._band(ndim + 1, xp), squares, 0)
+        total.squares = total.squares + shell_sum(inside, self.projector.size, ndim, corners=True)
         total.b = total.b + self.projector.backproject_ft(
             filtered, batch.rotations, batch.shifts, image_of=batch.image_of
         )
@@ -187,7 +194,8 @@ def _squares_and_filtered(batch: Batch, total: Running, size: int) -> tuple[Arra
     for start in range(0, count, step):
         part = slice(start, min(start + step, count))
         piece = images_ft[part]
-        squares = squares + (piece.real**2 + piece.imag**2).sum(0, dtype=np.float64)
+        with np.errstate(over="ignore"):  # told by `check_informative`
+            squares = squares + (piece.real**2 + piece.imag**2).sum(0, dtype=np.float64)
         if batch.ctf is not None:
             values = ctf_values(batch.ctf[part], size, piece.real.dtype)
             xp.multiply(piece, values, out=filtered[part])

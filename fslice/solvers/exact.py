@@ -15,7 +15,7 @@ from fslice._arrays import Array, check_size, to_numpy
 from fslice._large import at_once
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
-from fslice.data.devices import DeviceExecutor
+from fslice.data.shares import for_functions
 from fslice.metrics import fsc
 from fslice.posterior.adapt import adapt_hyperparameters
 from fslice.posterior.elbo import elbo, elbo_of_prior, mean_field_std
@@ -31,9 +31,10 @@ from fslice.posterior.partial_sums import PartialSums
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples
-from fslice.posterior.sums import normal_equations_of_sets
+from fslice.posterior.sums import NormalSums
 from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import Watched, sum_watching
 from fslice.solvers.progress import Progress, Reporter
 
 _PROBES = 4
@@ -108,14 +109,14 @@ class Exact:
         report = Reporter(progress)
         cache = SpectraCache() if model.noise != "white" or model.contrast else None
 
-        store = None if self.checkpoint is None else PartialSums(self.checkpoint)
+        store = None
+        if self.checkpoint is not None and model.projector.interpolation == "linear":
+            store = PartialSums(self.checkpoint, Watched)
 
-        def fit(data: Dataset) -> Fit:
+        def fit(data: Dataset, model: Model) -> Fit:
             return self._fit(data, model, report, cache, store)
 
-        # several GPUs do not take a function whose map lies on one of them
-        measures = None if isinstance(self.executor, DeviceExecutor) else self.executor
-        found, data = alternate(dataset, model, fit, report, cache, measures)
+        found, data = alternate(dataset, model, fit, report, cache, for_functions(self.executor))
         return self._result(found, data, model, report)
 
     def _check(self, dataset: Dataset, model: Model) -> None:
@@ -152,7 +153,8 @@ class Exact:
             halves = []
         with report.stage("half maps", 2, "maps") as advance:
             solved = _half_maps(halves, solution)
-            advance(2)
+            if solved:
+                advance(2)
         std = mean_field_std(solution.precision) if model.gaussian else None
         return Fit(
             solution.precision, solution.mean, std,
@@ -184,9 +186,9 @@ class Exact:
             labels = to_numpy(dataset.half_sets)
             row_sets = [np.flatnonzero(labels == half) for half in (1, 2)]
         with report.stage("reading", len(dataset)) as advance:
-            return normal_equations_of_sets(
-                dataset, model.projector, row_sets, cache=cache, executor=self.executor,
-                progress=advance, store=store,
+            return sum_watching(
+                dataset, NormalSums.of(model.projector), report.warnings, row_sets, cache=cache,
+                executor=self.executor, progress=advance, store=store,
             )  # fmt: skip
 
     def _result(self, found: Fit, dataset: Dataset, model: Model, report: Reporter) -> Posterior:

@@ -60,7 +60,7 @@ class HostLauncher:
                 key = host.ctypes.data, host.nbytes
                 copy = guarded.setdefault(key, Guarded(host))
                 values.append(np.array([copy.address], np.uintp))
-        self._call(entry, name, [*_three(grid), *_three(block), self.order], values)
+        self._call(entry, instantiation, (*_three(grid), *_three(block)), values)
         for parameter, argument in zip(parameters, arguments, strict=True):
             if parameter.pointer and argument is not None:
                 copy = guarded[argument._host.ctypes.data, argument._host.nbytes]
@@ -68,13 +68,21 @@ class HostLauncher:
                 if not parameter.constant:
                     argument._host[...] = copy.array
 
-    def _call(self, entry: str, name: str, shape: list[int], values: list[np.ndarray]) -> None:
-        function = library(entry, self.flags, self.sources.get(entry)).launch
+    def _call(
+        self,
+        entry: str,
+        instantiation: Instantiation,
+        shape: tuple[int, ...],
+        values: list[np.ndarray],
+    ) -> None:
+        name, count = expression(entry, instantiation), len(values)
+        changed = self.sources.get(entry)
+        only = None if changed is None else instantiation
+        function = library(entry, self.flags, changed, only).launch
         function.restype = ctypes.c_char_p
-        count = len(values)
         message = function(
             name.encode(),
-            (ctypes.c_uint * 7)(*shape),
+            (ctypes.c_uint * 7)(*shape, self.order),
             count,
             (ctypes.c_size_t * count)(*(value.nbytes for value in values)),
             (ctypes.c_void_p * count)(*(value.ctypes.data for value in values)),
@@ -110,6 +118,6 @@ def _three(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def host_kernels(**options: Any) -> CudaKernels:
-    """Return the CUDA kernels on the CPU; the options are those of `HostLauncher`."""
-    deterministic = options.pop("deterministic", True)
-    return CudaKernels(deterministic=deterministic, launcher=HostLauncher(**options))
+    """Return the CUDA kernels on the CPU; options are fields of them and of `HostLauncher`."""
+    own = {name: options.pop(name) for name in list(options) if hasattr(CudaKernels, name)}
+    return CudaKernels(**own, launcher=HostLauncher(**options))

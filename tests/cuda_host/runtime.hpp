@@ -4,16 +4,18 @@
 // A fiber runs until a barrier, so that barriers and warp operations mean what they mean on a GPU: a
 // missing one is seen in the numbers of some order of threads, and one that not all threads reach is
 // an error. Nothing else is synchronised, and the order of threads and blocks is the caller's.
-#pragma once
 #include <atomic>
 #include <cmath>
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -68,7 +70,16 @@ struct Scheduler {
   void* sanitizer = nullptr;
 };
 static thread_local Scheduler own;
-static thread_local std::string failure;
+
+// What is wrong with the launch of this thread. The sanitizer calls the function of whichever library was loaded first:
+// all libraries have to share what it writes to, and inline variables are one object for all.
+inline std::mutex failures_lock;
+inline std::unordered_map<std::thread::id, std::string> failures;
+inline std::string& failure_of_this_thread() {
+  std::lock_guard<std::mutex> hold(failures_lock);
+  return failures[std::this_thread::get_id()];
+}
+static thread_local std::string& failure = failure_of_this_thread();
 
 MACHINERY inline void fail(const std::string& what) {
   if (!failure.empty()) return;
@@ -178,28 +189,28 @@ MACHINERY inline void run_block(unsigned order) {
 }
 
 // Waits for the block or for the warp. Some are at the next barrier before others have left this one,
-// so that two keys take turns.
-MACHINERY inline void wait(State state) {
+// so that two keys take turns. Shuffles and ballots order no memory: `orders` is false for them.
+MACHINERY inline void wait(State state, [[maybe_unused]] bool orders) {
   Fiber& fiber = own.fibers[own.current];
 #if defined(__SANITIZE_THREAD__)
   char* key = state == State::at_block ? own.block_keys + (fiber.block_turn++ & 1)
                                        : &own.warp_keys[fiber.warp_turn & 1][own.current / WARP];
-  __tsan_release(key);
+  if (orders) __tsan_release(key);
 #endif
   fiber.state = state;
   leave(false);
 #if defined(__SANITIZE_THREAD__)
-  __tsan_acquire(key);
+  if (orders) __tsan_acquire(key);
 #endif
 }
 
 // Gives every lane's value to the others of its warp; returns the warp's values.
-template <typename T> MACHINERY const uint64_t* exchanged(unsigned mask, T value) {
+template <typename T> MACHINERY const uint64_t* exchanged(unsigned mask, T value, bool orders = false) {
   static_assert(sizeof(T) <= 8, "warp operations move 4 or 8 bytes");
   if (mask != 0xffffffffu) fail("a warp operation of some lanes only, which this file does not know");
   unsigned turn = own.fibers[own.current].warp_turn & 1;
   std::memcpy(&own.exchange[turn][own.current], &value, sizeof(T));
-  wait(State::at_warp);
+  wait(State::at_warp, orders);
   ++own.fibers[own.current].warp_turn;
   return &own.exchange[turn][own.current / WARP * WARP];
 }
@@ -251,8 +262,8 @@ extern "C" __attribute__((visibility("default"))) void __ubsan_on_report() {
 }
 #endif
 
-inline void __syncthreads() { host::wait(host::State::at_block); }
-inline void __syncwarp(unsigned mask = 0xffffffffu) { host::exchanged(mask, 0); }
+inline void __syncthreads() { host::wait(host::State::at_block, true); }
+inline void __syncwarp(unsigned mask = 0xffffffffu) { host::exchanged(mask, 0, true); }
 template <typename T> T __shfl_sync(unsigned mask, T value, int lane) {
   return host::lane_value<T>(host::exchanged(mask, value), lane & 31);
 }

@@ -7,7 +7,7 @@ import functools
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,7 @@ def _conversions() -> dict[str, Any]:
         "ascontiguousarray": functools.partial(_contiguous, np.ascontiguousarray),
         "asfortranarray": functools.partial(_contiguous, np.asfortranarray),
         "asnumpy": _asnumpy,
+        "get_default_memory_pool": lambda: SimpleNamespace(free_all_blocks=lambda: None),
         "from_dlpack": lambda array: ndarray(np.from_dlpack(array)),
         "get_array_module": _get_array_module,
     }

@@ -21,6 +21,7 @@ class CudaKernels(Workspace, ComposedKernels):
 
     gather = slices.gather
     gather_slopes = slices.gather_slopes
+    gather_curvatures = slices.gather_curvatures
     scatter = slices.scatter
     scatter_squares = slices.scatter_squares
     new_gram = stencil.new_gram

@@ -11,23 +11,22 @@ template <typename T> __device__ inline void add_atomically(Complex<T>* sum, Com
 template <typename T, int TAPS, int POWER, bool READY>
 __global__ void __launch_bounds__(256)
     scatter_atomic(const Element<T, POWER>* __restrict__ values, const View* __restrict__ views, double amplitude,
-                   Geometry g, long long count, Element<T, POWER>* volume) {
+                   Geometry g, Element<T, POWER>* volume) {
   int pixels = pixels_of(g);
-  for (long long v = blockIdx.x; v < count; v += gridDim.x) {
-    const View& view = views[v];
-    const Values<T, POWER, READY> own(g, values, view, v, amplitude);
-    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < pixels; i += gridDim.y * blockDim.x) {
-      Pixel k(g, i);
-      if (!in_band(g, k.kx, k.ky)) continue;
-      double p[3];
-      position(view, k.kx, k.ky, p);
-      bool mate = p[0] < 0;
-      auto value = (k.kx == 0 ? T(0.5) : T(1)) * own(g, k.kx, k.ky);
-      if (mate) value = conj(value);
-      for_taps<TAPS, false>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
-        T weight = tap.z * tap.y * tap.x;
-        if (weight != 0) add_atomically(volume + tap.at, (POWER == 2 ? weight * weight : weight) * (tap.ghost ? conj(value) : value));
-      });
-    }
+  const View& view = views[blockIdx.x];
+  const Values<T, POWER, READY> own(g, values, view, blockIdx.x, amplitude);
+  for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < pixels; i += gridDim.y * blockDim.x) {
+    Pixel k(g, i);
+    if (!in_band(g, k.kx, k.ky)) continue;
+    double p[3];
+    position(view, k.kx, k.ky, p);
+    bool mate = p[0] < 0;
+    auto value = (k.kx == 0 ? T(0.5) : T(1)) * own(g, k.kx, k.ky);
+    if (mate) value = conj(value);
+    for_taps<TAPS, false>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+      T weight = tap.z * tap.y * tap.x;
+      if (POWER == 2) weight *= weight;
+      if (weight != 0) add_atomically(volume + tap.at, weight * (tap.ghost ? conj(value) : value));
+    });
   }
 }

@@ -13,7 +13,6 @@ from fslice._arrays import Array, array_namespace
 from fslice._kernels.cuda.plan import Plan, plan_for
 from fslice._kernels.cuda.structs import geometry_struct
 from fslice._kernels.cuda.workspace import (
-    MOST_VIEWS,
     Prepared,
     Workspace,
     blocks_for,
@@ -56,7 +55,7 @@ class BrickSum:
         fresh = np.int32(prepared.part.start == 0)
         arguments = (
             values, prepared.views, np.float64(amplitude), geometry_struct(self.geometry),
-            prepared.count, uploaded(self.kernels, self.plan, values)[0], fresh, self.partial,
+            prepared.number, uploaded(self.kernels, self.plan, values)[0], fresh, self.partial,
         )  # fmt: skip
         grid = (len(self.plan.items),)
         self.kernels.run("scatter_bricks", kind, grid, arguments, values, threads=32)
@@ -88,9 +87,8 @@ class AtomicSum:
         """Add the slices of some views; `ready`: one for each, without phase and weighted."""
         kind = scalar(values), len(self.geometry.taps), self.power, str(ready).lower()
         struct = geometry_struct(self.geometry)
-        views, count = prepared.views, prepared.count
-        arguments = values, views, np.float64(amplitude), struct, count, self.volume
-        grid = int(count), tiles(self.geometry)
+        arguments = values, prepared.views, np.float64(amplitude), struct, self.volume
+        grid = int(prepared.number), tiles(self.geometry)
         self.kernels.run("scatter_atomic", kind, grid, arguments, values)
 
     def total(self) -> Array:
@@ -107,15 +105,18 @@ def volume_sum(
         volume = array_namespace(like).zeros(geometry.volume_shape, like.dtype)
         yield AtomicSum(kernels, geometry, volume, power)
         return
-    plan = plan_of(geometry, (SIDE, SIDE, SIDE), views)
+    plan = plan_of(kernels, geometry, (SIDE, SIDE, SIDE), views)
     size = len(plan.items) * (SIDE + len(geometry.taps) - 1) ** 3
     with kernels.lent(size, like.dtype, like) as partial:
         yield BrickSum(kernels, geometry, plan, partial, power)
 
 
-def plan_of(geometry: SliceGeometry, sides: tuple[int, int, int], views: int) -> Plan:
+def plan_of(
+    kernels: Workspace, geometry: SliceGeometry, sides: tuple[int, int, int], views: int
+) -> Plan:
     """Return the plan for a number of views, one for all numbers that need as many bits."""
-    return plan_for(geometry, sides, 1 << max(0, min(views, MOST_VIEWS) - 1).bit_length())
+    together = max(1, min(views, kernels.most_views))
+    return plan_for(geometry, sides, 1 << (together - 1).bit_length())
 
 
 def uploaded(kernels: Workspace, plan: Plan, like: Array) -> tuple[Array, Array]:

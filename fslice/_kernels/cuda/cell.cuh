@@ -12,6 +12,7 @@ template <typename T> struct Spline<T, 2> {  // linear
     w[0] = -1;
     w[1] = 1;
   }
+  __device__ static void curvatures(T, T* w) { w[0] = w[1] = 0; }
 };
 template <typename T> struct Spline<T, 4> {  // cubic
   static constexpr int first = -1;
@@ -28,6 +29,12 @@ template <typename T> struct Spline<T, 4> {  // cubic
     w[1] = f * (T(1.5) * f - 2);
     w[2] = g * (2 - T(1.5) * g);
     w[3] = T(0.5) * f * f;
+  }
+  __device__ static void curvatures(T f, T* w) {
+    w[0] = 1 - f;
+    w[1] = 3 * f - 2;
+    w[2] = 1 - 3 * f;
+    w[3] = f;
   }
 };
 
@@ -50,40 +57,44 @@ template <typename T> __device__ inline Cell<T> cell_of(const Geometry& g, const
   return cell;
 }
 
-// The taps along one axis: signed frequencies, and weights that are zero outside the grid.
-template <typename T, int TAPS, bool SLOPES> struct Taps {
+// The taps along one axis: signed frequencies, and weights that are zero outside the grid, with their
+// derivatives up to an order.
+template <typename T, int TAPS, int ORDER> struct Taps {
   int at[TAPS];
-  T weight[TAPS], slope[SLOPES ? TAPS : 1];
+  T weight[TAPS], slope[ORDER > 0 ? TAPS : 1], curvature[ORDER > 1 ? TAPS : 1];
 
   __device__ Taps(int corner, T fraction, int size) {
     Spline<T, TAPS>::weights(fraction, weight);
-    if (SLOPES) Spline<T, TAPS>::slopes(fraction, slope);
+    if (ORDER > 0) Spline<T, TAPS>::slopes(fraction, slope);
+    if (ORDER > 1) Spline<T, TAPS>::curvatures(fraction, curvature);
     for (int t = 0; t < TAPS; ++t) {
       int k = corner + t + Spline<T, TAPS>::first;
       if (size == 1) {  // the first tap reads it, whatever the position
         k = 0;
         weight[t] = t == 0;
-        if (SLOPES) slope[t] = 0;
+        if (ORDER > 0) slope[t] = 0;
+        if (ORDER > 1) curvature[t] = 0;
       }
       bool inside = magnitude(k) <= limit_of(size);
       at[t] = inside ? k : 0;
       if (!inside) weight[t] = 0;
-      if (SLOPES && !inside) slope[t] = 0;
+      if (ORDER > 0 && !inside) slope[t] = 0;
+      if (ORDER > 1 && !inside) curvature[t] = 0;
     }
   }
 };
 
-// A tap: where it is stored, whether that is its mate, and the weights along x, y, z and their slopes.
+// A tap: where it is stored, whether that is its mate, and the weights along x, y, z with their derivatives.
 template <typename T> struct Tap {
   long long at;
   bool ghost;
-  T x, y, z, slope_x, slope_y, slope_z;
+  T x, y, z, slope_x, slope_y, slope_z, curvature_x, curvature_y, curvature_z;
 };
 
 // Call visit(tap) for every tap of a cell.
-template <int TAPS, bool SLOPES, typename T, typename Visit>
+template <int TAPS, int ORDER, typename T, typename Visit>
 __device__ inline void for_taps(const Geometry& g, const Cell<T>& cell, Visit visit) {
-  Taps<T, TAPS, SLOPES> x(cell.corner[0], cell.fraction[0], g.nx), y(cell.corner[1], cell.fraction[1], g.ny),
+  Taps<T, TAPS, ORDER> x(cell.corner[0], cell.fraction[0], g.nx), y(cell.corner[1], cell.fraction[1], g.ny),
       z(cell.corner[2], cell.fraction[2], g.nz);
   int width = half_of(g.nx);
 #pragma unroll
@@ -97,7 +108,9 @@ __device__ inline void for_taps(const Geometry& g, const Cell<T>& cell, Visit vi
       for (int a = 0; a < TAPS; ++a) {
         bool ghost = TAPS > 2 && x.at[a] < 0;
         visit(Tap<T>{ghost ? mirrored - x.at[a] : row + x.at[a], ghost, x.weight[a], y.weight[b], z.weight[c],
-                     SLOPES ? x.slope[a] : T(0), SLOPES ? y.slope[b] : T(0), SLOPES ? z.slope[c] : T(0)});
+                     ORDER > 0 ? x.slope[a] : T(0), ORDER > 0 ? y.slope[b] : T(0), ORDER > 0 ? z.slope[c] : T(0),
+                     ORDER > 1 ? x.curvature[a] : T(0), ORDER > 1 ? y.curvature[b] : T(0),
+                     ORDER > 1 ? z.curvature[c] : T(0)});
       }
     }
 }
@@ -109,7 +122,7 @@ __device__ inline Complex<T> read(const Geometry& g, const Complex<T>* volume, c
   position(view, kx, ky, p);
   bool mate = p[0] < 0;
   Complex<T> sum = {0, 0};
-  for_taps<TAPS, false>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+  for_taps<TAPS, 0>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
     Complex<T> value = volume[tap.at];
     add(sum, tap.z * tap.y * tap.x, tap.ghost ? conj(value) : value);
   });
@@ -124,7 +137,7 @@ __device__ inline void read_slopes(const Geometry& g, const Complex<T>* volume, 
   position(view, kx, ky, p);
   bool mate = p[0] < 0;
   for (int i = 0; i < 4; ++i) out[i] = {0, 0};
-  for_taps<TAPS, true>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+  for_taps<TAPS, 1>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
     Complex<T> value = volume[tap.at];
     if (tap.ghost) value = conj(value);
     add(out[0], tap.z * tap.y * tap.x, value);
@@ -134,4 +147,30 @@ __device__ inline void read_slopes(const Geometry& g, const Complex<T>* volume, 
   });
   if (mate)  // read at minus the position, conjugated: the slopes change their sign
     for (int i = 0; i < 4; ++i) out[i] = i == 0 ? conj(out[i]) : T(-1) * conj(out[i]);
+}
+
+// The value, its slopes, and its second derivatives xx, xy, xz, yy, yz, zz.
+template <int TAPS, typename T>
+__device__ inline void read_curvatures(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
+                                       Complex<T> out[10]) {
+  double p[3];
+  position(view, kx, ky, p);
+  bool mate = p[0] < 0;
+  for (int i = 0; i < 10; ++i) out[i] = {0, 0};
+  for_taps<TAPS, 2>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+    Complex<T> value = volume[tap.at];
+    if (tap.ghost) value = conj(value);
+    add(out[0], tap.z * tap.y * tap.x, value);
+    add(out[1], tap.z * tap.y * tap.slope_x, value);
+    add(out[2], tap.z * tap.slope_y * tap.x, value);
+    add(out[3], tap.slope_z * tap.y * tap.x, value);
+    add(out[4], tap.z * tap.y * tap.curvature_x, value);
+    add(out[5], tap.z * tap.slope_y * tap.slope_x, value);
+    add(out[6], tap.slope_z * tap.y * tap.slope_x, value);
+    add(out[7], tap.z * tap.curvature_y * tap.x, value);
+    add(out[8], tap.slope_z * tap.slope_y * tap.x, value);
+    add(out[9], tap.curvature_z * tap.y * tap.x, value);
+  });
+  if (mate)  // at minus the position, conjugated: only the slopes change their sign
+    for (int i = 0; i < 10; ++i) out[i] = i >= 1 && i <= 3 ? T(-1) * conj(out[i]) : conj(out[i]);
 }

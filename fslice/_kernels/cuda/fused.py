@@ -18,9 +18,6 @@ from fslice._kernels.cuda.structs import geometry_struct
 from fslice._kernels.cuda.workspace import Workspace, contiguous, scalar
 from fslice._kernels.interface import Filters, SliceGeometry, Views
 
-RESIDUAL_BYTES = 1 << 28
-"""What the slices of the views that are taken at a time may need."""
-
 
 class Gradients(NamedTuple):
     """Where a kernel writes the gradients in poses and CTF; None: they are not needed."""
@@ -97,7 +94,7 @@ def _misfit(
     given = volume, contiguous(images), *filter_arguments(filters, volume)
     fixed = np.float64(amplitude), geometry_struct(geometry)
     pixels = math.prod(geometry.slice_shape)
-    most = max(1, RESIDUAL_BYTES // (pixels * volume.dtype.itemsize))
+    most = max(1, kernels.most_bytes // (pixels * volume.dtype.itemsize))
     with (
         volume_sum(kernels, geometry, count, volume) as total,
         kernels.lent(min(most, count) * pixels, volume.dtype, volume) as residual,
@@ -105,7 +102,7 @@ def _misfit(
         for prepared in kernels.prepared(views, geometry, most):
             part, records, size = prepared
             results = residual, losses[part], *gradients.of(part)
-            arguments = (*given, records, *fixed, size, *results)
+            arguments = (*given, records, *fixed, *results)
             kernels.run("misfit", kind, (int(size),), arguments, volume)
             total.add(residual, prepared, ready=True)
         return losses, total.total()
@@ -132,7 +129,7 @@ def gather_vjp(
         for prepared in kernels.prepared(poses, geometry):
             part, records, size = prepared
             results = grad_rotations[part], grad_shifts[part]
-            arguments = volume, cotangent[part], records, *fixed, size, *results
+            arguments = volume, cotangent[part], records, *fixed, *results
             kernels.run("pose_gradients", kind, (int(size),), arguments, volume)
             total.add(cotangent, prepared, amplitude)
         return total.total(), grad_rotations, grad_shifts
@@ -154,6 +151,6 @@ def pose_gram(
     fixed = np.float64(amplitude), geometry_struct(geometry)
     kind = scalar(volume), len(geometry.taps)
     for part, records, size in kernels.prepared(views, geometry):
-        arguments = (*given, records, *fixed, size, products[part])
+        arguments = (*given, records, *fixed, products[part])
         kernels.run("pose_gram", kind, (int(size),), arguments, volume)
     return products

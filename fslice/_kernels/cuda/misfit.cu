@@ -24,38 +24,35 @@ __global__ void __launch_bounds__(256)
     misfit(const Complex<T>* __restrict__ volume, const Complex<T>* __restrict__ images, const T* __restrict__ ctf,
            const double* __restrict__ coefficients, const T* __restrict__ weights,
            const long long* __restrict__ group_of, const View* __restrict__ views, double amplitude, Geometry g,
-           long long count, Complex<T>* residual, double* losses, double* grad_rotations, double* grad_shifts,
-           T* grad_ctf) {
+           Complex<T>* residual, double* losses, double* grad_rotations, double* grad_shifts, T* grad_ctf) {
   constexpr int SUMS = POSES ? 1 + POSE_SUMS : 1;
   __shared__ double shared[SUMS][WARPS];
   const Filters<T> filters = {ctf, coefficients, weights, group_of};
   int pixels = pixels_of(g);
-  for (long long v = blockIdx.x; v < count; v += gridDim.x) {
-    const View& view = views[v];
-    double sums[SUMS] = {};
-    for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
-      Pixel k(g, i);
-      T by_ctf = 0;
-      if (in_band(g, k.kx, k.ky)) {
-        Complex<T> values[4];
-        if (POSES)
-          read_slopes<TAPS>(g, volume, view, k.kx, k.ky, values);
-        else
-          values[0] = read<TAPS>(g, volume, view, k.kx, k.ky);
-        const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);
-        sums[0] += pair_weight(k.kx) * own.square();
-        Complex<T> weighted = T(view.weight) * own.weight * own.difference;
-        by_ctf = weighted.re * own.slice.re + weighted.im * own.slice.im;
-        Complex<T> added = own.ctf * weighted * conj(own.phase);
-        residual[v * pixels + i] = added;
-        if (POSES) add_pose_gradient(g, added, values, k.kx, k.ky, sums + 1);
-      }
-      if (POSES && grad_ctf) grad_ctf[v * pixels + i] = by_ctf;
+  long long v = blockIdx.x;
+  const View& view = views[v];
+  double sums[SUMS] = {};
+  for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
+    Pixel k(g, i);
+    T by_ctf = 0;
+    if (in_band(g, k.kx, k.ky)) {
+      Complex<T> values[4];
+      if (POSES)
+        read_slopes<TAPS>(g, volume, view, k.kx, k.ky, values);
+      else
+        values[0] = read<TAPS>(g, volume, view, k.kx, k.ky);
+      const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);
+      sums[0] += pair_weight(k.kx) * own.square();
+      Complex<T> weighted = T(view.weight) * own.weight * own.difference;
+      by_ctf = weighted.re * own.slice.re + weighted.im * own.slice.im;
+      Complex<T> added = own.ctf * weighted * conj(own.phase);
+      residual[v * pixels + i] = added;
+      if (POSES) add_pose_gradient(g, added, values, k.kx, k.ky, sums + 1);
     }
-    double sum = block_sum(sums, shared);
-    if (threadIdx.x == 0) losses[v] = sum;
-    if (POSES && threadIdx.x > 0 && threadIdx.x < SUMS)
-      write_pose_gradient(threadIdx.x - 1, sum, grad_rotations + 9 * v, grad_shifts + 2 * v);
-    __syncthreads();  // before the next view's sums
+    if (POSES && grad_ctf) grad_ctf[v * pixels + i] = by_ctf;
   }
+  double sum = block_sum(sums, shared);
+  if (threadIdx.x == 0) losses[v] = sum;
+  if (POSES && threadIdx.x > 0 && threadIdx.x < SUMS)
+    write_pose_gradient(threadIdx.x - 1, sum, grad_rotations + 9 * v, grad_shifts + 2 * v);
 }

@@ -4,24 +4,22 @@
 template <typename T, int TAPS>
 __global__ void __launch_bounds__(256)
     pose_gradients(const Complex<T>* __restrict__ volume, const Complex<T>* __restrict__ cotangents,
-                   const View* __restrict__ views, double amplitude, Geometry g, long long count,
-                   double* grad_rotations, double* grad_shifts) {
+                   const View* __restrict__ views, double amplitude, Geometry g, double* grad_rotations,
+                   double* grad_shifts) {
   __shared__ double shared[POSE_SUMS][WARPS];
   int pixels = pixels_of(g);
-  for (long long v = blockIdx.x; v < count; v += gridDim.x) {
-    double sums[POSE_SUMS] = {};
-    for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
-      Pixel k(g, i);
-      if (!in_band(g, k.kx, k.ky)) continue;
-      Complex<T> values[4];
-      read_slopes<TAPS>(g, volume, views[v], k.kx, k.ky, values);
-      Complex<T> h = cotangents[v * pixels + i] * conj(phase<T>(views[v], k.kx, k.ky, amplitude));
-      add_pose_gradient(g, h, values, k.kx, k.ky, sums);
-    }
-    double sum = block_sum(sums, shared);
-    if (threadIdx.x < POSE_SUMS) write_pose_gradient(threadIdx.x, sum, grad_rotations + 9 * v, grad_shifts + 2 * v);
-    __syncthreads();  // before the next view's sums
+  long long v = blockIdx.x;
+  double sums[POSE_SUMS] = {};
+  for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
+    Pixel k(g, i);
+    if (!in_band(g, k.kx, k.ky)) continue;
+    Complex<T> values[4];
+    read_slopes<TAPS>(g, volume, views[v], k.kx, k.ky, values);
+    Complex<T> h = cotangents[v * pixels + i] * conj(phase<T>(views[v], k.kx, k.ky, amplitude));
+    add_pose_gradient(g, h, values, k.kx, k.ky, sums);
   }
+  double sum = block_sum(sums, shared);
+  if (threadIdx.x < POSE_SUMS) write_pose_gradient(threadIdx.x, sum, grad_rotations + 9 * v, grad_shifts + 2 * v);
 }
 
 // The derivatives of a sample in w of R exp([w]x) and in the shift (x, y), then the residual. A turn by w
@@ -50,34 +48,31 @@ __global__ void __launch_bounds__(256)
     pose_gram(const Complex<T>* __restrict__ volume, const Complex<T>* __restrict__ images, const T* __restrict__ ctf,
               const double* __restrict__ coefficients, const T* __restrict__ weights,
               const long long* __restrict__ group_of, const View* __restrict__ views, double amplitude, Geometry g,
-              long long count, double* gram) {
+              double* gram) {
   __shared__ double shared[GRAM_SUMS][WARPS];
   const Filters<T> filters = {ctf, coefficients, weights, group_of};
   int pixels = pixels_of(g);
-  for (long long v = blockIdx.x; v < count; v += gridDim.x) {
-    const View& view = views[v];
-    double sums[GRAM_SUMS] = {};
-    for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
-      Pixel k(g, i);
-      if (!in_band(g, k.kx, k.ky)) continue;
-      Complex<T> values[4], factors[6];
-      read_slopes<TAPS>(g, volume, view, k.kx, k.ky, values);
-      const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);
-      pose_derivatives(g, view, own, values, k.kx, k.ky, factors);
-      double weight = pair_weight(k.kx) * double(own.weight);
-      int number = 0;
+  long long v = blockIdx.x;
+  const View& view = views[v];
+  double sums[GRAM_SUMS] = {};
+  for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
+    Pixel k(g, i);
+    if (!in_band(g, k.kx, k.ky)) continue;
+    Complex<T> values[4], factors[6];
+    read_slopes<TAPS>(g, volume, view, k.kx, k.ky, values);
+    const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);
+    pose_derivatives(g, view, own, values, k.kx, k.ky, factors);
+    double weight = pair_weight(k.kx) * double(own.weight);
+    int number = 0;
 #pragma unroll
-      for (int a = 0; a < 6; ++a)
+    for (int a = 0; a < 6; ++a)
 #pragma unroll
-        for (int b = a; b < 6; ++b)
-          sums[number++] += weight * (double(factors[a].re) * factors[b].re + double(factors[a].im) * factors[b].im);
-    }
-    double sum = block_sum(sums, shared);
-    if (threadIdx.x < GRAM_SUMS) {
-      int a = 0, b = threadIdx.x;
-      for (; b >= 6 - a; ++a) b -= 6 - a;
-      gram[36 * v + 6 * a + a + b] = gram[36 * v + 6 * (a + b) + a] = sum;
-    }
-    __syncthreads();  // before the next view's sums
+      for (int b = a; b < 6; ++b)
+        sums[number++] += weight * (double(factors[a].re) * factors[b].re + double(factors[a].im) * factors[b].im);
   }
+  double sum = block_sum(sums, shared);
+  if (threadIdx.x >= GRAM_SUMS) return;
+  int a = 0, b = threadIdx.x;
+  for (; b >= 6 - a; ++a) b -= 6 - a;
+  gram[36 * v + 6 * a + a + b] = gram[36 * v + 6 * (a + b) + a] = sum;
 }

@@ -54,7 +54,7 @@ template <typename T, int TAPS, int POWER> struct BrickTaps {
 __device__ inline int packed(int kx, int ky) { return int(unsigned(ky) << 16 | (unsigned(kx) & 0xffffu)); }
 
 // Adds one pixel for each lane. They are of one class, so that they lie in different cells, and all lanes
-// add the same tap at the same time: no two meet at an address. `weight` is zero for idle lanes.
+// add the same tap at the same time: no two meet at an address.
 template <typename T, int TAPS, int POWER, bool READY>
 __device__ inline void add_pixels(const Geometry& g, const View& view, const Values<T, POWER, READY>& values,
                                   const Item& item, bool active, int pixel, Element<T, POWER>* sums) {
@@ -81,34 +81,27 @@ __device__ inline void add_pixels(const Geometry& g, const View& view, const Val
 }
 
 // Adds the pixels of one class: equal remainders of kx and ky by the view's stride. Those that fall in
-// the brick wait in a queue, until there is one for each lane.
+// the brick are few of those in the rectangle, and are lined up first. A class has at most 47 of them:
+// that many discs whose centres are sqrt(3) apart fit around the section of a cube of side 8.
 template <typename T, int TAPS, int POWER, bool READY>
 __device__ inline void add_class(const Geometry& g, const View& view, const Values<T, POWER, READY>& values,
-                                 const Item& item, const Rectangle& rectangle, int x, int y, int* queue,
+                                 const Item& item, const Rectangle& rectangle, int x, int y, int (&queue)[64],
                                  Element<T, POWER>* sums) {
   using B = Brick<TAPS>;
   const int side[3] = {B::side, B::side, B::side};
-  int lane = threadIdx.x, waiting = 0, stride = view.stride;
+  int lane = threadIdx.x, count = 0, stride = view.stride;
   int nx = (rectangle.last[0] - x) / stride + 1, ny = (rectangle.last[1] - y) / stride + 1;
   for (int base = 0; base < nx * ny; base += 32) {
     int i = base + lane, kx = x + stride * (i % nx), ky = y + stride * (i / nx);
     Cell<T> cell;
     bool hit = i < nx * ny && locate(g, view, kx, ky, item, side, &cell).inside;
     unsigned hits = __ballot_sync(ALL, hit);
-    if (hit) queue[waiting + __popc(hits & ((1u << lane) - 1))] = packed(kx, ky);
-    waiting += __popc(hits);
-    __syncwarp();
-    if (waiting < 32) continue;
-    add_pixels<T, TAPS, POWER, READY>(g, view, values, item, true, queue[lane], sums);
-    waiting -= 32;
-    int rest = queue[32 + lane];
-    __syncwarp();
-    queue[lane] = rest;
-    __syncwarp();
+    if (hit) queue[count + __popc(hits & ((1u << lane) - 1))] = packed(kx, ky);
+    count += __popc(hits);
   }
-  if (waiting > 0)
-    add_pixels<T, TAPS, POWER, READY>(g, view, values, item, lane < waiting, queue[lane], sums);
-  __syncwarp();  // the queue is written again next
+  __syncwarp();
+  for (int first = 0; first < count; first += 32)
+    add_pixels<T, TAPS, POWER, READY>(g, view, values, item, first + lane < count, queue[first + lane], sums);
 }
 
 template <typename T, int TAPS, int POWER, bool READY>
@@ -122,7 +115,7 @@ __global__ void __launch_bounds__(32)
   const Item item = items[blockIdx.x];
   const Box box(item, B::side, B::side, B::side);
   Element<T, POWER>* kept = partial + (long long)item.slot * B::size;
-  queue[32 + threadIdx.x] = 0;
+  queue[threadIdx.x] = queue[32 + threadIdx.x] = 0;
   for (int i = threadIdx.x; i < B::size; i += 32) sums[i] = fresh ? Element<T, POWER>{} : kept[i];
   __syncwarp();
   for_views(g, views, count, item, box, [&](long long v) {
@@ -139,7 +132,7 @@ __global__ void __launch_bounds__(32)
 // The sum of what the bricks hold of each voxel, in a fixed order. A voxel on the plane x = 0, or that a
 // tap beyond it reaches, is its mate's as well: `ghost`.
 template <typename T, int TAPS, int POWER>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 4)
     collect_bricks(const Element<T, POWER>* __restrict__ partial, const int* __restrict__ slots, Bricks bricks,
                    Geometry g, Element<T, POWER>* volume) {
   using B = Brick<TAPS>;
@@ -149,10 +142,12 @@ __global__ void __launch_bounds__(256)
   for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
     int k[3] = {int(i % width), frequency(int(i / width % g.ny), g.ny), frequency(int(i / width / g.ny), g.nz)};
     bool inside = true;
+#pragma unroll
     for (int axis = 0; axis < 3; ++axis) inside = inside && magnitude(k[axis]) <= limit_of(size_of(g, axis));
     Element<T, POWER> sum = {};
     for (int ghost = 0; inside && ghost < (k[0] <= -FIRST ? 2 : 1); ++ghost) {
       int at[3], low[3], high[3];
+#pragma unroll
       for (int axis = 0; axis < 3; ++axis) {
         at[axis] = (ghost ? -k[axis] : k[axis]) - FIRST - bricks.low[axis];
         int lowest = at[axis] - (TAPS - 1), last = bricks.count[axis] - 1;

@@ -16,7 +16,7 @@ from fslice._kernels.cuda.plan import BRICKS
 from fslice._kernels.cuda.sources import Instantiation, expression, source_of
 from fslice._kernels.cuda.structs import GEOMETRY
 
-_TYPES = {
+_TYPES: dict[str, np.dtype] = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
     "int": np.dtype(np.int32),
@@ -88,7 +88,7 @@ def check_arguments(entry: str, instantiation: Instantiation, arguments: tuple[A
     >>> check_arguments("gather", ("float", 2), (None, None, np.float32(1)))
     Traceback (most recent call last):
     ...
-    TypeError: gather<float, 2>: expected 6 arguments, got 3
+    TypeError: gather<float, 2>: expected 5 arguments, got 3
     """
     parameters, name = signature(entry, instantiation), expression(entry, instantiation)
     if len(parameters) != len(arguments):

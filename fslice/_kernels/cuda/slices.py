@@ -26,7 +26,7 @@ def gather(
     fixed = np.float64(amplitude), geometry_struct(geometry)
     kind = scalar(volume), len(geometry.taps)
     for part, prepared, count in kernels.prepared(views._replace(image_of=None), geometry):
-        arguments = volume, prepared, *fixed, count, slices[part]
+        arguments = volume, prepared, *fixed, slices[part]
         kernels.run("gather", kind, (int(count), tiles(geometry)), arguments, volume)
     return slices
 
@@ -35,19 +35,42 @@ def gather_slopes(
     kernels: Workspace, volume: Array, views: Views, amplitude: float, geometry: SliceGeometry
 ) -> tuple[Array, Array]:
     """Return what `Kernels.gather_slopes` says."""
+    slices, slopes = _derivatives(
+        kernels, "gather_slopes", (3,), volume, views, amplitude, geometry
+    )
+    return slices, slopes
+
+
+def gather_curvatures(
+    kernels: Workspace, volume: Array, views: Views, amplitude: float, geometry: SliceGeometry
+) -> tuple[Array, Array, Array]:
+    """Return what `Kernels.gather_curvatures` says."""
+    slices, slopes, curvatures = _derivatives(
+        kernels, "gather_curvatures", (3, 6), volume, views, amplitude, geometry
+    )
+    return slices, slopes, curvatures
+
+
+def _derivatives(
+    kernels: Workspace,
+    entry: str,
+    counts: tuple[int, ...],
+    volume: Array,
+    views: Views,
+    amplitude: float,
+    geometry: SliceGeometry,
+) -> list[Array]:
+    """Return slices, and so many derivatives of each order."""
     volume, xp = contiguous(volume), array_namespace(volume)
     slices = xp.empty((len(views.rotations), *geometry.slice_shape), volume.dtype)
-    slopes = xp.empty((3, *slices.shape), volume.dtype)
-    fixed = np.float64(amplitude), geometry_struct(geometry)
+    orders = [xp.empty((count, *slices.shape), volume.dtype) for count in counts]
+    fixed = np.float64(amplitude), geometry_struct(geometry), np.int64(slices.size)
     kind = scalar(volume), len(geometry.taps)
     for part, prepared, count in kernels.prepared(views._replace(image_of=None), geometry):
-        along = slopes.reshape(-1)[part.start * slices[0].size :]
-        arguments = (
-            volume, prepared, *fixed, count, np.int64(slices.size), slices[part], along,
-        )  # fmt: skip
-        grid = int(count), tiles(geometry)
-        kernels.run("gather_slopes", kind, grid, arguments, volume)
-    return slices, slopes
+        own = [order.reshape(-1)[part.start * slices[0].size :] for order in orders]
+        arguments = (volume, prepared, *fixed, slices[part], *own)
+        kernels.run(entry, kind, (int(count), tiles(geometry)), arguments, volume)
+    return [slices, *orders]
 
 
 def scatter(

@@ -43,6 +43,7 @@ SOURCES: dict[str, Source] = {
     "prepare_views": Source((*_GRIDS, "views.cu"), _each(REALS, REALS, REALS)),
     "gather": Source((*_GRIDS, "gather.cu"), _each(REALS, TAPS)),
     "gather_slopes": Source((*_GRIDS, "gather.cu"), _each(REALS, TAPS)),
+    "gather_curvatures": Source((*_GRIDS, "gather.cu"), _each(REALS, TAPS)),
     "scatter_bricks": Source(_SCATTER, _ADDED),
     "scatter_atomic": Source((*_SCATTER, "atomics.cu"), _ADDED),
     "collect_bricks": Source(_SCATTER, _each(REALS, TAPS, (1, 2))),

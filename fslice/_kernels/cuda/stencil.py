@@ -21,13 +21,13 @@ MOMENTS = 27
 SIZE = MOMENTS * SIDES[0] * SIDES[1] * SIDES[2]
 
 
-def _plan(geometry: SliceGeometry, views: int) -> Plan:
-    return plan_of(geometry._replace(taps=LINEAR), SIDES, views)
+def _plan(kernels: Workspace, geometry: SliceGeometry, views: int) -> Plan:
+    return plan_of(kernels, geometry._replace(taps=LINEAR), SIDES, views)
 
 
 def new_gram(kernels: Workspace, geometry: SliceGeometry, dtype: Any) -> Array:
     """Return the empty sum that `add_gram` adds to: the moments of all cells, brick by brick."""
-    bricks = len(_plan(geometry, 1).slots)
+    bricks = len(_plan(kernels, geometry, 1).slots)
     return sys.modules["cupy"].zeros((bricks, SIZE), dtype)
 
 
@@ -37,7 +37,7 @@ def add_gram(
     """Do what `Kernels.add_gram` says."""
     struct, bricks = geometry_struct(geometry), np.int32(len(total))
     kind, given = (scalar(total),), filter_arguments(filters, total)
-    plan = _plan(geometry, len(views.rotations))
+    plan = _plan(kernels, geometry, len(views.rotations))
     items, slots = uploaded(kernels, plan, total)
     with kernels.lent(plan.further * SIZE, total.dtype, total) as further:
         for _, prepared, count in kernels.prepared(views, geometry):
@@ -53,7 +53,7 @@ def stencil_of(kernels: Workspace, total: Array, geometry: SliceGeometry) -> Arr
     """Return what `Kernels.stencil_of` says."""
     shape = (len(OFFSETS), *geometry.volume_shape)
     stencil = array_namespace(total).empty(shape, total.dtype)
-    arguments = total, _plan(geometry, 1).bricks, geometry_struct(geometry), stencil
+    arguments = total, _plan(kernels, geometry, 1).bricks, geometry_struct(geometry), stencil
     grid = blocks_for(stencil.size)
     kernels.run("stencil_from_moments", (scalar(total),), grid, arguments, total)
     return stencil
@@ -77,7 +77,7 @@ def ctf_values(
     """Return what `Kernels.ctf_values` says."""
     coefficients, xp = contiguous(coefficients), array_namespace(coefficients)
     values = xp.empty((len(coefficients), *geometry.slice_shape), dtype)
-    arguments = coefficients, geometry_struct(geometry), np.int64(len(coefficients)), values
+    arguments = coefficients, geometry_struct(geometry), values
     grid = len(coefficients), tiles(geometry)
     kernels.run("ctf_values", (scalar(values),), grid, arguments, values)
     return values

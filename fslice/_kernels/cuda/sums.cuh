@@ -2,7 +2,7 @@
 
 constexpr int WARPS = 8;  // blocks that sum have 256 threads
 
-// Returns sum i of N to thread i; `shared` may be used again after the next barrier.
+// Returns sum i of N to thread i.
 template <int N> __device__ inline double block_sum(double (&sums)[N], double (*shared)[WARPS]) {
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 #pragma unroll

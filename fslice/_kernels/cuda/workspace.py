@@ -19,8 +19,6 @@ from fslice._kernels.interface import SliceGeometry, Views
 THREADS = 256
 MOST_BLOCKS = 1 << 12
 """Blocks of a kernel whose threads take one element after another."""
-MOST_VIEWS = 1 << 16
-"""Views that are prepared at a time: 9 MB. No chunk depends on the card, so that bits do not."""
 
 
 class Prepared(NamedTuple):
@@ -28,14 +26,19 @@ class Prepared(NamedTuple):
 
     part: slice
     views: Array
-    count: np.int64
+    number: np.int64
 
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """How the CUDA kernels run."""
+    """How the CUDA kernels run.
+
+    How many views are taken at a time does not depend on the card, so that bits do not.
+    """
 
     deterministic: bool = True  # equal input gives equal bits, on any card; False: atomics
+    most_views: int = 1 << 16  # that are prepared at a time: 9 MB
+    most_bytes: int = 1 << 28  # of the slices that are passed from one kernel to the next
     launcher: Launcher = field(default_factory=CupyLauncher)
     buffers: Buffers = field(default_factory=Buffers, repr=False)
     tables: Tables = field(default_factory=Tables, repr=False)
@@ -60,11 +63,11 @@ class Workspace:
             yield buffer
 
     def prepared(
-        self, views: Views, geometry: SliceGeometry, most: int = MOST_VIEWS
+        self, views: Views, geometry: SliceGeometry, most: int | None = None
     ) -> Iterator[Prepared]:
         """Yield the views, at most so many at a time, each part overwriting the last."""
         count, like = len(views.rotations), views.rotations
-        chunk = min(most, MOST_VIEWS)
+        chunk = self.most_views if most is None else min(most, self.most_views)
         reals = tuple(_real(a) for a in (views.rotations, views.shifts, views.weights, like))
         instantiation = *reals[:2], reals[2] or reals[3]
         with self.lent(VIEW_DOUBLES * min(count, chunk), np.float64, like) as buffer:
@@ -104,7 +107,7 @@ def _real(array: Array | None) -> str:
 def tiles(geometry: SliceGeometry, each: int = 8 * THREADS) -> int:
     """Return how many blocks share the pixels of a slice."""
     rows, columns = geometry.slice_shape
-    return -(-rows * columns // each)
+    return min(65535, -(-rows * columns // each))  # more than that no grid has along y
 
 
 def blocks_for(count: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from numba import extending, types
 
 from fslice._arrays import real_dtype
 from fslice._kernels.interface import SliceGeometry
+from fslice._kernels.numba.caching import cached_kernel
 
 OPTIONS: Any = {
     "nogil": True,
@@ -24,7 +25,7 @@ OPTIONS: Any = {
     "forceinline": True,  # a call would pass every pointer by value
 }
 intrinsic: Any = extending.intrinsic  # typed as the compiler calls it, not as compiled code does
-kernel = numba.njit(**OPTIONS, cache=True)
+kernel = cached_kernel(**OPTIONS)
 inlined = numba.njit(**OPTIONS)
 
 LANES = 8  # samples are located, and mostly read, so many at a time
