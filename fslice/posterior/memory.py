@@ -15,8 +15,10 @@ _PROCESS = 300 << 20
 _STENCIL, _COMPLEX = 14, 2
 _MOMENTS = 32
 """Records of moments that compiled kernels add to, before they are a stencil."""
-_BATCHES = 3
-"""Pixels, spectra and filtered spectra of a batch."""
+_BATCHES = 5
+"""Pixels, spectra and filtered spectra of a batch, and what transforms and reordering take."""
+_WAITING = 2
+"""Sums that are done, until others or the client have fetched them."""
 
 
 def sum_bytes(dataset: Dataset, projector: Projector) -> int:
@@ -37,7 +39,7 @@ def sum_bytes(dataset: Dataset, projector: Projector) -> int:
 def worker_bytes(dataset: Dataset, projector: Projector) -> int:
     """Return the bytes that one worker takes to sum shares of the images, at most.
 
-    That is the larger of what a share takes while it is summed, and of two sums that are added.
+    That is a sum while it grows, a batch of images, and sums that wait to be fetched.
     """
     cells = _cell_bytes(dataset, projector)
     growing = 2 * _COMPLEX
@@ -47,7 +49,7 @@ def worker_bytes(dataset: Dataset, projector: Projector) -> int:
                  for share in part.shares)  # fmt: skip
     pixels = images * math.prod(dataset.images.shape[1:]) * dataset.dtype.itemsize
     batch = _BATCHES * min(BATCH_BYTES, pixels)
-    return _PROCESS + max(growing * cells + batch, 3 * sum_bytes(dataset, projector))
+    return _PROCESS + growing * cells + batch + _WAITING * sum_bytes(dataset, projector)
 
 
 def _cell_bytes(dataset: Dataset, projector: Projector) -> int:
