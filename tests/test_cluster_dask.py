@@ -93,7 +93,7 @@ def on_third_sum(monkeypatch):
 # sums ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("root_levels", [4, 1])
+@pytest.mark.parametrize("root_levels", [3, 1])
 def test_workers_give_the_same_bits_wherever_sums_are_added(client, monkeypatch, root_levels):
     monkeypatch.setattr(shares, "_ROOT_LEVELS", root_levels)
     seen = []

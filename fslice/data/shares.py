@@ -24,7 +24,7 @@ LEAST_SHARES = 8
 IMAGES_PER_PIXEL = 20
 """Images of a share, for each pixel of the side of the box: its work then grows as its sum does."""
 _MOST_IN_FLIGHT = 64
-_ROOT_LEVELS = 4
+_ROOT_LEVELS = 3
 """At most ``2**_ROOT_LEVELS`` sums of a part come to the client; workers add what is below."""
 _SALVAGE_SECONDS = 10.0
 
