@@ -9,6 +9,7 @@ from typing import Any
 from fslice._arrays import Array
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
+from fslice.data.shares import for_functions
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
 from fslice.posterior.result import Posterior
@@ -143,8 +144,9 @@ def reconstruct(
         raise TypeError(f"solver: expected Exact(), Adam() or Wiener(), got {chosen!r}")
     if not robust:
         return chosen(dataset, model, progress)
-    if isinstance(chosen, Adam):  # one file cannot hold the fits of several data sets
+    if isinstance(chosen, Adam | Exact):  # one file cannot hold the fits of several data sets
         chosen = replace(chosen, checkpoint=None)
     return fit_without_outliers(
-        dataset, model.projector, lambda some: chosen(some, model, progress)
-    )
+        dataset, model.projector, lambda some: chosen(some, model, progress),
+        for_functions(chosen.executor if isinstance(chosen, Exact) else None),
+    )  # fmt: skip

@@ -16,8 +16,9 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
+from fslice.cli._cluster import add_cluster_options, check_cluster, uses_cluster
 from fslice.cli._devices import DEVICES, check_device
-from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
+from fslice.cli._fits import remove_checkpoints, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
 from fslice.cli._outputs import output_folder
@@ -44,7 +45,8 @@ Writes into DIR, all files together or none:
                not with --posterior dirac
   voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
 What an earlier run wrote is replaced when this one has succeeded. With --solver adam Ctrl-C
-keeps what the finished epochs gave; --resume goes on from there, to the same result.
+keeps what the finished epochs gave, with --workers or --scheduler sums over part of the images;
+--resume goes on from there, to the same result.
 """
 
 _EXAMPLE = """\
@@ -71,6 +73,7 @@ def add_command(commands: Any) -> None:
     _add_statistics(parser.add_argument_group("prior and noise"))
     _add_evaluation(parser.add_argument_group("resolution and uncertainty"))
     _add_solver(parser.add_argument_group("solver"))
+    add_cluster_options(parser.add_argument_group("many processes or machines"))
 
 
 def _add_statistics(parser: argparse._ArgumentGroup) -> None:
@@ -167,7 +170,8 @@ def _add_solver(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the last epoch of an interrupted run of the solver adam",
+        help="go on from what an interrupted run has left: with the solver adam the last epoch, "
+        "with --workers or --scheduler sums over part of the images",
     )
 
 
@@ -212,13 +216,15 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     _check_solver(arguments)
-    check_device(arguments.device)
+    check_cluster(arguments)
+    if arguments.scheduler is None:
+        check_device(arguments.device)
     with recorded() as messages, compilation_notice():
         inputs = read_inputs(arguments, messages)
         try:
             with output_folder(arguments.output, NAMES) as staging, fit_bar() as progress:
                 finder = MaskFinder(inputs.pixel_size)
-                fit = run_fit(arguments, inputs, finder, progress)
+                fit = run_fit(arguments, inputs, finder, progress, messages)
                 report = Reporter(progress)
                 assessment = assess(inputs, fit, finder.mask, messages, report)
                 results = write_results(
@@ -231,8 +237,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 raise
             what = f"{error.strerror}; {resume_hint(arguments)}"
             raise OSError(error.errno, what, error.filename) from error
-    for name in CHECKPOINTS:
-        (arguments.output / name).unlink(missing_ok=True)
+    remove_checkpoints(arguments.output)
     print_report(arguments.output, arguments, inputs, fit, assessment, results)
     return {**results, "output": arguments.output}
 
@@ -251,9 +256,10 @@ def _check_solver(arguments: argparse.Namespace) -> None:
         "adam": {
             "epochs": arguments.epochs is not None,
             "batch-size": arguments.batch_size is not None,
-            "resume": arguments.resume,
         },
     }
+    if not uses_cluster(arguments):
+        belongs["adam"]["resume"] = arguments.resume
     for solvers, options in belongs.items():
         for name, requested in options.items():
             if requested and arguments.solver not in solvers:
