@@ -266,8 +266,8 @@ class PosePosterior:
         xp = array_namespace(self.weights)
         counts = self.mode_counts
         starts, own = _starts(counts)[images], counts[images]
-        image_of = xp.repeat(xp.arange(len(images)), own)
         first = _starts(own)
+        image_of = xp.searchsorted(first + own, xp.arange(int(own.sum())), side="right")
         return starts[image_of] + xp.arange(len(image_of)) - first[image_of], image_of
 
 
