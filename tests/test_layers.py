@@ -19,7 +19,7 @@ LAYERS = {
     "objects": "simulation",
     "files": "io",
     "statistics": "metrics postprocess plot likelihoods data posterior",
-    "fits": "solvers reconstruction",
+    "fits": "solvers alignment reconstruction",
     "names": "__init__",
     "programs": "certify interop cli __main__",
 }
