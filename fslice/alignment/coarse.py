@@ -12,7 +12,7 @@ dimensions: in its basis the products are several times shorter.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

@@ -9,11 +9,21 @@ import warnings
 from collections.abc import Sequence
 
 from fslice import __version__
-from fslice.cli import certify, completion, demo, fsc, info, reconstruct, simulate, symmetrize
+from fslice.cli import (
+    align,
+    certify,
+    completion,
+    demo,
+    fsc,
+    info,
+    reconstruct,
+    simulate,
+    symmetrize,
+)
 from fslice.cli._arguments import Parser
 from fslice.cli._outputs import json_line
 
-_COMMANDS = (simulate, reconstruct, fsc, symmetrize, info, certify, demo, completion)
+_COMMANDS = (simulate, reconstruct, fsc, align, symmetrize, info, certify, demo, completion)
 
 _DESCRIPTION = """\
 From particle images with known poses to a map with its uncertainty, in Fourier space.

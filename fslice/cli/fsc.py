@@ -8,7 +8,8 @@ from typing import Any
 
 from fslice.cli._arguments import command_parser, fraction, positive
 from fslice.cli._maps import describe_resolution, read_maps
-from fslice.metrics import fsc, resolution, shell_frequencies
+from fslice.cli.align import alignment_results, describe_alignment
+from fslice.metrics import align_maps, fsc, resolution, shell_frequencies
 
 _DESCRIPTION = """\
 Print the Fourier shell correlation of two maps of one box and pixel size, and the
@@ -18,6 +19,7 @@ between maps of two halves of the data.
 
 _EXAMPLE = """\
   fslice fsc run/recon/half1.mrc run/recon/half2.mrc --threshold 0.143
+  fslice fsc run/recon/mean.mrc reference.mrc --align --hand
 """
 
 
@@ -39,6 +41,12 @@ def add_command(commands: Any) -> None:
         help="correlation, between 0 and 1, that gives the resolution (default: 0.5)",
     )
     parser.add_argument(
+        "--align", action="store_true", help="first lay A upon B, as fslice align does"
+    )
+    parser.add_argument(
+        "--hand", action="store_true", help="with --align: try the mirror image too"
+    )
+    parser.add_argument(
         "--pixel-size",
         type=positive,
         metavar="A",
@@ -48,9 +56,16 @@ def add_command(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare, and print the table."""
+    if arguments.hand and not arguments.align:
+        raise ValueError("--hand: expected --align beside it")
     maps, pixel_size = read_maps(
         {"A": arguments.a, "B": arguments.b, "--mask": arguments.mask}, arguments.pixel_size
     )
+    how: dict[str, Any] = {}
+    if arguments.align:
+        found = align_maps(maps["A"], maps["B"], hand=arguments.hand)
+        maps["A"], how = found.volume, alignment_results(found, pixel_size)
+        print("\n".join(describe_alignment(found, pixel_size)))
     curve = fsc(maps["A"], maps["B"], maps.get("--mask"))
     size = len(maps["A"])
     reached = resolution(curve, size, pixel_size, arguments.threshold)
@@ -65,4 +80,5 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "threshold": arguments.threshold,
         "frequency_per_angstrom": frequencies,
         "fsc": curve,
+        **how,
     }

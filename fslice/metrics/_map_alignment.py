@@ -148,7 +148,11 @@ def _candidates(volume: Array, reference: Array, radius: int) -> list[_Pose]:
     scores, arg = search(sections, weights, rotations, shifts)
     chosen: list[int] = []
     for index in np.argsort(-scores):
-        near = angle_between(rotations[chosen], rotations[index : index + 1]) if chosen else np.full(1, 180.0)
+        near = (
+            angle_between(rotations[chosen], rotations[index : index + 1])
+            if chosen
+            else np.full(1, 180.0)
+        )
         if near.min() > _APART:
             chosen.append(int(index))
         if len(chosen) == _CANDIDATES:
@@ -160,9 +164,7 @@ def _refined(sections: Sections, counts: np.ndarray, pose: _Pose) -> _Pose:
     """Return the pose refined, the shells weighed by what the present one shows."""
     rotation, shift = pose.rotation, pose.shift
     for _ in range(2):
-        rho = np.clip(sections.correlation(rotation, shift), 0, 0.98)
-        weights = counts * rho / (1 - rho**2)
-        rotation, shift = refine(sections, weights, rotation, shift)
+        rotation, shift = refine(sections, counts, rotation, shift)
     rho = np.clip(sections.correlation(rotation, shift), 0, 1 - 1e-6)
     return _Pose(float(-(counts * np.log1p(-(rho**2))).sum() / 2), rotation, shift)
 

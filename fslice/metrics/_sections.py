@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
 
 from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.fourier import irfft3, rfft3, shell_sum, shells
-from fslice.geometry import grid_rotations, rotvec_to_matrix, rotvec_to_matrix_vjp
+from fslice.geometry import grid_rotations, rotvec_to_matrix
+from fslice.operators.pose_curvature import pose_curvature
 from fslice.operators.projector import Projector
 from fslice.operators.shifts import shift_phases
 from fslice.symmetry.rotation import resized
 
-_ENOUGH = {"gtol": 1e-4, "maxiter": 30}
-"""Where the mean correlation changes by less for a radian of the outermost frequency."""
+_STEPS, _ENOUGH = 12, 0.02
+"""Steps of a refinement at most, and the gain in nats at which it ends."""
 _TOGETHER = 512
 """Rotations whose sections are compared together."""
 
@@ -33,8 +32,8 @@ class Sections(NamedTuple):
     """(f, d, d//2 + 1) complex: its sections."""
     volume_ft: Array
     """The map, as the projector takes it."""
-    power: Array
-    """(d//2 + 1,) float64: root of the product of the maps' sums of squares over each shell."""
+    powers: tuple[Array, Array]
+    """(d//2 + 1,) float64: sums of squares of the map and of the reference over each shell."""
 
     def moved(self, rotations: Array, shift: np.ndarray) -> tuple[Array, Array]:
         """Return the poses, in the map, of the sections of the map rotated and shifted."""
@@ -62,7 +61,7 @@ class Sections(NamedTuple):
         """Return the reference's sections, each shell times a weight over its norm."""
         xp, size = array_namespace(self.views), self.projector.size
         weights = np.concatenate([weights, np.zeros(size)])  # the corners take no part
-        norm = to_numpy(self.power)
+        norm = np.sqrt(to_numpy(self.powers[0]) * to_numpy(self.powers[1]))
         weights[: len(norm)] /= np.where(norm > 0, norm, np.inf)
         factors = xp.asarray(weights, dtype=self.views.dtype)
         return factors[shells(size, 2, xp)] * self.reference_ft
@@ -78,9 +77,8 @@ def sections_of(volume: Array, reference: Array, radius: int, count: int) -> Sec
     views = grid_rotations(count, like=volume)
     spectra = [projector.transform(irfft3(map_ft)) for map_ft in low]
     return Sections(
-        projector, size, views, projector.project_ft(spectra[1], views), spectra[0],
-        array_namespace(volume).sqrt(powers[0] * powers[1]),
-    )  # fmt: skip
+        projector, size, views, projector.project_ft(spectra[1], views), spectra[0], tuple(powers)
+    )
 
 
 def search(sections: Sections, weights: np.ndarray, rotations: np.ndarray, shifts: np.ndarray):
@@ -109,37 +107,67 @@ def search(sections: Sections, weights: np.ndarray, rotations: np.ndarray, shift
 
 
 def refine(
-    sections: Sections, weights: np.ndarray, rotation: np.ndarray, shift: np.ndarray
+    sections: Sections, counts: np.ndarray, rotation: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rotation and shift near given ones that maximise the weighted correlation.
+    """Return the rotation and shift near given ones in which the map explains the reference best.
 
-    With the norms of the maps fixed it is linear in the map's sections, so its gradient in the
-    poses is that of a projection with a constant cotangent.
+    Each shell of the reference is ``b S`` and noise, with b and the noise from the correlation at
+    the given pose: least squares, by steps of Levenberg and Marquardt. `counts` are the real
+    coefficients of each shell.
     """
-    xp, dtype = array_namespace(sections.views), sections.views.dtype
-    cotangent = sections.weighted_reference(weights / -max(weights.sum(), 1e-9))
-    # what turns the outermost frequency by about a radian
-    radius = sections.projector.max_radius
-    assert radius is not None
-    angle, length = 2 / radius, sections.size / (2 * math.pi * radius)
+    filters = _filters(sections, counts, sections.correlation(rotation, shift))
+    now = _curvature(sections, filters, rotation, shift)
+    damping = 1e-3
+    for _ in range(_STEPS):
+        lifted = now.matrix + damping * np.diag(np.diag(now.matrix)) + 1e-12 * np.eye(6)
+        step = -np.linalg.solve(lifted, now.gradient)
+        moved = rotation @ rotvec_to_matrix(step[:3]), shift + step[3:]
+        then = _curvature(sections, filters, *moved)
+        gain = now.misfit - then.misfit
+        if gain > 0:
+            (rotation, shift), now, damping = moved, then, damping / 10
+        else:
+            damping *= 10
+        if abs(gain) < _ENOUGH:
+            break
+    return rotation, shift
 
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
-        vector, now = angle * x[:3], shift + length * x[3:]
-        turned = rotation @ rotvec_to_matrix(vector)
-        poses = sections.moved(turned, now)
-        slices = sections.projector.project_ft(sections.volume_ft, *poses)
-        size = sections.projector.size
-        value = shell_sum((slices * cotangent.conj()).real.sum(0), size, 2).sum()
-        found = sections.projector.project_ft_vjp(
-            sections.volume_ft, *poses, cotangent=cotangent
-        )
-        entries = to_numpy((found.rotations @ xp.swapaxes(sections.views, -1, -2)).sum(0))
-        entries = rotation.T @ entries.astype(np.float64)
-        by_angle = rotvec_to_matrix_vjp(vector, cotangent=entries).vectors
-        by_shift = to_numpy((sections.views[..., :2] @ found.shifts[..., None]).sum(0))[:, 0]
-        by_shift = by_shift * (sections.projector.size / sections.size)
-        return float(value), np.concatenate([angle * by_angle, length * by_shift])
 
-    found = scipy.optimize.minimize(objective, np.zeros(6), jac=True, method="BFGS", options=_ENOUGH)
-    assert dtype is not None
-    return rotation @ rotvec_to_matrix(angle * found.x[:3]), shift + length * found.x[3:]
+class _Curvature(NamedTuple):
+    misfit: float
+    gradient: np.ndarray
+    matrix: np.ndarray
+
+
+def _filters(sections: Sections, counts: np.ndarray, rho: np.ndarray) -> tuple[Array, Array]:
+    """Return b and the weights of the residuals at each frequency of a section."""
+    xp, size = array_namespace(sections.views), sections.projector.size
+    rho = np.clip(rho, 0, 0.98)
+    own, other = (np.where(power > 0, power, np.inf) for power in map(to_numpy, sections.powers))
+    shares = np.where(np.isfinite(own * other), rho * np.sqrt(other / own), 0)
+    weights = counts / (other * (1 - rho**2))
+    padded = [np.concatenate([values, np.zeros(size)]) for values in (shares, weights)]
+    dtype, index = sections.views.dtype, shells(size, 2, xp)
+    by_frequency, residual = (xp.asarray(values, dtype=dtype)[index] for values in padded)
+    whole = xp.broadcast_to(by_frequency, sections.reference_ft.shape)
+    return xp.ascontiguousarray(whole), residual
+
+
+def _curvature(
+    sections: Sections, filters: tuple[Array, Array], rotation: np.ndarray, shift: np.ndarray
+) -> _Curvature:
+    """Return half the misfit, its gradient and its matrix in (w, t) of ``R exp([w]x)``: host."""
+    found = pose_curvature(
+        sections.projector, sections.volume_ft, sections.reference_ft,
+        *sections.moved(rotation, shift), *filters,
+    )  # fmt: skip
+    views = to_numpy(sections.views).astype(np.float64)
+    chain = np.zeros((len(views), 6, 5))
+    chain[:, :3, :3] = views
+    chain[:, 3:, 3:] = views[..., :2] * (sections.projector.size / sections.size)
+    gradient, matrix = to_numpy(found.gradient), to_numpy(found.matrix)
+    return _Curvature(
+        float(found.chi_squared.sum()) / 2,
+        np.einsum("fij,fj->i", chain, gradient),
+        np.einsum("fij,fjk,flk->il", chain, matrix, chain),
+    )

@@ -42,9 +42,9 @@ def rotate_volume(volume: Array, rotation: np.ndarray, shift: np.ndarray | None 
 
     Notes
     -----
-    v is zero outside its box. Its trigonometric polynomial, limited to ``|k| < D / 2``, is evaluated
-    at the turned voxels by shears (`fslice.symmetry._shears.turn`): exact for what lies inside the
-    sphere of diameter D. The shift is a phase.
+    v is zero outside its box. Its trigonometric polynomial, limited to ``|k| < D / 2``, is
+    evaluated at the turned voxels by shears (`fslice.symmetry._shears.turn`): exact for what lies
+    inside the sphere of diameter D. The shift is a phase.
 
     Examples
     --------
