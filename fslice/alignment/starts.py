@@ -30,7 +30,7 @@ from fslice.postprocess.masks import soft_spherical_mask
 from fslice.symmetry.rotation import resized
 
 _TOLERANCE, _SOLVES = 3e-3, 60
-_MOST_SHIFTS = 31
+_MOST_SHIFTS = 19
 
 
 class Level(NamedTuple):
@@ -274,9 +274,9 @@ def _spread(found: Statistics, shifts: np.ndarray, before: float, share: float) 
 
 
 def shift_grid(band: Band, shift_std: float) -> np.ndarray:
-    """Return the shifts to consider: a quarter of a period apart, out to two deviations."""
+    """Return the shifts to consider: a quarter of a period apart, out to two and a half deviations."""
     step = band.size / (4 * band.radius) / 1.9
-    radius = max(2 * shift_std, step)
+    radius = max(2.5 * shift_std, 2 * step)
     shifts = hexagonal_shifts(radius, step)
     while len(shifts) > _MOST_SHIFTS:
         step *= 1.1
