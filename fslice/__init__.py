@@ -2,7 +2,7 @@
 
 Here are the names that most programs begin with. The rest is in namespaces, which load when they
 are named: `fslice.fourier`, `geometry`, `operators`, `symmetry`, `simulation`, `io`, `metrics`,
-`postprocess`, `likelihoods`, `data`, `posterior`, `solvers`, `plot`, `testing`, `interop`, ...
+`postprocess`, `likelihoods`, `data`, `posterior`, `solvers`, `alignment`, `plot`, `testing`, ...
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from fslice.operators.slices import extract_slices, insert_slices
 from fslice.simulation import phantom, simulate
 
 if TYPE_CHECKING:
+    from fslice.alignment.find import find_poses, refine_poses
     from fslice.data.dataset import Dataset
     from fslice.data.poses import Poses
     from fslice.reconstruction import reconstruct
@@ -33,6 +34,7 @@ __all__ = [  # noqa: RUF022 (in plain alphabetical order)
     "Projector",
     "Wiener",
     "extract_slices",
+    "find_poses",
     "fsc",
     "insert_slices",
     "irfft2",
@@ -40,6 +42,7 @@ __all__ = [  # noqa: RUF022 (in plain alphabetical order)
     "phantom",
     "random_rotations",
     "reconstruct",
+    "refine_poses",
     "resolution",
     "rfft2",
     "rfft3",
@@ -56,6 +59,8 @@ __getattr__, __dir__ = lazy_namespace(
         "Exact": "solvers.exact",
         "Poses": "data.poses",
         "Wiener": "solvers.wiener",
+        "find_poses": "alignment.find",
         "reconstruct": "reconstruction",
+        "refine_poses": "alignment.find",
     },
 )

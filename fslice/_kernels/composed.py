@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, real_dtype
+from fslice._kernels import scores
+from fslice._kernels.derivatives import first_derivatives, second_derivatives
 from fslice._kernels.filters import ctf_of, ctf_values, of_images, part_of, weights_of
 from fslice._kernels.interface import (
     Filters,
@@ -152,12 +154,47 @@ class ComposedKernels(Kernels):
             poses = Views(views.rotations[part], views.shifts[part])
             slices, slopes = self.gather_slopes(volume, poses, amplitude, geometry)
             residual = _residual(slices, images, views, filters, part, geometry)
-            derivatives = _pose_derivatives(poses.rotations, slices, slopes, geometry)
+            derivatives = first_derivatives(poses.rotations, slices, slopes, geometry)
             columns = [*(_filtered(d, residual.ctf) for d in derivatives), residual.value]
             table = xp.stack(columns, 1).astype(np.complex128).reshape(len(slices), 6, -1)
             weights = (pairs * weights_of(filters, views, part)).reshape((-1, 1, table.shape[2]))
             gram[part] = ((weights * table.conj()) @ table.swapaxes(1, 2)).real
         return gram
+
+    def pose_curvature(
+        self,
+        volume: Array,
+        images: Array,
+        views: Views,
+        filters: Filters,
+        amplitude: float,
+        geometry: SliceGeometry,
+    ) -> tuple[Array, Array]:
+        """Return what `Kernels.pose_curvature` says."""
+        xp = array_namespace(volume)
+        curvature = xp.zeros((len(views.rotations), 5, 5))
+        for part in _parts(views, geometry, _PIXELS // 16):
+            poses = Views(views.rotations[part], views.shifts[part])
+            slices, *derivatives = self.gather_curvatures(volume, poses, amplitude, geometry)
+            residual = _residual(slices, images, views, filters, part, geometry)
+            cotangent = _filtered(residual.weighted, residual.ctf)
+            second = second_derivatives(poses.rotations, slices, *derivatives, geometry)
+            for (a, b), values in second.items():
+                products = (cotangent.conj() * values).real.sum(1, dtype=np.float64)
+                curvature[part, a, b] = products @ _pair_weights(geometry, xp)
+                curvature[part, b, a] = curvature[part, a, b]
+        gram = self.pose_gram(volume, images, views, filters, amplitude, geometry)
+        return gram, curvature
+
+    def best_over_shifts(self, cross: Array, norm: Array, log_prior: Array) -> tuple[Array, Array]:
+        """Return what `Kernels.best_over_shifts` says."""
+        return scores.best_over_shifts(cross, norm, log_prior)
+
+    def peaks(
+        self, scores_: Array, rotations: Array, most: int, separation: float, window: float
+    ) -> Array:
+        """Return what `Kernels.peaks` says."""
+        return scores.peaks(scores_, rotations, most, separation, window)
 
     def ctf_values(self, coefficients: Array, geometry: SliceGeometry, dtype: Any) -> Array:
         """Return what `Kernels.ctf_values` says."""
@@ -220,21 +257,3 @@ def _pose_gradients(
     grad_shifts[:, 0] *= 2 * np.pi / geometry.columns
     grad_shifts[:, 1] *= 2 * np.pi / geometry.rows
     return grad_rotations, grad_shifts
-
-
-def _pose_derivatives(
-    rotations: Array, values: Array, slopes: Array, geometry: SliceGeometry
-) -> list[Array]:
-    """Return the derivatives of slices in w of ``R @ exp([w]x)`` and in the shift (x, y)."""
-    xp = array_namespace(values)
-    kx, ky = signed_frequencies(geometry, xp)
-    along = [
-        geometry.scale * sum(rotations[:, axis, column, None, None] * slopes[axis]
-                             for axis in range(3))
-        for column in range(3)
-    ]  # fmt: skip
-    # a turn by w moves the sample at k by w x k, along the axes of the image
-    return [
-        ky * along[2], -kx * along[2], kx * along[1] - ky * along[0],
-        -2j * np.pi / geometry.columns * kx * values, -2j * np.pi / geometry.rows * ky * values,
-    ]  # fmt: skip

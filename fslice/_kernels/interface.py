@@ -110,6 +110,14 @@ class Kernels(Protocol):
         the volume's x, y and z.
         """
 
+    def gather_curvatures(
+        self, volume: Array, views: Views, amplitude: float, geometry: SliceGeometry
+    ) -> tuple[Array, Array, Array]:
+        """Return `gather_slopes`, and the second derivatives, (6, v, rows, columns//2 + 1).
+
+        In the position's coordinates xx, xy, xz, yy, yz and zz.
+        """
+
     def scatter(
         self, slices: Array, views: Views, amplitude: float, geometry: SliceGeometry
     ) -> Array:
@@ -212,6 +220,37 @@ class Kernels(Protocol):
 
         The factors are the derivatives of ``ctf * slice`` in w of ``R @ exp([w]x)`` and in the
         shift (x, y), then the residual. They are of the view alone, as losses are.
+        """
+
+    def pose_curvature(
+        self,
+        volume: Array,
+        images: Array,
+        views: Views,
+        filters: Filters,
+        amplitude: float,
+        geometry: SliceGeometry,
+    ) -> tuple[Array, Array]:
+        """Return `pose_gram`, and what the residual adds to the curvature, (v, 5, 5) float64.
+
+        That is ``sum(m * filters.weights * Re(conj(residual) * b))``, b the second derivatives of
+        ``ctf * slice`` in w of ``R @ exp([w]x)`` and in the shift.
+        """
+
+    def best_over_shifts(self, cross: Array, norm: Array, log_prior: Array) -> tuple[Array, Array]:
+        """Return the best over t of ``cross[n, t, g] + log_prior[t] - norm[n, g]``, and its t.
+
+        The first (n, G) real, the second (n, G) int32; of equal ones the first.
+        """
+
+    def peaks(
+        self, scores: Array, rotations: Array, most: int, separation: float, window: float
+    ) -> Array:
+        """Return the best rotations of each image that are apart, (n, most) int64.
+
+        Of (n, G) scores and (G, 3, 3) rotations: the best, then again and again the best of those
+        by more than `separation`, radians, from all before, as long as it is within `window` of
+        the best. -1 where there are no more; of equal ones the first.
         """
 
     def ctf_values(self, coefficients: Array, geometry: SliceGeometry, dtype: Any) -> Array:

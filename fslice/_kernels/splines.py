@@ -21,6 +21,12 @@ SLOPES = {
 }
 """The derivatives of the polynomials (for two taps the paper's eq. 7)."""
 
+CURVATURES = {
+    taps: tuple(tuple(power * c for power, c in enumerate(row))[1:] or (0.0,) for row in slopes)
+    for taps, slopes in SLOPES.items()
+}
+"""Their second derivatives."""
+
 
 def evaluate(polynomial, f):
     """Return a polynomial's value at every ``f`` (Horner's rule), in the precision of `f`."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fslice import _kernels
 from fslice._arrays import Array, array_namespace, check_shape, check_size
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
@@ -120,8 +121,9 @@ class Band:
             return None
         if not isinstance(ctf, CTF):
             return self.crop(ctf).astype(dtype, copy=False)
-        # the frequency k of the box d is k / (D a): that of pixels of a D / d Angstrom
-        values = ctf.replace(pixel_size=ctf.pixel_size / self.scale).evaluate(self.box, dtype)
+        # the frequency k of the box d is k / (D a), that of the box D
+        kernels = _kernels.kernels_for(ctf.defocus_u)
+        values = kernels.ctf_values(ctf.coefficients(self.size), self.projector.geometry(), dtype)
         xp = array_namespace(values)
         return xp.broadcast_to(values, (count, *values.shape[1:]))
 

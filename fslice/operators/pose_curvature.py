@@ -22,6 +22,8 @@ class PoseCurvature(NamedTuple):
     """(..., 5) float64: of half of it."""
     matrix: Array
     """(..., 5, 5) float64: Gauss-Newton, symmetric and not negative."""
+    residual: Array | None = None
+    """(..., 5, 5) float64: what the residual adds to the curvature, where it was asked for."""
 
 
 def pose_curvature(
@@ -35,6 +37,7 @@ def pose_curvature(
     *,
     group_of: Array | None = None,
     image_of: Array | None = None,
+    residual: bool = False,
 ) -> PoseCurvature:
     """Return misfit, gradient and Gauss-Newton matrix in each pose, in one traversal.
 
@@ -53,6 +56,8 @@ def pose_curvature(
     ctf : CTF or (..., D, D//2 + 1) real array, optional
     weights, group_of, image_of
         As in `Projector.misfit`.
+    residual : bool, optional
+        Whether what the residual adds is wanted too, which takes about twice as long.
 
     Returns
     -------
@@ -68,7 +73,9 @@ def pose_curvature(
     With the derivatives ``J = dy^/d(w, t)`` and the residual ``r = y^ - y`` the gradient is
     ``sum m Re(conj(J) r) weights`` and the matrix ``sum m Re(conj(J) J) weights``, which is
     the curvature less what the residual adds to it. That vanishes in the mean at the true pose,
-    where the matrix is the Fisher information. J is that of the paper's eqs. 7 and 12-13.
+    where the matrix is the Fisher information. J is that of the paper's eqs. 7 and 12-13. What
+    the residual adds is ``sum m Re(conj(r) d^2y^/d(w, t)^2) weights``: in noise the width of a
+    mode differs from image to image, and the sum of both is the one of this image.
 
     Examples
     --------
@@ -91,14 +98,22 @@ def pose_curvature(
     poses, arguments = projector._compared(
         volume_ft, images_ft, rotations, shifts, ctf, weights, group_of, image_of, None
     )
-    gram = poses.kernels.pose_gram(*arguments)
+    second = None
+    if residual:
+        gram, second = poses.kernels.pose_curvature(*arguments)
+    else:
+        gram = poses.kernels.pose_gram(*arguments)
     # a plane turns about its normal only, and a line moves along x only
     free = slice(0, 5) if poses.dimension == 3 else slice(2, 4)
-    matrix = gram[:, free, free]
+
+    def shaped(values: Array) -> Array:
+        return values.reshape((*poses.batch, *values.shape[1:]))
+
     return PoseCurvature(
-        gram[:, 5, 5].reshape(poses.batch),
-        gram[:, free, 5].reshape((*poses.batch, -1)),
-        matrix.reshape((*poses.batch, *matrix.shape[1:])),
+        shaped(gram[:, 5, 5]),
+        shaped(gram[:, free, 5]),
+        shaped(gram[:, free, free]),
+        None if second is None else shaped(second[:, free, free]),
     )
 
 

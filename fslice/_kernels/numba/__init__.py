@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fslice._kernels.composed import ComposedKernels
-from fslice._kernels.numba import ctf, fused, pose, slices, stencil
+from fslice._kernels.numba import ctf, curvature, fused, pose, scores, slices, stencil
 from fslice._kernels.numba.probe import vectors_compile
 from fslice._kernels.numba.workspace import Workspace
 
@@ -18,6 +18,7 @@ class NumbaKernels(Workspace, ComposedKernels):
 
     gather = slices.gather
     gather_slopes = slices.gather_slopes
+    gather_curvatures = curvature.gather_curvatures
     scatter = slices.scatter
     scatter_squares = slices.scatter_squares
     new_gram = stencil.new_gram
@@ -29,6 +30,9 @@ class NumbaKernels(Workspace, ComposedKernels):
     misfit_gradients = fused.misfit_gradients
     gram = fused.gram
     pose_gram = pose.pose_gram
+    pose_curvature = curvature.pose_curvature
+    best_over_shifts = scores.best_over_shifts
+    peaks = scores.peaks
     ctf_values = ctf.ctf_values
 
 

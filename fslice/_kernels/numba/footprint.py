@@ -68,6 +68,23 @@ def read_slopes(taps, flat, grad_flat, count, geometry, buffer):
 
 
 @inlined
+def read_curvatures(taps, flat, count, geometry, buffer, curves, stride):
+    """Write values and derivatives to the buffer, the second derivatives to `curves`.
+
+    These are in six columns, `stride` apart: xx, xy, xz, yy, yz and zz.
+    """
+    prefetch(taps, flat, count, buffer)
+    for i in range(count):
+        own = flat
+        if not is_whole(buffer, i):
+            own = _collect(taps, flat, i, geometry, buffer)
+        rows, position = _rows(taps, buffer, i), _position(buffer, i)
+        instructions.interpolate_curvatures(
+            buffer.plain, taps, own, rows, position, buffer, curves, stride, i
+        )
+
+
+@inlined
 def add(taps, flat, count, geometry, buffer, squared=None):
     """Add the values in the buffer into the samples' cells, with the weights they are read by.
 

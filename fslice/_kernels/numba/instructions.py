@@ -8,6 +8,9 @@ from __future__ import annotations
 from fslice._kernels.numba import plain as loops
 from fslice._kernels.numba import rows as vectors
 from fslice._kernels.numba.buffer import LANES, inlined
+from fslice._kernels.numba.curvature_rows import (
+    interpolate_curvatures as _interpolate_curvatures,
+)
 from fslice._kernels.numba.moments import add_moments as _add_moments
 
 
@@ -36,6 +39,15 @@ def interpolate_slopes(plain, taps, flat, rows, position, buffer, i):
         vectors.interpolate_slopes(taps, flat, rows, position, buffer, i)
     else:
         loops.interpolate_slopes(taps, flat, rows, position, buffer, i)
+
+
+@inlined
+def interpolate_curvatures(plain, taps, flat, rows, position, buffer, curves, stride, i):
+    """Write the value, its derivatives, and its second derivatives: six columns of `curves`."""
+    if plain is None:
+        _interpolate_curvatures(taps, flat, rows, position, buffer, curves, stride, i)
+    else:
+        loops.interpolate_curvatures(taps, flat, rows, position, buffer, curves, stride, i)
 
 
 @inlined

@@ -12,6 +12,7 @@ from fslice._kernels.numba.buffer import LANES, cell_place, inlined, position_pl
 
 _LINEAR, _CUBIC = splines.WEIGHTS[2], splines.WEIGHTS[4]
 _LINEAR_SLOPES, _CUBIC_SLOPES = splines.SLOPES[2], splines.SLOPES[4]
+_CUBIC_CURVATURES = splines.CURVATURES[4]
 
 
 @inlined
@@ -74,6 +75,30 @@ def interpolate_slopes(taps, flat, rows, position, buffer, i):
 
 
 @inlined
+def interpolate_curvatures(taps, flat, rows, position, buffer, curves, stride, i):
+    """Write the value, its derivatives, and its second derivatives: six columns of `curves`."""
+    xx = xy = xz = yy = yz = zz = 0 * flat[0]
+    for c in range(len(taps)):
+        for b in range(len(taps)):
+            start = _start(taps, rows, b, c)
+            wz, wy = _weight(taps, c, position[2]), _weight(taps, b, position[1])
+            sz, sy = _slope(taps, c, position[2]), _slope(taps, b, position[1])
+            cz, cy = _curvature(taps, c, position[2]), _curvature(taps, b, position[1])
+            for a in range(len(taps)):
+                item, wx = flat[start + a], _weight(taps, a, position[0])
+                sx = _slope(taps, a, position[0])
+                xx += item * (wz * wy * _curvature(taps, a, position[0]))
+                xy += item * (wz * sy * sx)
+                xz += item * (sz * wy * sx)
+                yy += item * (wz * cy * wx)
+                yz += item * (sz * sy * wx)
+                zz += item * (cz * wy * wx)
+    curves[i], curves[stride + i], curves[2 * stride + i] = xx, xy, xz
+    curves[3 * stride + i], curves[4 * stride + i], curves[5 * stride + i] = yy, yz, zz
+    interpolate_slopes(taps, flat, rows, position, buffer, i)
+
+
+@inlined
 def add(taps, flat, rows, position, buffer, i):
     """Add the buffer's item `i` into a cell, with the weights it is read by."""
     _add(taps, flat, rows, position, buffer.value[i], 1)
@@ -132,3 +157,11 @@ def _slope(taps, tap, f):
         return _LINEAR_SLOPES[tap][0]
     c0, c1, c2 = _CUBIC_SLOPES[tap]
     return c0 + f * (c1 + f * c2)
+
+
+@inlined
+def _curvature(taps, tap, f):
+    if len(taps) == 2:
+        return 0 * f
+    c0, c1 = _CUBIC_CURVATURES[tap]
+    return c0 + f * c1

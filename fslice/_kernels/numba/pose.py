@@ -52,14 +52,14 @@ def _pose_gram(
             for i in range(count):
                 factor = scaled(buffer.ctf[i], buffer.phase_x[i] * buffer.phase_y[j])
                 value = apply_friedel(buffer, i, buffer.value[i])
-                _turns(column, rotations[v], i, ky, factor, buffer, geometry)
-                _shifts(column, i, ky, factor * value, images[image, j, i], geometry)
+                write_turns(column, rotations[v], i, ky, factor, buffer, geometry)
+                write_shifts(column, i, ky, factor * value, images[image, j, i], geometry)
                 pair = 1.0 if i == 0 else 2.0
-                _add_products(gram[v], pair * weights[group, j, i], column)
+                add_products(gram[v], pair * weights[group, j, i], column)
 
 
 @inlined
-def _turns(column, rotation, kx, ky, factor, buffer, geometry):
+def write_turns(column, rotation, kx, ky, factor, buffer, geometry):
     """Write the derivatives in w: a turn moves the sample at k by ``w x k``."""
     dx, dy, dz = buffer.slope_x[kx], buffer.slope_y[kx], buffer.slope_z[kx]
     mate = buffer.sign[kx]  # there dq = -dp, and the value is conjugate
@@ -80,7 +80,7 @@ def _turns(column, rotation, kx, ky, factor, buffer, geometry):
 
 
 @inlined
-def _shifts(column, kx, ky, value, image, geometry):
+def write_shifts(column, kx, ky, value, image, geometry):
     """Write the derivatives in the shift, ``-2 pi i k / D`` times the value, and the residual."""
     x, y = 2 * math.pi * kx / geometry.columns, 2 * math.pi * ky / geometry.rows
     column[0, 3], column[1, 3] = x * value.imag, -x * value.real
@@ -89,7 +89,7 @@ def _shifts(column, kx, ky, value, image, geometry):
 
 
 @inlined
-def _add_products(gram, weight, column):
+def add_products(gram, weight, column):
     """Add the upper triangle of the products."""
     for a in range(6):
         for b in range(a, 6):

@@ -51,6 +51,12 @@ class Axis:
             return items[1] - items[0]
         return weighted_sum(self._polynomials(splines.SLOPES), items)
 
+    def curvature(self, items: Sequence[Vector]) -> Vector:
+        """Return the second derivative of that in the position."""
+        if self.taps == 2:
+            return items[0] * 0.0
+        return weighted_sum(self._polynomials(splines.CURVATURES), items)
+
     def shares(self, item: Vector) -> list[Vector]:
         """Return the item times the weight of each tap: the adjoint."""
         if self.taps == 2:
@@ -181,7 +187,8 @@ def _add(cell: Cell, value: Vector, place: Any, shares: Callable) -> None:
             cell.add(b, c, part)
 
 
-def _of_buffer(builder: ir.IRBuilder, buffer: Any, *names: str) -> list[Vector]:
+def of_buffer(builder: ir.IRBuilder, buffer: Any, *names: str) -> list[Vector]:
+    """Return columns of the buffer, as pointers."""
     places = (RowBuffer._fields.index(name) for name in names)
     return [Vector(builder, builder.extract_value(buffer, place)) for place in places]
 
@@ -191,7 +198,7 @@ def interpolate(typing_context, taps, flat, rows, position, buffer, i):
     """Write the interpolated value in the cell of sample `i` to the buffer."""
 
     def generate(context, builder, signature, arguments):
-        (value,) = _of_buffer(builder, arguments[4], "value")
+        (value,) = of_buffer(builder, arguments[4], "value")
         _interpolate(one_cell(builder, signature, arguments), value, arguments[5])
         return context.get_dummy_value()
 
@@ -206,7 +213,7 @@ def interpolate_group(typing_context, taps, flat, target, buffer, i):
     """
 
     def generate(context, builder, signature, arguments):
-        (value,) = _of_buffer(builder, arguments[3], "value")
+        (value,) = of_buffer(builder, arguments[3], "value")
         for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
             if not isinstance(target, types.NoneType):
                 cell.prefetch(Vector(builder, arguments[2]))
@@ -221,7 +228,7 @@ def interpolate_slopes(typing_context, taps, flat, rows, position, buffer, i):
     """Write the value in the cell of sample `i` and its derivatives along x, y and z."""
 
     def generate(context, builder, signature, arguments):
-        local = _of_buffer(builder, arguments[4], *LOCAL)
+        local = of_buffer(builder, arguments[4], *LOCAL)
         _interpolate_slopes(one_cell(builder, signature, arguments), local, arguments[5])
         return context.get_dummy_value()
 
@@ -233,7 +240,7 @@ def interpolate_slopes_group(typing_context, taps, flat, target, buffer, i):
     """Write the values and their derivatives along x, y and z; else as `interpolate_group`."""
 
     def generate(context, builder, signature, arguments):
-        local = _of_buffer(builder, arguments[3], *LOCAL)
+        local = of_buffer(builder, arguments[3], *LOCAL)
         for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count]):
             if not isinstance(target, types.NoneType):
                 cell.prefetch(Vector(builder, arguments[2]))
@@ -249,7 +256,7 @@ def _adds(shares: Callable[[Axis, Vector], list[Vector]]):
     @intrinsic
     def add(typing_context, taps, flat, rows, position, buffer, i):
         def generate(context, builder, signature, arguments):
-            (value,) = _of_buffer(builder, arguments[4], "value")
+            (value,) = of_buffer(builder, arguments[4], "value")
             _add(one_cell(builder, signature, arguments), value, arguments[5], shares)
             return context.get_dummy_value()
 
@@ -258,7 +265,7 @@ def _adds(shares: Callable[[Axis, Vector], list[Vector]]):
     @intrinsic
     def add_two(typing_context, taps, flat, buffer, i):
         def generate(context, builder, signature, arguments):
-            (value,) = _of_buffer(builder, arguments[2], "value")
+            (value,) = of_buffer(builder, arguments[2], "value")
             for place, cell in cells_of(builder, signature, arguments, UNROLLED[taps.count][::4]):
                 _add(cell, value, place, shares)
             return context.get_dummy_value()

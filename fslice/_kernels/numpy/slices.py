@@ -43,7 +43,8 @@ def gather(volume, views, amplitude, geometry, out=None):
     slices[...] = 0
     inside, flat = band(geometry), volume.ravel()
     for block in _blocks(views, amplitude, geometry, volume.dtype):
-        slices[block.views, inside] = _read(flat, block, geometry) * block.phase
+        (value,) = _read(flat, block, geometry, order=0)
+        slices[block.views, inside] = value * block.phase
     return slices
 
 
@@ -52,11 +53,22 @@ def gather_slopes(volume, views, amplitude, geometry):
     slices, inside, flat = _slices(views, geometry, volume.dtype), band(geometry), volume.ravel()
     slopes = np.zeros((3, *slices.shape), slices.dtype)
     for block in _blocks(views, amplitude, geometry, volume.dtype):
-        value, *along = _read_slopes(flat, block, geometry)
+        value, *along = _read(flat, block, geometry, order=1)
         slices[block.views, inside] = value * block.phase
         for axis, slope in enumerate(along):
             slopes[axis][block.views, inside] = slope * block.phase
     return slices, slopes
+
+
+def gather_curvatures(volume, views, amplitude, geometry):
+    """Sample slices, their derivatives, and their second derivatives xx, xy, xz, yy, yz, zz."""
+    inside, flat = band(geometry), volume.ravel()
+    sums = np.zeros((10, len(views.rotations), *geometry.slice_shape), volume.dtype)
+    for block in _blocks(views, amplitude, geometry, volume.dtype):
+        value, *slopes = _read(flat, block, geometry, order=2)
+        for total, item in zip(sums, [value, *slopes], strict=True):
+            total[block.views, inside] = item * block.phase
+    return sums[0], sums[1:4], sums[4:]
 
 
 def scatter(slices, views, amplitude, geometry):
@@ -121,18 +133,23 @@ def _blocks(views, amplitude, geometry, dtype) -> Iterator[Block]:
         )
 
 
-def _cells(block: Block, geometry: SliceGeometry, power: int = 1, slopes: bool = False) -> Iterator:
+def _cells(block: Block, geometry: SliceGeometry, power: int = 1, order: int = 0) -> Iterator:
     """Yield per tap where it is stored, its weights, and which samples meet its mate there.
 
-    With `slopes` the weights are those of the value and of its derivatives along x, y and z.
+    The weights are those of the value; from order 1 on also of its derivatives along x, y and z;
+    with order 2 also of the second ones, xx, xy, xz, yy, yz and zz.
     """
     nz, ny, nh = geometry.volume_shape
     axes = list(enumerate((geometry.nx, ny, nz)))
     (x, wx), (y, wy), (z, wz) = (
         _taps(block, geometry, axis, size, splines.WEIGHTS, power) for axis, size in axes
     )
-    if slopes:
+    if order > 0:
         sx, sy, sz = (_taps(block, geometry, axis, size, splines.SLOPES)[1] for axis, size in axes)
+    if order > 1:
+        cx, cy, cz = (
+            _taps(block, geometry, axis, size, splines.CURVATURES)[1] for axis, size in axes
+        )
     rows, planes = (
         [_wrapped(tap, ny) * nh for tap in y],
         [_wrapped(tap, nz) * (ny * nh) for tap in z],
@@ -146,8 +163,11 @@ def _cells(block: Block, geometry: SliceGeometry, power: int = 1, slopes: bool =
                 mirrored = (_wrapped(-z[c], nz) * ny + _wrapped(-y[b], ny)) * nh
                 index = np.where(ghost, mirrored - x[a], index)
             weights = [row * wx[a]]
-            if slopes:
+            if order > 0:
                 weights += [row * sx[a], wz[c] * sy[b] * wx[a], sz[c] * wy[b] * wx[a]]
+            if order > 1:
+                weights += [row * cx[a], wz[c] * sy[b] * sx[a], sz[c] * wy[b] * sx[a]]
+                weights += [wz[c] * cy[b] * wx[a], sz[c] * sy[b] * wx[a], cz[c] * wy[b] * wx[a]]
             yield index, weights, ghost
 
 
@@ -172,27 +192,19 @@ def _taps(block, geometry, axis, size, polynomials, power=1):
     return positions, weights
 
 
-def _read(flat, block, geometry):
-    """Return the interpolated values."""
-    return _sums(flat, block, geometry, slopes=False)[0]
-
-
-def _read_slopes(flat, block, geometry):
-    """Return the interpolated values and their derivatives along x, y and z of the volume."""
-    value, *slopes = _sums(flat, block, geometry, slopes=True)
-    # a mate is read at minus the position, which turns the sign of every derivative
-    return value, *(np.where(block.mate, -slope, slope) for slope in slopes)
-
-
-def _sums(flat, block, geometry, slopes):
-    sums = np.zeros((4 if slopes else 1, *block.mate.shape), flat.dtype)
-    for index, weights, ghost in _cells(block, geometry, slopes=slopes):
+def _read(flat, block, geometry, order):
+    """Return the interpolated values, then the derivatives of each order, as `_cells` says."""
+    sums = np.zeros(((1, 4, 10)[order], *block.mate.shape), flat.dtype)
+    for index, weights, ghost in _cells(block, geometry, order=order):
         tap = flat[index]
         if ghost is not None:
             np.conjugate(tap, out=tap, where=ghost)
         for number, weight in zip(sums, weights, strict=True):
             number += weight * tap
-    return np.conjugate(sums, out=sums, where=block.mate)
+    np.conjugate(sums, out=sums, where=block.mate)
+    # a mate is read at minus the position, which turns the sign of odd derivatives
+    sums[1:4] = np.where(block.mate, -sums[1:4], sums[1:4])
+    return sums
 
 
 def _add(volume, block, geometry, values, power=1):

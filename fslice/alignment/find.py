@@ -1,0 +1,278 @@
+"""The posterior over poses of images, given a map: searched for everywhere, or near given poses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fslice._arrays import Array, array_namespace, check_choice, placed
+from fslice.alignment.newton import Starts
+from fslice.alignment.noise import outer_variance, residual_noise
+from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.search import PoseSearch, PreparedMap, prepare
+from fslice.data.dataset import Dataset
+from fslice.data.passes import Batch, sum_over
+from fslice.data.poses import Poses
+from fslice.operators.ctf import CTF
+
+PILOT = 256
+"""Images from which the noise and the prior of shifts are learned, before all are searched."""
+_WIDE = 0.04
+"""Deviation of shifts, in boxes, before any image is seen."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PoseModel:
+    """What is assumed of images beside the map: given, or learned from some of them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With its model of the noise.
+    noise_variance : float
+        The factor of that.
+    prepared : PreparedMap
+    """
+
+    dataset: Dataset
+    noise_variance: float
+    prepared: PreparedMap
+
+    def find(
+        self, rows: Array | None = None, progress: Callable[[int], object] | None = None
+    ) -> PosePosterior:
+        """Return the posterior over all poses of some images, in the order of the rows."""
+
+        def of_batch(batch: Batch) -> PosePosterior:
+            return self.prepared.find(batch, self.noise_variance)
+
+        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
+
+    def refine(
+        self,
+        poses: PosePosterior,
+        rows: Array | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> PosePosterior:
+        """Return the posterior near the modes of each image's poses, image by image of the rows."""
+        xp = array_namespace(poses.weights)
+        place = xp.zeros(len(self.dataset), np.int64)
+        place[xp.arange(len(self.dataset)) if rows is None else xp.asarray(rows)] = xp.arange(
+            len(poses)
+        )
+
+        def of_batch(batch: Batch) -> PosePosterior:
+            modes = poses.views(place[batch.rows])
+            starts = Starts(modes.image_of, modes.rotations, modes.shifts)
+            return self.prepared.refine(batch, starts, self.noise_variance)
+
+        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
+
+
+def find_poses(
+    images: Any,
+    volume: Array,
+    ctf: CTF | Array | None = None,
+    *,
+    symmetry: str | None = None,
+    noise: str = "white",
+    noise_variance: float | None = None,
+    shift_std: float | None = None,
+    search: PoseSearch | None = None,
+    rows: Array | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> PosePosterior:
+    """Find where the particle of each image may be, given a map.
+
+    Parameters
+    ----------
+    images : (n, D, D) array of real numbers, a memory-mapped stack, or a `Dataset`
+        A `Dataset` brings CTF, noise spectrum, contrast, aberrations and symmetry; its poses play
+        no part.
+    volume : (D, D, D) real array
+        The map, in the unit of the images.
+    ctf : CTF or (n, D, D//2 + 1) real array, optional
+    symmetry : str, optional
+        Point group of the map: poses are searched for in its asymmetric unit. Default: that of
+        the data set, else C1.
+    noise : {"white", "shell"}, optional
+        One noise variance, or one for each shell, learned from what some images leave at their
+        best poses.
+    noise_variance : float, optional
+        ``sigma^2`` of a pixel; of a `Dataset` with a noise model, the factor of that. Default:
+        learned.
+    shift_std : float, optional
+        Standard deviation, in pixels, of shifts along x and along y. Default: learned.
+    search : PoseSearch, optional
+        How much is searched.
+    rows : (k,) int64 array, optional
+        Which images, ascending. Default: all.
+    progress : callable, optional
+        Called with the number of images of each batch that is done.
+
+    Returns
+    -------
+    PosePosterior
+        In the order of `rows`.
+
+    Notes
+    -----
+    Every rotation of a grid and every shift of another is scored at low frequency; the best that
+    are apart are refined by Newton's method at rising frequency; the modes that are left are
+    weighed by their mass, ``exp(score) (2 pi)^(5/2) det(H)^(-1/2)``, with the full curvature H.
+
+    Examples
+    --------
+    >>> import fslice
+    >>> from fslice.geometry import angle_between
+    >>> rng = np.random.default_rng(0)
+    >>> positions, weights = 28 * rng.uniform(-1, 1, (30, 3)), rng.uniform(0.5, 1.5, 30)
+    >>> model = fslice.simulation.GaussianModel(positions, weights, np.full(30, 40.0))
+    >>> data = fslice.simulate(model, 20, 32, 4.0, snr=1.0, shift_std=1.0, seed=1)
+    >>> found = find_poses(data.images(), data.truth, search=PoseSearch(rotations=4608))
+    >>> bool(angle_between(found.best().rotations, data.rotations).max() < 0.1)
+    True
+    """
+    model = pose_model(
+        images, volume, ctf, symmetry=symmetry, noise=noise, noise_variance=noise_variance,
+        shift_std=shift_std, search=search,
+    )  # fmt: skip
+    return model.find(rows, progress)
+
+
+def refine_poses(
+    dataset: Dataset,
+    volume: Array,
+    poses: PosePosterior | None = None,
+    *,
+    noise: str = "white",
+    noise_variance: float | None = None,
+    shift_std: float | None = None,
+    search: PoseSearch | None = None,
+    rows: Array | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> PosePosterior:
+    """Refine the poses of images, and find how sure they are.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its poses are refined where `poses` is None.
+    volume : (D, D, D) real array
+    poses : PosePosterior, optional
+        All of its modes are refined, weighed anew, and pruned. Of the images of `rows`.
+    noise, noise_variance, shift_std, search, rows, progress
+        As in `find_poses`; of the search only `radii`, `max_modes` and `window` play a part.
+
+    Returns
+    -------
+    PosePosterior
+    """
+    given = poses_as_posterior(dataset.poses) if poses is None else poses
+    if poses is None and rows is not None:
+        given = given[rows]
+    chosen = array_namespace(given.weights).arange(len(dataset)) if rows is None else rows
+    if len(given) != len(chosen):
+        raise ValueError(f"poses: expected those of {len(chosen)} images, got {len(given)}")
+    if shift_std is None:
+        shift_std = _spread(given)
+    model = pose_model(
+        dataset, volume, noise=noise, noise_variance=noise_variance, shift_std=shift_std,
+        search=search, known=(given, rows),
+    )  # fmt: skip
+    return model.refine(given, rows, progress)
+
+
+def pose_model(
+    images: Any,
+    volume: Array,
+    ctf: CTF | Array | None = None,
+    *,
+    symmetry: str | None = None,
+    noise: str = "white",
+    noise_variance: float | None = None,
+    shift_std: float | None = None,
+    search: PoseSearch | None = None,
+    known: tuple[PosePosterior, Array | None] | None = None,
+) -> PoseModel:
+    """Prepare the map, and learn from some images what is not given.
+
+    Parameters
+    ----------
+    images, volume, ctf, symmetry, noise, noise_variance, shift_std, search
+        As in `find_poses`.
+    known : (PosePosterior, rows), optional
+        Where poses are only refined.
+    """
+    check_choice("noise", noise, ("white", "shell"))
+    dataset = as_dataset(images, volume, ctf)
+    symmetry = dataset.symmetry if symmetry is None else symmetry
+    dataset = dataclasses.replace(dataset, symmetry="C1")
+    if len(volume) != dataset.size:
+        raise ValueError(f"volume: expected a box of {dataset.size} voxels, got {len(volume)}")
+    wide = _WIDE * dataset.size if shift_std is None else shift_std
+    options = dataclasses.replace(search or PoseSearch(), shift_std=wide)
+    prepared = prepare(volume, options, symmetry, templates=known is None, dtype=dataset.dtype.name)
+    rows = _evenly(known[1] if known and known[1] is not None else np.arange(len(dataset)))
+    variance = outer_variance(dataset, rows) if noise_variance is None else noise_variance
+    model = PoseModel(dataset, variance, prepared)
+    if shift_std is None or (noise == "shell" and noise_variance is None):
+        model = _learned(model, volume, rows, noise, noise_variance, shift_std, known)
+    return model
+
+
+def _learned(
+    model: PoseModel, volume: Array, rows: np.ndarray, noise: str, noise_variance: float | None,
+    shift_std: float | None, known: tuple[PosePosterior, Array | None] | None,
+) -> PoseModel:  # fmt: skip
+    """Return the model with what the poses of some images teach."""
+    if known is None:
+        found = model.find(rows)
+    else:
+        all_rows = np.arange(len(model.dataset)) if known[1] is None else known[1]
+        found = model.refine(known[0][np.isin(all_rows, rows)], rows)
+    dataset, variance, prepared = model.dataset, model.noise_variance, model.prepared
+    if noise == "shell" and noise_variance is None:
+        dataset, variance = residual_noise(dataset, volume, found, rows), 1.0
+    if shift_std is None:
+        prepared = prepared.with_shift_std(_spread(found))
+    return PoseModel(dataset, variance, prepared)
+
+
+def as_dataset(images: Any, volume: Array, ctf: CTF | Array | None = None) -> Dataset:
+    """Return images as a data set; those that bring no poses get the identity."""
+    if isinstance(images, Dataset):
+        return images
+    n = len(images)
+    rotations = placed(np.tile(np.eye(3), (n, 1, 1)), volume, "float64")
+    return Dataset(images, Poses(rotations), ctf)
+
+
+def poses_as_posterior(poses: Poses) -> PosePosterior:
+    """Return poses as a posterior of one mode for each image, whose width is not known."""
+    xp, n = array_namespace(poses.rotations), len(poses)
+    shifts = xp.zeros((n, 2)) if poses.shifts is None else poses.shifts.astype(np.float64)
+    return PosePosterior(
+        xp.arange(n), poses.rotations.astype(np.float64), shifts, xp.ones(n),
+        xp.full((n, 5, 5), xp.nan), xp.full(n, xp.nan), xp.full(n, xp.nan),
+    )  # fmt: skip
+
+
+def _evenly(rows: Array) -> np.ndarray:
+    """Return at most `PILOT` of the rows, evenly spaced."""
+    places = np.linspace(0, len(rows) - 1, min(PILOT, len(rows))).round().astype(np.int64)
+    return np.asarray(rows)[places]
+
+
+def _spread(found: PosePosterior) -> float:
+    """Return the standard deviation of shifts along an axis, of images that show the particle."""
+    xp = array_namespace(found.weights)
+    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
+    squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
+    per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
+    seen = ~(found.evidence < 0)
+    seen = seen if bool(seen.any()) else ~seen
+    return max(float(xp.sqrt((per_image * seen).sum() / (2 * seen.sum()))), 0.1)

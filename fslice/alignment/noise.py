@@ -1,0 +1,92 @@
+"""The noise of images whose poses are not known, or only just found."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from fslice._arrays import Array, array_namespace
+from fslice.alignment.posterior import PosePosterior
+from fslice.data.dataset import Dataset
+from fslice.data.passes import Batch, sum_over
+from fslice.fourier import shell_sum
+from fslice.likelihoods.gaussian import GaussianNoise
+from fslice.operators.projector import Projector
+
+_OUTER = 0.8
+"""Shells from this share of the largest on are taken for noise."""
+
+
+def outer_variance(dataset: Dataset, rows: Array | None = None) -> float:
+    """Return the variance of a pixel's noise, from the highest frequencies of the images.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its noise model is the spectrum, of which this is the factor.
+    rows : (k,) int64 array, optional
+        Which images. Default: all.
+
+    Notes
+    -----
+    In a single image the object is far below the noise at high frequency: what it adds to the
+    variance is a share of its spectral signal-to-noise ratio there.
+
+    Examples
+    --------
+    >>> from fslice.data.poses import Poses
+    >>> images = 2 * np.random.default_rng(0).normal(size=(50, 32, 32))
+    >>> dataset = Dataset(images, Poses(np.tile(np.eye(3), (50, 1, 1))))
+    >>> round(outer_variance(dataset), 1)
+    4.0
+    """
+    size = dataset.size
+    first, last = int(_OUTER * ((size - 1) // 2)), (size - 1) // 2 + 1
+
+    def of_batch(batch: Batch) -> Array:
+        return _power(batch.images_ft, size)[first:last]
+
+    powers = sum_over(dataset, of_batch, rows=rows)
+    count = len(dataset) if rows is None else len(rows)
+    degrees = _degrees(size, array_namespace(powers))[first:last]
+    return float(powers.sum() / (count * degrees.sum()))
+
+
+def residual_noise(dataset: Dataset, volume: Array, found: PosePosterior, rows: Array) -> Dataset:
+    """Return a data set with one noise variance for each shell, from residuals at the best poses.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    volume : (D, D, D) real array
+    found : PosePosterior
+        Of the images of `rows`.
+    rows : (k,) int64 array
+    """
+    size, xp = dataset.size, dataset.xp
+    plain = dataset.with_noise(None)
+    projector = Projector(size, 2, "cubic")
+    volume_ft = projector.transform(volume.astype(dataset.dtype))
+    best, place = found.best().astype(dataset.dtype), xp.zeros(len(dataset), np.int64)
+    place[xp.asarray(rows)] = xp.arange(len(rows))
+
+    def of_batch(batch: Batch) -> Array:
+        own = best[place[batch.rows]]
+        expected = projector.project_ft(volume_ft, own.rotations, own.shifts, batch.ctf)
+        return _power(batch.images_ft - expected, size)
+
+    powers = sum_over(plain, of_batch, rows=rows)
+    shells = powers / (len(rows) * xp.maximum(_degrees(size, xp), 1))
+    shells = xp.where(shells > 0, shells, shells[shells > 0].min())
+    return dataclasses.replace(dataset, noise=GaussianNoise(shells))
+
+
+def _power(spectra: Array, size: int) -> Array:
+    """Return the sum of squares in each shell, the corners in the last: (D//2 + 1,) float64."""
+    squares = (spectra.real**2 + spectra.imag**2).sum(0, dtype=np.float64)
+    return shell_sum(squares, size, 2, corners=True)
+
+
+def _degrees(size: int, xp) -> Array:
+    return shell_sum(xp.ones((size, size // 2 + 1)), size, 2, corners=True)
