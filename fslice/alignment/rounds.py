@@ -1,0 +1,220 @@
+"""Stage B of unknown poses: rounds of pose search and map, on two halves that stay independent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fslice._arrays import Array
+from fslice.alignment.band import Band
+from fslice.alignment.equations import expected_equations
+from fslice.alignment.find import pose_model
+from fslice.alignment.noise import residual_noise
+from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.search import PoseSearch
+from fslice.alignment.starts import GridMap, maximisation, sphere
+from fslice.data.dataset import Dataset
+from fslice.metrics import MapAlignment, align_nearby
+from fslice.posterior.latent import latent_map
+
+_GROWTH = 1.35
+"""Of the radius from round to round, where the halves agree up to its end."""
+_BEYOND = 3
+"""Shells beyond the last one on which the halves agree, else."""
+_AGREE = 0.143
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """How stage B runs.
+
+    Parameters
+    ----------
+    most : int
+        Rounds at most.
+    searched : int
+        How many of the first rounds search all poses; the others refine those that were found.
+    draws : int
+        Poses of an image that enter the map.
+    search : PoseSearch
+        Its radii are set round by round.
+    gain : float
+        In nats per image: a round at the last radius that gains less is the last one.
+    """
+
+    most: int = 8
+    searched: int = 2
+    draws: int = 2
+    search: PoseSearch = field(default_factory=PoseSearch)
+    gain: float = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """One half of the images: its map, and what it says of their poses."""
+
+    rows: np.ndarray
+    map: GridMap
+    poses: PosePosterior | None = None
+
+    @property
+    def evidence(self) -> float:
+        """Mean log evidence of an image above noise alone, in nats; -inf where none is known."""
+        return -np.inf if self.poses is None else float(self.poses.evidence.mean())
+
+
+@dataclass(frozen=True, eq=False)
+class JointState:
+    """Where stage B stands after a round."""
+
+    halves: tuple[Half, Half]
+    dataset: Dataset = field(repr=False)
+    """With the model of the noise as it is now."""
+    radius: int
+    """Of the next round, in shells of the box."""
+    round: int = 0
+    curve: np.ndarray | None = field(default=None, repr=False)
+    """Fourier shell correlation of the halves' maps, laid upon each other."""
+    trace: tuple[dict, ...] = ()
+    """Of each round: radius, evidence, shell up to which the halves agree."""
+    finished: bool = False
+
+    @property
+    def evidence(self) -> float:
+        """Mean of both halves, in nats per image."""
+        return float(np.mean([half.evidence for half in self.halves]))
+
+
+def first_state(dataset: Dataset, start: GridMap, half_sets: np.ndarray, radius: int) -> JointState:
+    """Return the state before the first round: both halves begin from one map of low resolution."""
+    rows = [np.flatnonzero(half_sets == half) for half in (1, 2)]
+    halves = (Half(rows[0], start), Half(rows[1], start))
+    return JointState(halves, dataset, min(radius, (dataset.size - 1) // 2))
+
+
+def next_round(
+    state: JointState, sphere_radius: float, options: Rounds, rng: np.random.Generator
+) -> JointState:
+    """Return the state after one more round.
+
+    At an unchanged radius and noise, a round whose poses have a lower evidence is undone: the
+    state is the one before it, finished.
+    """
+    halves = tuple(_posed(state, half, options) for half in state.halves)
+    now = replace(state, halves=halves)
+    same = bool(state.trace) and state.trace[-1]["radius"] == state.radius
+    if same and now.evidence < state.evidence:
+        return replace(state, finished=True)
+    settled = same and now.evidence - state.evidence < options.gain
+    if not same:
+        now = _with_noise(now)
+    made = tuple(_mapped(now, half, sphere_radius, options, rng) for half in halves)
+    laid = lay_halves(made, state.radius)
+    agreed = min(agreed_shell(laid.curve, _AGREE), state.radius)
+    size = state.dataset.size
+    entry = {"radius": state.radius, "evidence": now.evidence, "agreed": agreed}
+    number = state.round + 1
+    return replace(
+        now, halves=made, radius=grown(state.radius, agreed, (size - 1) // 2), round=number,
+        curve=laid.curve, trace=(*state.trace, entry),
+        finished=settled or number >= options.most,
+    )  # fmt: skip
+
+
+def grown(radius: int, agreed: int, most: int) -> int:
+    """Return the radius of the next round.
+
+    Examples
+    --------
+    >>> grown(12, 12, 31), grown(24, 18, 31), grown(16, 15, 31)
+    (16, 24, 22)
+    """
+    if agreed >= radius - 1:
+        return min(most, max(radius + 2, round(_GROWTH * radius)))
+    return min(most, max(radius, agreed + _BEYOND))
+
+
+def agreed_shell(curve: Array, threshold: float) -> int:
+    """Return the last shell before the first that falls below a threshold.
+
+    Examples
+    --------
+    >>> agreed_shell(np.array([1.0, 0.9, 0.5, 0.1, 0.6]), 0.143)
+    2
+    """
+    below = np.flatnonzero(np.asarray(curve)[1:] < threshold)
+    return int(below[0]) if len(below) else len(curve) - 1
+
+
+def lay_halves(halves: tuple[Half, ...], radius: int) -> MapAlignment:
+    """Lay the second half's map upon the first's: they drift apart, slowly, as poses do."""
+    size = halves[0].map.band.size
+    first, second = (half.map.in_box(size) for half in halves)
+    return align_nearby(second, first, min(radius, (size - 1) // 2))
+
+
+def _posed(state: JointState, half: Half, options: Rounds) -> Half:
+    """Return a half with the posterior of its poses under its own map."""
+    search = replace(options.search, radii=levels(state.radius, state.dataset.size))
+    volume = half.map.in_box(state.dataset.size).astype(state.dataset.dtype)
+    known = None if state.round < options.searched else (half.poses, half.rows)
+    model = pose_model(
+        state.dataset, volume, noise_variance=1.0, shift_std=half.map.shift_std, search=search,
+        known=known,
+    )  # fmt: skip
+    found = model.find(half.rows) if known is None else model.refine(half.poses, half.rows)
+    return replace(half, poses=found)
+
+
+def levels(radius: int, size: int) -> tuple[float, ...]:
+    """Return the radii at which poses are refined: each at most twice the one before.
+
+    Examples
+    --------
+    >>> levels(31, 64), levels(12, 64)
+    ((16, 31), (12,))
+    """
+    found, least = [radius], 1.5 * PoseSearch().bands(size)[0].radius
+    while found[0] / 2 > least:
+        found.insert(0, -(-found[0] // 2))
+    return tuple(found)
+
+
+def _with_noise(state: JointState) -> JointState:
+    """Return the state with the noise of what both maps leave of their images."""
+    variances = []
+    for half in state.halves:
+        assert half.poses is not None
+        volume = half.map.in_box(state.dataset.size)
+        found = residual_noise(state.dataset, volume, half.poses, half.rows)
+        assert found.noise is not None
+        variances.append(found.noise.variances)
+    assert found.noise is not None
+    noise = replace(found.noise, variances=(variances[0] + variances[1]) / 2)
+    return replace(state, dataset=state.dataset.with_noise(noise))
+
+
+def _mapped(
+    state: JointState, half: Half, sphere_radius: float, options: Rounds, rng: np.random.Generator
+) -> Half:
+    """Return a half with the map of its images in the poses that were found."""
+    assert half.poses is not None
+    band = Band(state.dataset.size, state.radius, interpolation="linear")
+    normal = expected_equations(
+        state.dataset, band, half.poses, rng, draws=options.draws, rows=half.rows
+    )
+    before = half.map.limited_to(band)
+    latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), normal.b)
+    volume, prior = maximisation(normal, latent, before.prior, updates=2)
+    return replace(
+        half, map=replace(before, volume=volume, prior=prior, shift_std=spread_of(half.poses))
+    )
+
+
+def spread_of(poses: PosePosterior) -> float:
+    """Return the standard deviation of shifts along an axis, half a pixel at least."""
+    squares = poses.weights * (
+        (poses.shifts**2).sum(1) + poses.covariance[:, 3, 3] + poses.covariance[:, 4, 4]
+    )
+    return max(float((squares.sum() / (2 * len(poses))) ** 0.5), 0.5)
