@@ -7,6 +7,7 @@ normal equations cost G slices, however many images there are (docs/joint.md has
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from fslice._arrays import Array, array_namespace, to_numpy
 from fslice._kernels import Filters, Views
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages
-from fslice.alignment.coarse import Templates, make_templates
+from fslice.alignment.coarse import Encoded, make_templates
 from fslice.posterior.stencil import StencilEquations
 
 _CELLS = 1 << 24
@@ -85,9 +86,7 @@ def make_grid(rotations: np.ndarray, shifts: np.ndarray, shift_std: float, like:
     )
 
 
-def expectation(
-    volume: Array, images: BandImages, grid: PoseGrid, noise: np.ndarray, *, maps: bool = True
-) -> Statistics:
+def expectation(volume: Array, images: BandImages, grid: PoseGrid, noise: np.ndarray) -> Statistics:
     """Weigh all poses of the grid, and sum what the images say under these weights.
 
     Parameters
@@ -98,8 +97,6 @@ def expectation(
     grid : PoseGrid
     noise : (shells,) float64 array
         Variance of each shell of the images.
-    maps : bool, optional
-        Whether the sums for a map are needed; else they are zero, and the log-likelihood is all.
 
     Returns
     -------
@@ -109,46 +106,93 @@ def expectation(
     -----
     ``gamma_ngt = p(y_n | g, t) p(t) / G / p(y_n)``, the exact posterior over the grid.
     """
-    band = images.band
-    templates = make_templates(
-        band.projector.transform(volume), band, grid.rotations, grid.shifts,
-        log_prior=grid.log_prior - float(np.log(len(grid.rotations))), compress=False,
-    )  # fmt: skip
-    deviation = np.sqrt(noise[images.shell_of()])
-    step = max(1, _CELLS // (len(grid.rotations) * len(grid.shifts)))
     total = None
-    for start in range(0, len(images), step):
-        part = _weighed(templates, images[start : start + step], deviation, maps)
-        total = part if total is None else total + part
+    for part in _scored(volume, images, grid, noise):
+        sums = _weighed(*part)
+        total = sums if total is None else total + sums
     assert total is not None
     return total
 
 
-def _weighed(
-    templates: Templates, images: BandImages, deviation: np.ndarray, maps: bool
-) -> Statistics:
-    """Return the statistics of some images."""
-    xp, real = array_namespace(images.images), images.ctf.dtype
-    band, count = images.band, len(images)
-    whitening = xp.asarray((1 / deviation).astype(real))
-    y, ctf = images.images * whitening, images.ctf * whitening
-    encoded = templates.encode(y, ctf)
-    weights = templates.scores(encoded)
-    above = _to_weights(weights.reshape(count, -1))
-    squares = (y.real**2 + y.imag**2).sum(0, dtype=np.float64)
-    m = xp.asarray(band.multiplicities)
-    constant = count * float((band.multiplicities * np.log(2 * np.pi * deviation**2)).sum())
-    gain = float(above.sum())
-    likelihood = gain - 0.5 * (float(m @ squares) + constant)
-    shifts = weights.sum((0, 2), dtype=np.float64)
-    if not maps:
-        empty = xp.zeros((0, len(m)), real)
-        return Statistics(empty, empty, shifts, squares, likelihood, gain, count)
-    flat = weights.reshape(-1, weights.shape[-1])
+def log_likelihoods(
+    volume: Array, images: BandImages, grid: PoseGrid, noise: np.ndarray
+) -> tuple[Array, Array]:
+    """Return the log density of each image, its pose summed out over the grid.
+
+    Parameters
+    ----------
+    volume, images, grid, noise
+        As in `expectation`.
+
+    Returns
+    -------
+    (n,) float64 arrays
+        The log density, and how much it is above that of noise without a particle.
+    """
+    parts = []
+    for some, _, scores in _scored(volume, images, grid, noise):
+        above = _to_weights(scores.reshape(len(some), -1))
+        parts.append((above + _of_noise(some), above))
+    xp = array_namespace(images.images)
+    whole, above = (xp.concatenate(values) for values in zip(*parts, strict=True))
+    return whole, above
+
+
+class _Whitened(NamedTuple):
+    """Images over the deviation of their noise."""
+
+    images: Array
+    ctf: Array
+    band: Band
+    log_variances: np.ndarray
+    """(P,): logarithms of 2 pi times the noise variance."""
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+
+def _scored(
+    volume: Array, images: BandImages, grid: PoseGrid, noise: np.ndarray
+) -> Iterator[tuple[_Whitened, Encoded, Array]]:
+    """Yield some whitened images at a time, encoded, and their scores at all poses (n, T, G)."""
+    band, xp = images.band, array_namespace(images.images)
+    templates = make_templates(
+        band.projector.transform(volume), band, grid.rotations, grid.shifts,
+        log_prior=grid.log_prior - float(np.log(len(grid.rotations))), compress=False,
+    )  # fmt: skip
+    variance = noise[images.shell_of()]
+    whitening = xp.asarray((variance**-0.5).astype(images.ctf.dtype))
+    step = max(1, _CELLS // (len(grid.rotations) * len(grid.shifts)))
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        some = _Whitened(
+            part.images * whitening, part.ctf * whitening, band, np.log(2 * np.pi * variance)
+        )
+        encoded = templates.encode(some.images, some.ctf)
+        yield some, encoded, templates.scores(encoded)
+
+
+def _of_noise(some: _Whitened) -> Array:
+    """Return the log density of images without a particle."""
+    m = array_namespace(some.images).asarray(some.band.multiplicities)
+    squares = (some.images.real**2 + some.images.imag**2).astype(np.float64) @ m
+    return -0.5 * (squares + float(some.band.multiplicities @ some.log_variances))
+
+
+def _weighed(some: _Whitened, encoded: Encoded, scores: Array) -> Statistics:
+    """Return the statistics of some images; their scores become weights in place."""
+    xp, count = array_namespace(scores), len(scores)
+    above, likelihood = _to_weights(scores.reshape(count, -1)), _of_noise(some)
+    m = xp.asarray(some.band.multiplicities.astype(some.ctf.dtype))
+    flat = scores.reshape(-1, scores.shape[-1])
     sums = flat.T @ encoded.centred.reshape(len(flat), -1)
-    centred = (sums[:, : len(m)] + 1j * sums[:, len(m) :]) / m.astype(real)
-    squared_ctf = 2 * (weights.sum(1).T @ encoded.squared_ctf)
-    return Statistics(centred, squared_ctf, shifts, squares, likelihood, gain, count)
+    return Statistics(
+        (sums[:, : len(m)] + 1j * sums[:, len(m) :]) / m,
+        2 * (scores.sum(1).T @ encoded.squared_ctf),
+        scores.sum((0, 2), dtype=np.float64),
+        (some.images.real**2 + some.images.imag**2).sum(0, dtype=np.float64),
+        float((above + likelihood).sum()), float(above.sum()), count,
+    )  # fmt: skip
 
 
 def _to_weights(scores: Array) -> Array:

@@ -10,10 +10,10 @@ from fslice._arrays import Array
 from fslice.alignment.band import Band
 from fslice.alignment.equations import expected_equations
 from fslice.alignment.find import pose_model
+from fslice.alignment.grid_map import GridMap, maximisation, sphere
 from fslice.alignment.noise import residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
-from fslice.alignment.starts import GridMap, maximisation, sphere
 from fslice.data.dataset import Dataset
 from fslice.metrics import MapAlignment, align_nearby
 from fslice.posterior.latent import latent_map

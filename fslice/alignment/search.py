@@ -79,9 +79,7 @@ class PoseSearch:
         coarse = self.coarse_radius or max(3.0, round(3 * size / 32))
         radii = self.radii or tuple(round(size * share) for share in (1 / 8, 1 / 4, 3 / 8))
         oversampling = 2 if size % 2 else 1.5  # a whole box; what remains is far below the noise
-        levels = tuple(
-            Band(size, min(max(radius, coarse), most), oversampling) for radius in radii
-        )
+        levels = tuple(Band(size, min(max(radius, coarse), most), oversampling) for radius in radii)
         return Band(size, min(coarse, most), oversampling), levels
 
     def shifts(self, size: int) -> np.ndarray:

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, to_numpy
+from fslice._arrays import array_namespace, to_numpy
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages
 from fslice.alignment.grid import hexagonal_shifts
 from fslice.alignment.grid_em import (
-
     Statistics,
     expectation,
     make_grid,
     normal_equations_of,
     updated_noise,
 )
-from fslice.fourier import irfft3, rfft3, shell_sum
+from fslice.alignment.grid_map import GridMap, first_prior, maximisation, sphere
 from fslice.geometry import grid_rotations, random_rotations
-from fslice.posterior.cg import conjugate_gradients
-from fslice.posterior.latent import LatentMap, latent_map
-from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.latent import latent_map
 from fslice.posterior.stencil import StencilEquations
-from fslice.postprocess.masks import soft_spherical_mask
-from fslice.symmetry.rotation import resized
 
-_TOLERANCE, _SOLVES = 3e-3, 60
 _MOST_SHIFTS = 19
 
 
@@ -63,52 +57,6 @@ class GridEM:
     shift_std: float = 2.0
 
 
-@dataclass(frozen=True, eq=False)
-class GridMap:
-    """A map of low resolution with all that was learned beside it."""
-
-    volume: Array = field(repr=False)
-    """(d, d, d) real: in the box of the band, as its projector takes it."""
-    band: Band
-    prior: np.ndarray = field(repr=False)
-    """(d//2 + 1,) float64: variance of each shell of the latent map."""
-    noise: np.ndarray = field(repr=False)
-    """(shells,) float64: variance of each shell of the images."""
-    shift_std: float
-    trace: tuple[float, ...] = field(default=(), repr=False)
-    """Log-likelihood of an image above noise alone, step by step."""
-
-    def in_box(self, size: int) -> Array:
-        """Return the map in the box D of the images."""
-        return rescaled(self.volume, size)
-
-    def limited_to(self, band: Band) -> GridMap:
-        """Return the same map in another band; new shells take the last one's variances."""
-        count = band.box // 2 + 1
-        return replace(
-            self, volume=rescaled(self.volume, band.box), band=band,
-            prior=_extended(self.prior, count), noise=_extended(self.noise, int(band.radius) + 1),
-        )  # fmt: skip
-
-
-def rescaled(volume: Array, size: int) -> Array:
-    """Return a map in another box of the same length, its projections keeping their spectra."""
-    own = len(volume)
-    factor = (own / size) ** 0.5
-    return irfft3(resized(rfft3(volume), size)) * volume.dtype.type(factor)
-
-
-def _extended(values: np.ndarray, count: int) -> np.ndarray:
-    return np.concatenate([values, np.full(max(0, count - len(values)), values[-1])])[:count]
-
-
-def sphere(band: Band, radius: float, like: Array) -> Array:
-    """Return a soft sphere in the box of a band; the radius in pixels of the box D."""
-    edge = max(2.0, 0.06 * band.box)
-    xp, dtype = array_namespace(like), like.real.dtype
-    return soft_spherical_mask(band.box, radius * band.scale, edge, dtype.name, xp=xp)
-
-
 def random_map(images: BandImages, radius: float, rng: np.random.Generator) -> GridMap:
     """Return the map of images in random poses: a spherical average, and noise that breaks it.
 
@@ -134,47 +82,6 @@ def random_map(images: BandImages, radius: float, rng: np.random.Generator) -> G
     prior = first_prior(normal, latent)
     volume, prior = maximisation(normal, latent, prior, updates=3)
     return GridMap(volume, band, prior, noise, 1.0)
-
-
-def first_prior(normal: StencilEquations, latent: LatentMap) -> np.ndarray:
-    """Return a prior so wide that the images decide, for `maximisation` to learn from."""
-    density = to_numpy(shell_mean(latent.information(normal), latent.size))
-    return np.full(len(density), 100 / max(float(density.max()), 1e-30))
-
-
-def maximisation(
-    normal: StencilEquations,
-    latent: LatentMap,
-    prior: np.ndarray,
-    *,
-    start: Array | None = None,
-    updates: int = 1,
-) -> tuple[Array, np.ndarray]:
-    """Return the map that the weighed images determine, and its prior learned on the way.
-
-    Each update is a step of EM for the variance of a shell: the mean square of the posterior mean,
-    and the posterior variance, that of each coefficient by itself.
-    """
-    information = latent.information(normal)
-    for _ in range(updates):
-        precision = PosteriorPrecision(normal, prior, 1.0, latent)
-        diagonal = precision.preconditioner(information)
-        start = conjugate_gradients(
-            precision, precision.rhs, diagonal, tolerance=_TOLERANCE, max_iterations=_SOLVES,
-            start=start,
-        ).x  # fmt: skip
-        left = 1 / (information + 1 / precision.prior_variance)
-        power = start.real**2 + start.imag**2 + left
-        prior = to_numpy(shell_mean(power, latent.size))
-        prior = np.maximum(prior, 1e-6 * prior.max())
-    assert start is not None
-    return latent.volume(start), prior
-
-
-def shell_mean(values: Array, size: int) -> Array:
-    """Return the mean over each shell of a half spectrum, the corners counting to the last."""
-    ones = array_namespace(values).ones_like(values)
-    return shell_sum(values, size, 3, corners=True) / shell_sum(ones, size, 3, corners=True)
 
 
 def run_grid_em(
@@ -229,9 +136,9 @@ def _run_level(
     advance: Callable[..., None] | None,
 ) -> GridMap:
     """Run the steps of one level; the sums over batches fade."""
-    latent = latent_map(images.band.projector, sphere(images.band, radius, images.ctf), images.images)
-    rotations, sums = grid_rotations(level.rotations), None
-    mean, spread = None, now.shift_std**2
+    inside = sphere(images.band, radius, images.ctf)
+    latent = latent_map(images.band.projector, inside, images.images)
+    rotations, sums, spread = grid_rotations(level.rotations), None, now.shift_std**2
     order = rng.permutation(0)
     for _ in range(level.steps):
         if len(order) < min(level.batch, len(images)):
@@ -282,31 +189,3 @@ def shift_grid(band: Band, shift_std: float) -> np.ndarray:
         step *= 1.1
         shifts = hexagonal_shifts(radius, step)
     return shifts
-
-
-def held_out(
-    now: GridMap, images: BandImages, rotations: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the log density of unseen images under a map, per image, and that above noise alone.
-
-    The poses are summed out over a grid, so that maps are compared by what they predict.
-    """
-    grid = make_grid(
-        random_rotations(1, rng)[0] @ grid_rotations(rotations),
-        shift_grid(now.band, now.shift_std), now.shift_std, images.ctf,
-    )  # fmt: skip
-    found = expectation(now.volume, images.limited(now.band), grid, now.noise, maps=False)
-    return found.log_likelihood / found.count, found.above_noise / found.count
-
-
-def spherical_average(volume: Array) -> Array:
-    """Return the map whose value depends on the distance from the centre only."""
-    xp, size = array_namespace(volume), len(volume)
-    ticks = xp.arange(size) - size // 2
-    distance = xp.sqrt(sum(t**2 for t in xp.meshgrid(ticks, ticks, ticks, indexing="ij")))
-    index = xp.rint(2 * distance).astype(np.int64)
-    count = xp.bincount(index.ravel())
-    total = xp.bincount(index.ravel(), weights=volume.ravel().astype(np.float64))
-    return (total / xp.maximum(count, 1))[index].astype(volume.dtype)
-
-

@@ -131,7 +131,7 @@ def align_nearby(volume: Array, reference: Array, max_radius: int) -> MapAlignme
     array([-0.3,  0. ,  0.2])
     """
     sections = sections_of(volume, reference.astype(volume.dtype), max_radius, _MANY)
-    best = _refined(sections, _coefficients(sections), _Pose(0.0, np.eye(3), np.zeros(3)))
+    best = _refined(sections, shell_coefficients(sections), _Pose(0.0, np.eye(3), np.zeros(3)))
     aligned = rotate_volume(volume, best.rotation, best.shift)
     curve = fsc(aligned, reference)
     return MapAlignment(aligned, best.rotation, best.shift, False, curve, best.nats)
@@ -150,7 +150,7 @@ def _best_pose(volume: Array, reference: Array, radius: int) -> _Pose:
     levels = [level for level in _LEVELS if level < radius] + [radius]
     for level in levels:
         sections = sections_of(volume, reference, level, _FEW if level < 13 else _MANY)
-        counts = _coefficients(sections)
+        counts = shell_coefficients(sections)
         poses = sorted((_refined(sections, counts, pose) for pose in poses), reverse=True,
                        key=lambda pose: pose.nats)  # fmt: skip
         poses = poses[: 1 if level == levels[-2:][0] else _STAY]
@@ -162,7 +162,7 @@ def _candidates(volume: Array, reference: Array, radius: int) -> list[_Pose]:
     sections = sections_of(volume, reference, radius, _FEW)
     size, rotations = len(volume), grid_rotations(_GRID)
     shifts = _ball(size / 4, size / (3 * radius))
-    weights = _coefficients(sections)
+    weights = shell_coefficients(sections)
     scores, arg = search(sections, weights, rotations, shifts)
     chosen: list[int] = []
     for index in np.argsort(-scores):
@@ -187,7 +187,7 @@ def _refined(sections: Sections, counts: np.ndarray, pose: _Pose) -> _Pose:
     return _Pose(float(-(counts * np.log1p(-(rho**2))).sum() / 2), rotation, shift)
 
 
-def _coefficients(sections: Sections) -> np.ndarray:
+def shell_coefficients(sections: Sections) -> np.ndarray:
     """Return the number of real coefficients of each shell in the band, none at frequency 0."""
     size, radius = sections.projector.size, sections.projector.max_radius
     counts = to_numpy(shell_sum(np.ones((size, size, size // 2 + 1)), size, 3))
