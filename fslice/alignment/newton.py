@@ -16,7 +16,7 @@ from fslice.fourier import hermitian_weights
 from fslice.geometry import rotvec_to_matrix
 from fslice.operators.pose_curvature import PoseCurvature, pose_curvature
 
-CONVERGED = 0.05
+CONVERGED = 0.2
 """In nats: what a step may still gain at a mode that counts as found."""
 _FIRST_DAMPING = 0.03  # of a step that has failed, relative to the diagonal
 _WIDEST = math.pi / math.sqrt(3)  # radians: the deviation of an angle of which nothing is known
@@ -93,16 +93,19 @@ class Level:
         sums = squares.reshape((len(squares), -1)) @ weights.reshape(-1).astype(squares.dtype)
         return sums.astype(np.float64) / (2 * self.noise_variance)
 
-    def evaluate(self, starts: Starts, powers: Array) -> Quadratic:
-        """Return the log posterior at poses, with the Gauss-Newton matrix for its curvature."""
-        return self._with_prior(self._curvature(starts, residual=False), starts, powers)
+    def evaluate(self, starts: Starts, powers: Array, full: bool = False) -> Quadratic:
+        """Return the log posterior at poses, with the Gauss-Newton matrix for its curvature.
 
-    def evaluate_fully(self, starts: Starts, powers: Array) -> tuple[Quadratic, Array]:
-        """Return `evaluate`, and the curvature with what the residual adds, (m, 5, 5)."""
-        found = self._curvature(starts, residual=True)
+        Where it is full, with what the residual adds, but within a factor of five of
+        Gauss-Newton's in every direction, whatever the residual is.
+        """
+        found = self._curvature(starts, residual=full)
         quadratic = self._with_prior(found, starts, powers)
+        if not full:
+            return quadratic
         units = self._units(quadratic.matrix)
-        return quadratic, quadratic.matrix + found.residual * units * units[:, None]
+        matrix = quadratic.matrix + found.residual * units * units[:, None]
+        return quadratic._replace(matrix=_bounded(matrix, quadratic.matrix))
 
     def _curvature(self, starts: Starts, residual: bool) -> PoseCurvature:
         xp, real = array_namespace(self.images), self.images.real.dtype
@@ -134,9 +137,9 @@ class Level:
 
 
 def climb(
-    level: Level, starts: Starts, steps: int, max_angle: float, tolerance: float = CONVERGED
+    level: Level, starts: Starts, steps: int, max_angle: float, *, full: bool = False
 ) -> tuple[Starts, Quadratic]:
-    """Climb from each start towards a mode, by damped Gauss-Newton steps.
+    """Climb from each start towards a mode, by damped Newton steps.
 
     Parameters
     ----------
@@ -146,8 +149,8 @@ def climb(
         At most.
     max_angle : float
         Of a step, in radians.
-    tolerance : float, optional
-        In nats: a start from which a step would gain less is done.
+    full : bool, optional
+        Whether the curvature is the full one, or Gauss-Newton's.
 
     Returns
     -------
@@ -155,17 +158,17 @@ def climb(
         The score of none is below that of its start.
     """
     xp, powers = array_namespace(starts.rotations), level.powers()
-    here = level.evaluate(starts, powers)
+    here = level.evaluate(starts, powers, full)
     rotations, shifts = starts.rotations.copy(), starts.shifts.copy()
     damping = xp.zeros(len(rotations))
     for _ in range(steps):
-        active = xp.nonzero(here.gains() > tolerance)[0]
+        active = xp.nonzero(here.gains() > CONVERGED)[0]
         if not len(active):
             break
         now = Quadratic(*(values[active] for values in here))
         moves = shortened(now.steps(damping[active][:, None]), max_angle)
         trial = moved(Starts(starts.image_of[active], rotations[active], shifts[active]), moves)
-        there = level.evaluate(trial, powers)
+        there = level.evaluate(trial, powers, full)
         better = there.score >= now.score
         damping[active] = xp.where(
             better, damping[active] / 4, xp.maximum(4 * damping[active], _FIRST_DAMPING)
@@ -177,18 +180,12 @@ def climb(
     return Starts(starts.image_of, rotations, shifts), here
 
 
-def settle(level: Level, modes: Starts) -> tuple[Starts, Quadratic]:
-    """Return modes with the full curvature about them, after the last, small, step.
-
-    What the step gains is taken from the quadratic. The curvature stays within a factor of five
-    of Gauss-Newton's in every direction, whatever the residual is.
-    """
-    xp, powers = array_namespace(modes.rotations), level.powers()
-    first, full = level.evaluate_fully(modes, powers)
-    quadratic = first._replace(matrix=_bounded(full, first.matrix))
-    steps, gains = quadratic.steps(), quadratic.gains()
+def settle(modes: Starts, quadratic: Quadratic) -> tuple[Starts, Quadratic]:
+    """Return modes after the last, small, step; what it gains is taken from the quadratic."""
+    xp = array_namespace(modes.rotations)
+    gains = quadratic.gains()
     small = gains < 1.0  # else it is no mode, and the quadratic says little
-    steps = xp.where(small[:, None], steps, 0)
+    steps = xp.where(small[:, None], quadratic.steps(), 0)
     score = quadratic.score + xp.where(small, gains, 0)
     return moved(modes, steps), quadratic._replace(score=score)
 

@@ -79,6 +79,10 @@ class JointState:
     trace: tuple[dict, ...] = ()
     """Of each round: radius, evidence, shell up to which the halves agree."""
     finished: bool = False
+    start: int = 0
+    """Which start it goes on from."""
+    imposed: bool = False
+    """Whether the symmetry was imposed since the last round."""
 
     @property
     def evidence(self) -> float:
@@ -103,7 +107,7 @@ def next_round(
     """
     halves = tuple(_posed(state, half, options) for half in state.halves)
     now = replace(state, halves=halves)
-    same = bool(state.trace) and state.trace[-1]["radius"] == state.radius
+    same = bool(state.trace) and state.trace[-1]["radius"] == state.radius and not state.imposed
     if same and now.evidence < state.evidence:
         return replace(state, finished=True)
     settled = same and now.evidence - state.evidence < options.gain
@@ -117,7 +121,7 @@ def next_round(
     number = state.round + 1
     return replace(
         now, halves=made, radius=grown(state.radius, agreed, (size - 1) // 2), round=number,
-        curve=laid.curve, trace=(*state.trace, entry),
+        curve=laid.curve, trace=(*state.trace, entry), imposed=False,
         finished=settled or number >= options.most,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
 from fslice._kernels.numba.footprint import apply_friedel, read_curvatures
 from fslice._kernels.numba.fused import complete_filters, scaled
 from fslice._kernels.numba.locate import locate
-from fslice._kernels.numba.pose import add_products, write_shifts, write_turns
+from fslice._kernels.numba.pose import add_products, row_table, write_shifts, write_turns
 from fslice._kernels.numba.slices import complete
 from fslice._kernels.numba.traversal import row_extent, tabulate_phases
 
@@ -38,11 +38,10 @@ def pose_curvature(kernels, volume, images, views, filters, amplitude, geometry)
     gram, curvature = np.zeros((len(rotations), 6, 6)), np.zeros((len(rotations), 5, 5))
 
     def run(buffer, start: int, stop: int) -> None:
-        column = np.zeros((2, 6))
         curves = np.zeros(6 * len(buffer.value), volume.dtype)
         _pose_curvature(
             volume, images, rotations, shifts, image_of, *filters, amplitude, geometry, buffer,
-            curves, column, gram, curvature, start, stop,
+            curves, row_table(buffer), gram, curvature, start, stop,
         )  # fmt: skip
 
     kernels.for_each(run, len(gram), geometry, volume.dtype)
@@ -79,9 +78,9 @@ def _gather_curvatures(
 @kernel
 def _pose_curvature(
     volume, images, rotations, shifts, image_of, ctf_values, ctf_coefficients, weights, group_of,
-    amplitude, geometry, buffer, curves, column, gram, curvature, start, stop,
+    amplitude, geometry, buffer, curves, table, gram, curvature, start, stop,
 ):  # fmt: skip
-    stride = len(buffer.value)
+    stride, rows = len(buffer.value), data(table)
     flat, taps, buffer, second = data(volume), geometry.taps, pointers(buffer), data(curves)
     for v in range(start, stop):
         image = image_of[v]
@@ -96,15 +95,16 @@ def _pose_curvature(
             for i in range(count):
                 factor = scaled(buffer.ctf[i], buffer.phase_x[i] * buffer.phase_y[j])
                 value = apply_friedel(buffer, i, buffer.value[i])
-                write_turns(column, rotations[v], i, ky, factor, buffer, geometry)
-                write_shifts(column, i, ky, factor * value, images[image, j, i], geometry)
-                pair = 1.0 if i == 0 else 2.0
-                weight = pair * weights[group, j, i]
-                add_products(gram[v], weight, column)
-                h = scaled(weight, complex(column[0, 5], -column[1, 5]) * factor)
+                write_turns(rows, stride, rotations[v], i, ky, factor, buffer, geometry)
+                residual = factor * value - images[image, j, i]
+                write_shifts(rows, stride, i, ky, factor * value, residual, geometry)
+                weight = 2 * buffer.pairs[i] * weights[group, j, i]
+                rows[12 * stride + i] = weight
+                h = scaled(weight, residual.conjugate() * factor)
                 _add_second(
                     curvature[v], rotations[v], i, ky, h, value, buffer, second, stride, geometry
                 )
+            add_products(gram[v], rows, stride, count, buffer.zero)
 
 
 @inlined

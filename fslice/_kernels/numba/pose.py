@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from fslice._arrays import real_dtype
 from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
 from fslice._kernels.numba.footprint import apply_friedel, read_slopes
@@ -23,22 +24,27 @@ def pose_gram(kernels, volume, images, views, filters, amplitude, geometry):
     gram = np.zeros((len(rotations), 6, 6))
 
     def run(buffer, start: int, stop: int) -> None:
-        column = np.zeros((2, 6))
         _pose_gram(
             volume, images, rotations, shifts, image_of, *filters, amplitude, geometry, buffer,
-            column, gram, start, stop,
+            row_table(buffer), gram, start, stop,
         )  # fmt: skip
 
     kernels.for_each(run, len(gram), geometry, volume.dtype)
     return gram + np.triu(gram, 1).swapaxes(1, 2)
 
 
+def row_table(buffer) -> np.ndarray:
+    """Allocate the factors of a row, (13, length): real and imaginary parts, and weights."""
+    return np.zeros((13, len(buffer.value)), real_dtype(buffer.value.dtype))
+
+
 @kernel
 def _pose_gram(
     volume, images, rotations, shifts, image_of, ctf_values, ctf_coefficients, weights, group_of,
-    amplitude, geometry, buffer, column, gram, start, stop,
+    amplitude, geometry, buffer, table, gram, start, stop,
 ):  # fmt: skip
-    flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
+    flat, taps, stride, rows = data(volume), geometry.taps, len(buffer.value), data(table)
+    buffer = pointers(buffer)
     for v in range(start, stop):
         image = image_of[v]
         group = group_of[image]
@@ -52,14 +58,15 @@ def _pose_gram(
             for i in range(count):
                 factor = scaled(buffer.ctf[i], buffer.phase_x[i] * buffer.phase_y[j])
                 value = apply_friedel(buffer, i, buffer.value[i])
-                write_turns(column, rotations[v], i, ky, factor, buffer, geometry)
-                write_shifts(column, i, ky, factor * value, images[image, j, i], geometry)
-                pair = 1.0 if i == 0 else 2.0
-                add_products(gram[v], pair * weights[group, j, i], column)
+                write_turns(rows, stride, rotations[v], i, ky, factor, buffer, geometry)
+                residual = factor * value - images[image, j, i]
+                write_shifts(rows, stride, i, ky, factor * value, residual, geometry)
+                rows[12 * stride + i] = 2 * buffer.pairs[i] * weights[group, j, i]
+            add_products(gram[v], rows, stride, count, buffer.zero)
 
 
 @inlined
-def write_turns(column, rotation, kx, ky, factor, buffer, geometry):
+def write_turns(rows, stride, rotation, kx, ky, factor, buffer, geometry):
     """Write the derivatives in w: a turn moves the sample at k by ``w x k``."""
     dx, dy, dz = buffer.slope_x[kx], buffer.slope_y[kx], buffer.slope_z[kx]
     mate = buffer.sign[kx]  # there dq = -dp, and the value is conjugate
@@ -70,27 +77,35 @@ def write_turns(column, rotation, kx, ky, factor, buffer, geometry):
             geometry.scale * (x * dx.imag + y * dy.imag + z * dz.imag),
         )
         if axis == 0:
-            column[0, 2], column[1, 2] = -ky * slope.real, -ky * slope.imag
+            rows[4 * stride + kx], rows[5 * stride + kx] = -ky * slope.real, -ky * slope.imag
         elif axis == 1:
-            column[0, 2] += kx * slope.real
-            column[1, 2] += kx * slope.imag
+            rows[4 * stride + kx] += kx * slope.real
+            rows[5 * stride + kx] += kx * slope.imag
         else:
-            column[0, 0], column[1, 0] = ky * slope.real, ky * slope.imag
-            column[0, 1], column[1, 1] = -kx * slope.real, -kx * slope.imag
+            rows[kx], rows[stride + kx] = ky * slope.real, ky * slope.imag
+            rows[2 * stride + kx], rows[3 * stride + kx] = -kx * slope.real, -kx * slope.imag
 
 
 @inlined
-def write_shifts(column, kx, ky, value, image, geometry):
+def write_shifts(rows, stride, kx, ky, value, residual, geometry):
     """Write the derivatives in the shift, ``-2 pi i k / D`` times the value, and the residual."""
     x, y = 2 * math.pi * kx / geometry.columns, 2 * math.pi * ky / geometry.rows
-    column[0, 3], column[1, 3] = x * value.imag, -x * value.real
-    column[0, 4], column[1, 4] = y * value.imag, -y * value.real
-    column[0, 5], column[1, 5] = value.real - image.real, value.imag - image.imag
+    rows[6 * stride + kx], rows[7 * stride + kx] = x * value.imag, -x * value.real
+    rows[8 * stride + kx], rows[9 * stride + kx] = y * value.imag, -y * value.real
+    rows[10 * stride + kx], rows[11 * stride + kx] = residual.real, residual.imag
 
 
 @inlined
-def add_products(gram, weight, column):
-    """Add the upper triangle of the products."""
+def add_products(gram, rows, stride, count, zero):
+    """Add the upper triangle of a row's products: sums that the compiler makes of vectors."""
+    weights = 12 * stride
     for a in range(6):
+        real, imaginary = 2 * a * stride, (2 * a + 1) * stride
         for b in range(a, 6):
-            gram[a, b] += weight * (column[0, a] * column[0, b] + column[1, a] * column[1, b])
+            other, mirrored = 2 * b * stride, (2 * b + 1) * stride
+            total = zero
+            for i in range(count):
+                product = rows[real + i] * rows[other + i]
+                product += rows[imaginary + i] * rows[mirrored + i]
+                total += rows[weights + i] * product
+            gram[a, b] += total

@@ -1,0 +1,188 @@
+"""A map as poses are found with it: cropped to bands, its slices read; and the finding itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fslice._arrays import Array, array_namespace, check_real, check_shape, placed
+from fslice.alignment.band import Band
+from fslice.alignment.coarse import Candidates, Templates, make_templates
+from fslice.alignment.grid import asymmetric_rotations, cell_radius
+from fslice.alignment.modes import Kept, log_masses, prune
+from fslice.alignment.newton import Level, Quadratic, Starts, climb, moved, settle, shortened
+from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.search import PoseSearch, object_radius
+from fslice.data.passes import Batch
+from fslice.operators.projector import Projector
+from fslice.symmetry.groups import symmetry_rotations
+
+_TOGETHER = 32  # images that are scored together
+_SEPARATION = 1.5  # cells of the grid between candidates
+_COARSE_WINDOW = 18.0  # nats that scores on the grid may be too low
+_STEPS, _LAST_STEPS = 1, 12
+_LONGEST = 1.6  # a step's angle times the radius of the band
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedMap:
+    """A map that poses of images are found with; `prepare` makes it.
+
+    Parameters
+    ----------
+    search : PoseSearch
+    symmetry : str
+    levels : tuple of (Band, array)
+        Bands of the refinement, and the spectrum of the map in each.
+    templates : Templates, or None
+        For the search over all poses.
+    """
+
+    search: PoseSearch
+    symmetry: str
+    levels: tuple[tuple[Band, Array], ...]
+    templates: Templates | None
+
+    def with_shift_std(self, shift_std: float) -> PreparedMap:
+        """Return the same with another prior of shifts; the grid of shifts is made anew."""
+        search, templates = replace(self.search, shift_std=shift_std), self.templates
+        if templates is not None:
+            shifts = search.shifts()
+            shifts = placed(shifts, templates.rotations, "float64")
+            templates = replace(
+                templates, shifts=shifts, log_prior=_log_prior(shifts, shift_std, templates.slices)
+            )
+        return replace(self, search=search, templates=templates)
+
+    def find(self, batch: Batch, noise_variance: float) -> PosePosterior:
+        """Return the posterior over all poses of a batch of images."""
+        return self._refined(batch, self._candidates(batch, noise_variance), noise_variance)
+
+    def refine(self, batch: Batch, starts: Starts, noise_variance: float) -> PosePosterior:
+        """Return the posterior near given poses, of images counted from 0 in the batch."""
+        return self._refined(batch, starts, noise_variance)
+
+    @property
+    def _rotations(self) -> int:
+        assert self.search.rotations is not None
+        return self.search.rotations
+
+    def _candidates(self, batch: Batch, noise_variance: float) -> Starts:
+        templates = self.templates
+        assert templates is not None
+        assert batch.images_ft is not None
+        band, xp = templates.band, array_namespace(batch.images_ft)
+        images = band.flatten(band.crop(batch.images_ft))
+        ctf = band.crop_ctf(batch.ctf, len(images), images.real.dtype)
+        ctf = None if ctf is None else band.flatten(ctf)
+        separation = _SEPARATION * cell_radius(self._rotations)
+        window = self.search.window + _COARSE_WINDOW
+        found = []
+        for start in range(0, len(images), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            encoded = templates.encode(
+                images[part], None if ctf is None else ctf[part], noise_variance
+            )
+            chosen = templates.candidates(encoded, self.search.candidates, separation, window)
+            found.append(chosen._replace(image_of=chosen.image_of + start))
+        joined = Candidates(*(xp.concatenate(values) for values in zip(*found, strict=True)))
+        return Starts(
+            joined.image_of,
+            templates.rotations[joined.rotation],
+            templates.shifts[joined.shift],
+        )
+
+    def _refined(self, batch: Batch, starts: Starts, noise_variance: float) -> PosePosterior:
+        assert batch.images_ft is not None
+        count, real = len(batch.images_ft), batch.images_ft.real.dtype
+        lost = array_namespace(batch.images_ft).zeros(count)
+        for number, (band, volume_ft) in enumerate(self.levels):
+            last = number + 1 == len(self.levels)
+            level = Level(
+                band, volume_ft, band.crop(batch.images_ft),
+                band.crop_ctf(batch.ctf, count, real), noise_variance, self.search.shift_std,
+            )  # fmt: skip
+            steps = _LAST_STEPS if last else _STEPS
+            max_angle = _LONGEST / band.radius
+            starts, quadratic = climb(level, starts, steps, max_angle, full=last)
+            if last:
+                starts, quadratic = settle(starts, quadratic)
+            window = self.search.window + (0 if last else 2)
+            most = self.search.max_modes * (1 if last else 2)
+            kept = self._pruned(starts, quadratic, count, window, most)
+            starts = starts.take(kept.places)
+            quadratic = Quadratic(*(values[kept.places] for values in quadratic))
+            lost = lost + kept.discarded
+            if not last:  # a step that costs nothing, as the next level evaluates anyway
+                starts = moved(starts, shortened(quadratic.steps(), max_angle))
+            lost = lost + kept.discarded
+        return self._posterior(batch, starts, quadratic, lost)
+
+    def _pruned(
+        self, starts: Starts, quadratic: Quadratic, count: int, window: float, most: int
+    ) -> Kept:
+        group = symmetry_rotations(self.symmetry, like=starts.rotations)
+        return prune(starts, log_masses(quadratic), group, count, window, most)
+
+    def _posterior(
+        self, batch: Batch, starts: Starts, quadratic: Quadratic, lost: Array
+    ) -> PosePosterior:
+        xp, count = array_namespace(lost), len(lost)
+        masses = log_masses(quadratic)
+        first = xp.searchsorted(starts.image_of, xp.arange(count))
+        best = masses[first]  # the first of an image is its best
+        relative = xp.exp(masses - best[starts.image_of])
+        sums = xp.bincount(starts.image_of, weights=relative, minlength=count)
+        order = len(symmetry_rotations(self.symmetry))
+        volume = 8 * math.pi**2 / order * 2 * math.pi * self.search.shift_std**2
+        return PosePosterior(
+            starts.image_of, starts.rotations, starts.shifts,
+            relative / sums[starts.image_of], xp.linalg.inv(quadratic.matrix),
+            best + xp.log(sums) - math.log(volume), xp.minimum(lost, 1), batch.rows,
+        )  # fmt: skip
+
+
+def prepare(
+    volume: Array, search: PoseSearch, symmetry: str = "C1", *, templates: bool = True,
+    dtype: Any = None,
+) -> PreparedMap:  # fmt: skip
+    """Transform a map, crop it to all bands, and read the slices of the grid.
+
+    Parameters
+    ----------
+    volume : (D, D, D) real array
+    search : PoseSearch
+    symmetry : str, optional
+        Point group of the map: the asymmetric unit of poses is searched.
+    templates : bool, optional
+        False where poses are only refined.
+    dtype : {"float32", "float64"}, optional
+        Of all that is computed. Default: that of the map.
+    """
+    check_real("volume", volume)
+    size = len(volume)
+    check_shape("volume", volume, (size,) * 3)
+    volume = volume if dtype is None else volume.astype(dtype, copy=False)
+    search = search.chosen(size, object_radius(volume), symmetry)
+    assert search.rotations is not None
+    assert search.coarse_radius is not None
+    oversampling = 2 if size % 2 else 1.5  # a whole box; what remains is far below the noise
+    coarse = Band(size, search.coarse_radius, oversampling)
+    bands = [Band(size, radius, oversampling) for radius in search.radii or ()]
+    spectrum = Projector(size, coarse.oversampling, coarse.interpolation).transform(volume)
+    levels = tuple((band, band.crop_volume(spectrum)) for band in bands)
+    found = None
+    if templates:
+        rotations = asymmetric_rotations(search.rotations, symmetry)
+        rotations = placed(rotations, volume, "float64")
+        shifts = placed(search.shifts(), volume, "float64")
+        found = make_templates(
+            coarse.crop_volume(spectrum), coarse, rotations, shifts,
+            log_prior=_log_prior(shifts, search.shift_std, volume),
+        )  # fmt: skip
+    return PreparedMap(search, symmetry, levels, found)
+
+
+def _log_prior(shifts: Array, shift_std: float, like: Array) -> Array:
+    return (-0.5 / shift_std**2 * (shifts**2).sum(1)).astype(like.dtype)
