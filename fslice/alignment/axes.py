@@ -24,7 +24,7 @@ the symmetry."""
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """Where the axes of a point group lie in a map: ``aligned(x) = v(R (x - t))`` has them right."""
+    """Where the axes of a point group lie in a map: ``v(R (x - t))`` has them in their places."""
 
     symmetry: str
     rotation: np.ndarray

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fslice._arrays import Array, check_size
-from fslice.alignment.axes import Axes, find_axes
+from fslice.alignment.axes import Axes
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages, read_band
 from fslice.alignment.checkpoint import JointCheckpoint
+from fslice.alignment.frames import NoStructureError, imposed, mean_map, moved_poses
 from fslice.alignment.grid_map import GridMap, rescaled
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.rounds import JointState, Rounds, first_state, lay_halves, next_round
@@ -23,22 +24,11 @@ from fslice.metrics import MapAlignment
 from fslice.postprocess.checks import duplicate_images, map_sign
 from fslice.postprocess.masks import mask_from_map
 from fslice.solvers.progress import Reporter
-from fslice.symmetry.average import symmetrize
 from fslice.symmetry.groups import symmetry_name
-from fslice.symmetry.rotation import rotate_volume
 
 _LEAST_IMAGES, _MOST_HELD_OUT = 50, 500
 _RADIUS = 0.42
 """Of the sphere that holds the object, in boxes."""
-_SYMMETRIC_ROUNDS = 3
-
-
-class NoStructureError(ValueError):
-    """The images do not determine a map; `volume` is what was found instead."""
-
-    def __init__(self, message: str, volume: Array, name: str) -> None:
-        super().__init__(message)
-        self.volume, self.name = volume, name
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +137,7 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
     _check_sign(state, laid)
     axes = None
     if symmetry_name(options.symmetry) != "C1":
-        state, axes = _symmetric(state, laid, options)
+        state, axes = imposed(state, laid, options.symmetry, options.rounds)
         state = _rounds(state, starts, radius, options, rng, report, None)
         laid = lay_halves(state.halves, state.radius)
     return _result(state, laid, starts, axes, labels)
@@ -241,7 +231,7 @@ def _check_structure(found: GridMap, evidence: HeldOut, size: int) -> None:
 
 
 def _check_sign(state: JointState, laid: MapAlignment) -> None:
-    volume = (state.halves[0].map.in_box(state.dataset.size) + laid.volume) / 2
+    volume = mean_map(state, laid)
     if map_sign(volume, mask_from_map(abs(volume), 3.0)) < 0:
         raise NoStructureError(
             "inverted contrast: the object is darker than its surroundings: expected images in "
@@ -261,45 +251,6 @@ def _rounds(
                 checkpoint.save(state, starts)
             advance(1, f"shell {state.trace[-1]['agreed']} of {state.trace[-1]['radius']}")
     return state
-
-
-def _symmetric(state: JointState, laid: MapAlignment, options: Joint) -> tuple[JointState, Axes]:
-    """Return the state with the axes of the group in their places, and the symmetry imposed."""
-    size = state.dataset.size
-    volume = (state.halves[0].map.in_box(size) + laid.volume) / 2
-    axes = find_axes(volume, options.symmetry, max(3, state.trace[-1]["agreed"]))
-    if not axes.found:
-        raise NoStructureError(
-            f"symmetry: expected {axes.symmetry}, got a map that correlates with its rotated "
-            f"copies by {axes.correlation:.2f} only",
-            volume, "not_symmetric",
-        )  # fmt: skip
-    halves = []
-    for half, own in zip(state.halves, (None, laid), strict=True):
-        moved, poses = half.map.in_box(size), half.poses
-        assert poses is not None
-        for motion in (own, axes):
-            if motion is not None:
-                moved = rotate_volume(moved, motion.rotation, motion.shift)
-                poses = moved_poses(poses, motion.rotation, motion.shift)
-        moved = symmetrize(moved, axes.symmetry)
-        halves.append(
-            replace(half, map=replace(half.map, volume=rescaled(moved, half.map.band.box)),
-                    poses=poses)
-        )  # fmt: skip
-    dataset = replace(state.dataset, symmetry=axes.symmetry)
-    rounds = min(options.rounds.most - _SYMMETRIC_ROUNDS, state.round)
-    return replace(
-        state, dataset=dataset, halves=tuple(halves), finished=False, trace=state.trace,
-        round=max(rounds, options.rounds.searched), imposed=True,
-    ), axes  # fmt: skip
-
-
-def moved_poses(poses: PosePosterior, rotation: np.ndarray, shift: np.ndarray) -> PosePosterior:
-    """Return the poses in the frame of a moved map, ``moved(x) = v(R (x - t))``."""
-    rotations = rotation.T @ poses.rotations
-    along = (rotations.swapaxes(1, 2) @ shift)[:, :2]
-    return replace(poses, rotations=rotations, shifts=poses.shifts - along)
 
 
 def _result(

@@ -160,7 +160,7 @@ def lay_halves(halves: tuple[Half, ...], radius: int) -> MapAlignment:
 
 def _posed(state: JointState, half: Half, options: Rounds) -> Half:
     """Return a half with the posterior of its poses under its own map."""
-    search = replace(options.search, radii=levels(state.radius, state.dataset.size))
+    search = replace(options.search, radii=levels(state.radius))
     volume = half.map.in_box(state.dataset.size).astype(state.dataset.dtype)
     known = None if state.round < options.searched else (half.poses, half.rows)
     model = pose_model(
@@ -171,16 +171,16 @@ def _posed(state: JointState, half: Half, options: Rounds) -> Half:
     return replace(half, poses=found)
 
 
-def levels(radius: int, size: int) -> tuple[float, ...]:
-    """Return the radii at which poses are refined: each at most twice the one before.
+def levels(radius: int) -> tuple[float, ...]:
+    """Return the radii at which poses are refined: the first 16 at most, each twice the one before.
 
     Examples
     --------
-    >>> levels(31, 64), levels(12, 64)
+    >>> levels(31), levels(12)
     ((16, 31), (12,))
     """
-    found, least = [radius], 1.5 * PoseSearch().bands(size)[0].radius
-    while found[0] / 2 > least:
+    found = [radius]
+    while found[0] > 16:
         found.insert(0, -(-found[0] // 2))
     return tuple(found)
 

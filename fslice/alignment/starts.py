@@ -181,7 +181,7 @@ def _spread(found: Statistics, shifts: np.ndarray, before: float, share: float) 
 
 
 def shift_grid(band: Band, shift_std: float) -> np.ndarray:
-    """Return the shifts to consider: a quarter of a period apart, out to two and a half deviations."""
+    """Return the shifts to consider: about an eighth of a period apart, to 2.5 deviations."""
     step = band.size / (4 * band.radius) / 1.9
     radius = max(2.5 * shift_std, 2 * step)
     shifts = hexagonal_shifts(radius, step)
