@@ -76,14 +76,16 @@ def maximisation(
     latent: LatentMap,
     prior: np.ndarray,
     *,
-    start: Array | None = None,
+    before: Array | None = None,
     updates: int = 1,
 ) -> tuple[Array, np.ndarray]:
     """Return the map that the weighed images determine, and its prior learned on the way.
 
     Each update is a step of EM for the variance of a shell: the mean square of the posterior mean,
-    and the posterior variance, that of each coefficient by itself.
+    and the posterior variance, that of each coefficient by itself. The solve starts from a map
+    that is near, such as that of the last step: a few iterations are then enough.
     """
+    start = None if before is None else rfft3(before)
     information = latent.information(normal)
     for _ in range(updates):
         precision = PosteriorPrecision(normal, prior, 1.0, latent)

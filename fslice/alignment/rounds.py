@@ -210,7 +210,7 @@ def _mapped(
     )
     before = half.map.limited_to(band)
     latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), normal.b)
-    volume, prior = maximisation(normal, latent, before.prior, updates=2)
+    volume, prior = maximisation(normal, latent, before.prior, before=before.volume, updates=2)
     return replace(
         half, map=replace(before, volume=volume, prior=prior, shift_std=spread_of(half.poses))
     )

@@ -152,7 +152,7 @@ def _run_level(
         normal = _scaled(normal_equations_of(found, grid, images.band), len(images) / len(batch))
         share = 1.0 if sums is None else options.forgetting
         sums = normal if sums is None else _scaled(sums, 1 - share) + _scaled(normal, share)
-        volume, prior = maximisation(sums, latent, now.prior)
+        volume, prior = maximisation(sums, latent, now.prior, before=now.volume)
         spread = _spread(found, shifts, spread, share)
         gain = found.above_noise / found.count
         now = GridMap(
