@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from fslice._arrays import Array
+import numpy as np
+
+from fslice._arrays import Array, check_choice
+from fslice.alignment.joint import Joint, infer_poses
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.operators.ctf import CTF
@@ -14,7 +18,7 @@ from fslice.posterior.result import Posterior
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
 from fslice.solvers.model import Model
-from fslice.solvers.progress import Progress
+from fslice.solvers.progress import Progress, Reporter
 from fslice.solvers.wiener import Wiener
 
 Solver = Exact | Adam | Wiener
@@ -26,6 +30,8 @@ def reconstruct(
     shifts: Array | None = None,
     ctf: CTF | Array | None = None,
     *,
+    poses: str = "known",
+    joint: Joint | None = None,
     solver: Solver | None = None,
     prior: Any = None,
     noise: str = "white",
@@ -40,7 +46,7 @@ def reconstruct(
     half_sets: Array | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
 ) -> Posterior:
-    """Fit a posterior over the volume to images in known poses.
+    """Fit a posterior over the volume to images, whose poses are known or found with it.
 
     Parameters
     ----------
@@ -54,6 +60,12 @@ def reconstruct(
         Where the particles sit, (x, y) in pixels.
     ctf : CTF or (n, D, D//2 + 1) real array, optional
         Of the n images.
+    poses : {"known", "unknown"}, optional
+        Unknown poses are found together with the map, see `fslice.alignment.joint.infer_poses`:
+        orientation and hand of the map are then arbitrary, and `Posterior.joint` says how they
+        were found. `rotations` and `shifts` are left out, or play no part in a `Dataset`.
+    joint : Joint, optional
+        How they are found. Default: ``Joint(symmetry=symmetry)``, of two random starts.
     solver : Exact, Adam or Wiener, optional
         Default: ``Exact()``, which sums the images once and finds the posterior in closed form.
         What belongs to one solver is a field of it.
@@ -113,9 +125,14 @@ def reconstruct(
     >>> result.posterior_std_grid().shape  # large where no image looked
     (32, 32, 32)
     """
+    check_choice("poses", poses, ("known", "unknown"))
+    if joint is not None and poses == "known":
+        raise ValueError("joint: expected None with poses='known'")
     if isinstance(images, Dataset):
         dataset = images
     else:
+        if poses == "unknown":
+            rotations = _no_rotations(images, rotations, shifts)
         if rotations is None:
             raise TypeError("rotations: expected the orientation of each image, got None")
         if hasattr(images, "shape") and len(images.shape) and len(images) != len(rotations):
@@ -134,4 +151,20 @@ def reconstruct(
     chosen = Exact() if solver is None else solver
     if not isinstance(chosen, Solver):
         raise TypeError(f"solver: expected Exact(), Adam() or Wiener(), got {chosen!r}")
-    return chosen(dataset, model, progress)
+    if poses == "known":
+        return chosen(dataset, model, progress)
+    options = Joint(symmetry=dataset.symmetry) if joint is None else joint
+    found = infer_poses(dataset, options, Reporter(progress))
+    # the solver learns the noise anew, as it does for known poses
+    posed = found.dataset.with_noise(dataset.noise)
+    return dataclasses.replace(chosen(posed, model, progress), joint=found)
+
+
+def _no_rotations(images: Any, rotations: Array | None, shifts: Array | None) -> Array:
+    """Return one rotation for all images, or raise where poses were given."""
+    for name, given in (("rotations", rotations), ("shifts", shifts)):
+        if given is not None:
+            raise ValueError(f"{name}: expected None with poses='unknown'")
+    if not hasattr(images, "shape"):
+        raise TypeError(f"images: expected an array, got {type(images).__name__}")
+    return np.tile(np.eye(3), (len(images), 1, 1))

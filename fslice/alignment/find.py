@@ -18,6 +18,7 @@ from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch, sum_over
 from fslice.data.poses import Poses
 from fslice.operators.ctf import CTF
+from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
 PILOT = 256
 """Images from which the noise and the prior of shifts are learned, before all are searched."""
@@ -52,6 +53,17 @@ class PoseModel:
 
         return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
 
+    def relaxed(self, symmetry: str) -> PoseModel:
+        """Return the model under which the map is not symmetric, as far as this group goes.
+
+        It keeps modes enough for all equivalent ones.
+        """
+        order = len(symmetry_rotations(symmetry))
+        most = max(self.prepared.search.max_modes, 2 * order)
+        search = dataclasses.replace(self.prepared.search, max_modes=most)
+        prepared = dataclasses.replace(self.prepared, search=search, symmetry="C1", templates=None)
+        return dataclasses.replace(self, prepared=prepared)
+
     def refine(
         self,
         poses: PosePosterior,
@@ -79,6 +91,7 @@ def find_poses(
     ctf: CTF | Array | None = None,
     *,
     symmetry: str | None = None,
+    relax_symmetry: str | None = None,
     noise: str = "white",
     noise_variance: float | None = None,
     shift_std: float | None = None,
@@ -99,6 +112,9 @@ def find_poses(
     symmetry : str, optional
         Point group of the map: poses are searched for in its asymmetric unit. Default: that of
         the data set, else C1.
+    relax_symmetry : str, optional
+        Point group that the map has only nearly: poses are searched for in its asymmetric unit,
+        then all equivalent ones are refined against the map as it is, and their weights decide.
     noise : {"white", "shell"}, optional
         One noise variance, or one for each shell, learned from what some images leave at their
         best poses.
@@ -137,11 +153,17 @@ def find_poses(
     >>> bool(angle_between(found.best().rotations, data.rotations).max() < 10)
     True
     """
+    given = symmetry or getattr(images, "symmetry", "C1")
+    if relax_symmetry is not None and symmetry_name(given) != "C1":
+        raise ValueError(f"relax_symmetry: expected None beside the symmetry {given}")
     model = pose_model(
-        images, volume, ctf, symmetry=symmetry, noise=noise, noise_variance=noise_variance,
-        shift_std=shift_std, search=search,
+        images, volume, ctf, symmetry=relax_symmetry or symmetry, noise=noise,
+        noise_variance=noise_variance, shift_std=shift_std, search=search,
     )  # fmt: skip
-    return model.find(rows, progress)
+    found = model.find(rows, progress)
+    if relax_symmetry is None:
+        return found
+    return model.relaxed(relax_symmetry).refine(found.relax(relax_symmetry), rows, progress)
 
 
 def refine_poses(

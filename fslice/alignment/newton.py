@@ -87,10 +87,9 @@ class Level:
 
     def powers(self) -> Array:
         """Return half of each image's sum of squares over the noise, in the band: (n,) float64."""
-        xp, geometry = array_namespace(self.images), self.band.projector.geometry()
-        weights = hermitian_weights(self.band.box, xp) * band(geometry, xp)
         squares = self.images.real**2 + self.images.imag**2
-        sums = squares.reshape((len(squares), -1)) @ weights.reshape(-1).astype(squares.dtype)
+        weights = self._weights().reshape(-1).astype(squares.dtype)
+        sums = squares.reshape((len(squares), -1)) @ weights
         return sums.astype(np.float64) / (2 * self.noise_variance)
 
     def evaluate(self, starts: Starts, powers: Array, full: bool = False) -> Quadratic:
@@ -106,6 +105,26 @@ class Level:
         units = self._units(quadratic.matrix)
         matrix = quadratic.matrix + found.residual * units * units[:, None]
         return quadratic._replace(matrix=_bounded(matrix, quadratic.matrix))
+
+    def scores(self, starts: Starts, powers: Array) -> Array:
+        """Return the log posterior alone, (m,): `Quadratic.score`."""
+        real = self.images.real.dtype
+        slices = self.band.projector.project_ft(
+            self.volume_ft, starts.rotations.astype(real),
+            (self.band.scale * starts.shifts).astype(real),
+        )  # fmt: skip
+        if self.ctf is not None:
+            slices *= self.ctf[starts.image_of]
+        slices -= self.images[starts.image_of]
+        squares = (slices.real**2 + slices.imag**2).reshape((len(slices), -1))
+        weights = self._weights().reshape(-1).astype(squares.dtype)
+        chi_squared = (squares @ weights).astype(np.float64) / self.noise_variance
+        shifted = (starts.shifts**2).sum(-1) / (2 * self.shift_std**2)
+        return powers[starts.image_of] - chi_squared / 2 - shifted
+
+    def _weights(self) -> Array:
+        xp, geometry = array_namespace(self.images), self.band.projector.geometry()
+        return hermitian_weights(self.band.box, xp) * band(geometry, xp)
 
     def _curvature(self, starts: Starts, residual: bool) -> PoseCurvature:
         xp, real = array_namespace(self.images), self.images.real.dtype

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace
+from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.data.poses import Poses
 from fslice.geometry import rotvec_to_matrix
+from fslice.io._files import atomic_write
 from fslice.symmetry.groups import symmetry_rotations
 
 COLUMNS = ("wx", "wy", "wz", "tx", "ty")
 """Coordinates about a mode: ``R exp([w]x)``, radians about the image's axes; pixels."""
+
+_SAVED = (
+    "image_of", "rotations", "shifts", "weights", "covariance", "evidence", "discarded",
+)  # fmt: skip
 
 
 class ImageViews(NamedTuple):
@@ -164,25 +171,43 @@ class PosePosterior:
         images
             As in `views`.
         """
+        own = self[images]
+        mode, steps = own.draw(rng, draws)
         xp = array_namespace(self.weights)
-        chosen = xp.arange(len(self))[images]
-        modes, image_of = self._modes_of(chosen)
-        uniform = xp.asarray(rng.random((draws, len(chosen))))
-        normal = xp.asarray(rng.standard_normal((draws * len(chosen), 5)))
-        # modes lie one after the other on a line, an image's on an interval of length one
-        ends = xp.cumsum(self.weights[modes])
-        starts = _starts(xp.bincount(image_of, minlength=len(chosen)))
-        last = xp.concatenate([starts[1:], xp.asarray([len(modes)])]) - 1
-        offset = ends[starts] - self.weights[modes][starts]
-        span = ends[last] - offset
-        found = xp.searchsorted(ends, offset + uniform * span, side="right")
-        drawn = modes[xp.clip(found, starts, last).reshape(-1)]
-        steps = (xp.linalg.cholesky(self.covariance[drawn]) @ normal[..., None])[..., 0]
-        rotations = self.rotations[drawn] @ rotvec_to_matrix(steps[:, :3])
+        rotations = own.rotations[mode] @ rotvec_to_matrix(steps[:, :3])
         return ImageViews(
-            rotations, self.shifts[drawn] + steps[:, 3:], xp.tile(xp.arange(len(chosen)), draws),
-            xp.full(len(drawn), 1 / draws),
+            rotations, own.shifts[mode] + steps[:, 3:], xp.repeat(xp.arange(len(own)), draws),
+            xp.full(len(mode), 1 / draws),
         )  # fmt: skip
+
+    def draw(
+        self, rng: np.random.Generator, draws: int, degrees: float | None = None
+    ) -> tuple[Array, Array]:
+        """Draw modes and steps from them, image by image: (n draws,) int64 and (n draws, 5).
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        draws : int
+            Of each image.
+        degrees : float, optional
+            Of a t distribution for the steps. Default: Gaussian.
+        """
+        xp, n = array_namespace(self.weights), len(self)
+        uniform = xp.asarray(rng.random((n, draws)))
+        normal = rng.standard_normal((n * draws, 5))
+        if degrees is not None:
+            normal *= np.sqrt(degrees / rng.chisquare(degrees, (n * draws, 1)))
+        # modes lie one after the other on a line, an image's on an interval of length one
+        ends = xp.cumsum(self.weights)
+        first = _starts(self.mode_counts)
+        last = first + self.mode_counts - 1
+        before = ends[first] - self.weights[first]
+        places = before[:, None] + uniform * (ends[last] - before)[:, None]
+        found = xp.searchsorted(ends, places.reshape(-1), side="right").reshape((n, draws))
+        mode = xp.minimum(xp.maximum(found, first[:, None]), last[:, None]).reshape(-1)
+        steps = xp.linalg.cholesky(self.covariance[mode]) @ xp.asarray(normal)[..., None]
+        return mode, steps[..., 0]
 
     def relax(self, symmetry: str) -> PosePosterior:
         """Return the posterior with all equivalent modes g R of a point group, in equal shares.
@@ -203,6 +228,35 @@ class PosePosterior:
             weights=self.weights[modes] / order,
             covariance=self.covariance[modes],
         )
+
+    def save(self, path: str | os.PathLike[str], **more: Any) -> None:
+        """Write the posterior as a NumPy archive, without pickled objects.
+
+        Parameters
+        ----------
+        path : path
+            Ending in ``.npz``.
+        **more : array or number
+            What is written beside it, such as ``pixel_size``.
+        """
+        fields = {name: to_numpy(getattr(self, name)) for name in _SAVED}
+        with atomic_write(Path(path)) as file:
+            np.savez_compressed(file, rows=to_numpy(self._rows()), **fields, **more)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> PosePosterior:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        ValueError
+            The file is no such archive.
+        """
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in (*_SAVED, "rows") if name not in archive]
+            if missing:
+                raise ValueError(f"{path}: expected {', '.join(missing)}, got {archive.files}")
+            return PosePosterior(**{name: archive[name] for name in (*_SAVED, "rows")})
 
     def _rows(self) -> Array:
         return array_namespace(self.weights).arange(len(self)) if self.rows is None else self.rows

@@ -63,6 +63,20 @@ class PreparedMap:
         """Return the posterior near given poses, of images counted from 0 in the batch."""
         return self._refined(batch, starts, noise_variance)
 
+    def level(self, batch: Batch, number: int, noise_variance: float) -> Level:
+        """Return the images of a batch in one of the bands of the refinement."""
+        assert batch.images_ft is not None
+        band, volume_ft = self.levels[number]
+        images = band.crop(batch.images_ft)
+        ctf = band.crop_ctf(batch.ctf, len(images), images.real.dtype)
+        return Level(band, volume_ft, images, ctf, noise_variance, self.search.shift_std)
+
+    @property
+    def log_volume(self) -> float:
+        """Log of the volume that poses have under their prior: of the prior's density, minus it."""
+        order = len(symmetry_rotations(self.symmetry))
+        return math.log(8 * math.pi**2 / order * 2 * math.pi * self.search.shift_std**2)
+
     @property
     def _rotations(self) -> int:
         assert self.search.rotations is not None
@@ -95,14 +109,11 @@ class PreparedMap:
 
     def _refined(self, batch: Batch, starts: Starts, noise_variance: float) -> PosePosterior:
         assert batch.images_ft is not None
-        count, real = len(batch.images_ft), batch.images_ft.real.dtype
+        count = len(batch.images_ft)
         lost = array_namespace(batch.images_ft).zeros(count)
-        for number, (band, volume_ft) in enumerate(self.levels):
+        for number, (band, _) in enumerate(self.levels):
             last = number + 1 == len(self.levels)
-            level = Level(
-                band, volume_ft, band.crop(batch.images_ft),
-                band.crop_ctf(batch.ctf, count, real), noise_variance, self.search.shift_std,
-            )  # fmt: skip
+            level = self.level(batch, number, noise_variance)
             steps = _LAST_STEPS if last else _STEPS
             max_angle = _LONGEST / band.radius
             starts, quadratic = climb(level, starts, steps, max_angle, full=last)
@@ -134,12 +145,10 @@ class PreparedMap:
         best = masses[first]  # the first of an image is its best
         relative = xp.exp(masses - best[starts.image_of])
         sums = xp.bincount(starts.image_of, weights=relative, minlength=count)
-        order = len(symmetry_rotations(self.symmetry))
-        volume = 8 * math.pi**2 / order * 2 * math.pi * self.search.shift_std**2
         return PosePosterior(
             starts.image_of, starts.rotations, starts.shifts,
             relative / sums[starts.image_of], xp.linalg.inv(quadratic.matrix),
-            best + xp.log(sums) - math.log(volume), xp.minimum(lost, 1), batch.rows,
+            best + xp.log(sums) - self.log_volume, xp.minimum(lost, 1), batch.rows,
         )  # fmt: skip
 
 

@@ -16,6 +16,10 @@ _CELL = 0.42
 """Cells of the grid times object times frequency: how far apart, in waves, slices may be."""
 _COARSEST = 12
 _LAST_SHARE = 27 / 64
+_NUMBERS = (
+    "shift_std", "rotations", "coarse_radius", "radius", "shift_step", "candidates", "max_modes",
+    "window",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,12 @@ class PoseSearch:
     coarse_radius : float, optional
         Frequencies of the grid search, in units of 1/D. Default: as many as the grid is fine
         enough for, at most 12.
+    radius : float, optional
+        The highest frequency that is used, in units of 1/D. Default: 27/64 of D, but 54 if the
+        box has so many.
     radii : tuple of float, optional
-        Frequencies of the refinement, ascending, in units of 1/D. Default: from 4/3 of
-        `coarse_radius` on twice as many each time, up to 27/64 of D, or to all 54 of a small box.
+        Frequencies of the refinement, ascending up to `radius`. Default: from 4/3 of
+        `coarse_radius` on about twice as many each time.
     shift_step : float, optional
         Between neighbours of the grid of shifts, in pixels. Default: 0.28 D over `coarse_radius`.
     candidates : int, optional
@@ -55,6 +62,7 @@ class PoseSearch:
     shift_std: float = 2.0
     rotations: int | None = None
     coarse_radius: float | None = None
+    radius: float | None = None
     radii: tuple[float, ...] | None = None
     shift_step: float | None = None
     candidates: int = 20
@@ -62,8 +70,7 @@ class PoseSearch:
     window: float = 12.0
 
     def __post_init__(self) -> None:
-        for name in ("shift_std", "rotations", "coarse_radius", "shift_step", "candidates",
-                     "max_modes", "window"):  # fmt: skip
+        for name in _NUMBERS:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a number above 0, got {value}")
@@ -88,10 +95,10 @@ class PoseSearch:
         if coarse is None:
             fine = _CELL * size / (cell_radius(rotations) * max(object_radius, 1))
             coarse = float(min(max(3, round(fine)), _COARSEST))
-        coarse = min(coarse, most)
+        last = min(max(_LAST_SHARE * size, 54), most) if self.radius is None else self.radius
+        coarse = min(coarse, last)
         radii = self.radii
         if radii is None:
-            last = min(max(_LAST_SHARE * size, 54), most)
             radii = (last,)
             while radii[0] > 2 * coarse:
                 radii = (max(radii[0] / 2, 4 / 3 * coarse), *radii)

@@ -16,6 +16,7 @@ from fslice.cli import (
     demo,
     fsc,
     info,
+    poses,
     reconstruct,
     simulate,
     symmetrize,
@@ -23,7 +24,9 @@ from fslice.cli import (
 from fslice.cli._arguments import Parser
 from fslice.cli._outputs import json_line
 
-_COMMANDS = (simulate, reconstruct, fsc, align, symmetrize, info, certify, demo, completion)
+_COMMANDS = (
+    simulate, reconstruct, poses, fsc, align, symmetrize, info, certify, demo, completion,
+)  # fmt: skip
 
 _DESCRIPTION = """\
 From particle images with known poses to a map with its uncertainty, in Fourier space.

@@ -15,6 +15,7 @@ import numpy as np
 from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
+from fslice.cli._unknown_poses import CHECKPOINT
 from fslice.posterior.result import Posterior
 from fslice.reconstruction import Solver, reconstruct
 from fslice.solvers.adam import Adam
@@ -25,6 +26,7 @@ from fslice.solvers.wiener import Wiener
 _RECORD = "checkpoint.json"
 CHECKPOINTS = (
     *("checkpoint_all.npz", "checkpoint_all_half1.npz", "checkpoint_all_half2.npz"),
+    CHECKPOINT,
     _RECORD,
 )
 """What an interrupted run leaves in its folder."""
@@ -33,6 +35,7 @@ _SETTINGS = (
     *("particles", "pixel_size", "datadir", "optics_group", "class_index", "passthrough"),
     *("phase_flipped", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
     *("noise", "oversampling", "support", "symmetry", "halves", "seed"),
+    *("poses", "initial", "starts"),
 )
 """The arguments on which the course of the fits depends."""
 
@@ -59,7 +62,6 @@ def run_fit(
         There is an interrupted run and no ``--resume``, or its arguments were others; or pixels
         are not finite.
     """
-    _prepare(arguments)
     try:
         return reconstruct(
             inputs.dataset,
@@ -100,7 +102,7 @@ def _prior(arguments: argparse.Namespace) -> Any:
     return arguments.prior
 
 
-def _prepare(arguments: argparse.Namespace) -> None:
+def prepare_fit(arguments: argparse.Namespace) -> None:
     """Check what an interrupted run has left against what is requested now."""
     folder = arguments.output
     left = _checkpoints(folder)
@@ -114,7 +116,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         _compare(_read_record(folder / _RECORD), settings)
     if arguments.resume and not left:
         print(f"{folder}: no interrupted run to resume: starting anew", file=sys.stderr)
-    if arguments.solver == "adam":
+    if arguments.solver == "adam" or arguments.poses == "unknown":
         write_json(folder / _RECORD, settings)
 
 

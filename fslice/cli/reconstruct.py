@@ -15,7 +15,7 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
-from fslice.cli._fits import CHECKPOINTS, resume_hint, run_fit
+from fslice.cli._fits import CHECKPOINTS, prepare_fit, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
 from fslice.cli._outputs import output_folder
@@ -23,11 +23,19 @@ from fslice.cli._progress import compilation_notice, fit_bar
 from fslice.cli._reading import add_particle_options
 from fslice.cli._report import print_report
 from fslice.cli._results import NAMES, write_results
+from fslice.cli._unknown_poses import (
+    add_unknown_poses,
+    check_unknown_poses,
+    find_unknown_poses,
+    lines_of,
+    numbers_of,
+    write_poses,
+)
 from fslice.solvers.progress import Reporter
 
 _DESCRIPTION = """\
-Reconstruct a map and its uncertainty from particle images with known poses, by maximising
-the evidence lower bound (ELBO).
+Reconstruct a map and its uncertainty from particle images, by maximising the evidence lower
+bound (ELBO). Their poses are known, or found together with the map (--poses unknown).
 
 Writes into DIR, all files together or none:
   mean.mrc     the map of all images: the posterior's mean
@@ -41,6 +49,7 @@ Writes into DIR, all files together or none:
                centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
                not with --posterior dirac
   voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
+  particles.star   with --poses unknown: the particles with the poses that were found
 What an earlier run wrote is replaced when this one has succeeded. With --solver adam Ctrl-C
 keeps what the finished epochs gave; --resume goes on from there, to the same result.
 """
@@ -49,6 +58,7 @@ _EXAMPLE = """\
   fslice reconstruct run/particles.star -o run/recon --truth run/truth.mrc
   fslice reconstruct Refine3D/job012 -o recon --support auto --samples 8
   fslice reconstruct J42/particles.cs -o recon --mask mask.mrc
+  fslice reconstruct particles.star -o recon --poses unknown --symmetry C7
 """
 
 
@@ -65,6 +75,7 @@ def add_command(commands: Any) -> None:
     )
     add_output(parser, required=True, help="folder for the results, made if absent")
     add_particle_options(parser.add_argument_group("the file of particles"))
+    add_unknown_poses(parser.add_argument_group("poses"))
     _add_map(parser.add_argument_group("the map"))
     _add_statistics(parser.add_argument_group("prior and noise"))
     _add_evaluation(parser.add_argument_group("resolution and uncertainty"))
@@ -158,7 +169,8 @@ def _add_solver(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the last epoch of an interrupted run of the solver adam",
+        help="go on from the last epoch of an interrupted run of the solver adam, or from the "
+        "last round of one with --poses unknown",
     )
 
 
@@ -203,21 +215,32 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     _check_solver(arguments)
+    check_unknown_poses(arguments)
     with recorded() as messages, compilation_notice():
         inputs = read_inputs(arguments, messages)
         try:
             with output_folder(arguments.output, NAMES) as staging, fit_bar() as progress:
+                prepare_fit(arguments)
+                joint = None
+                if arguments.poses == "unknown":
+                    inputs, joint = find_unknown_poses(arguments, inputs, messages, progress)
                 finder = MaskFinder(inputs.pixel_size)
                 fit = run_fit(arguments, inputs, finder, progress)
                 report = Reporter(progress)
-                assessment = assess(inputs, fit, finder.mask, messages, report)
-                results = write_results(
-                    staging, arguments, inputs, fit, assessment, messages, report
+                assessment = assess(
+                    inputs, fit, finder.mask, messages, report, aligned=joint is not None
                 )
+                if joint is not None:
+                    write_poses(staging / "particles.star", arguments.output, inputs, joint)
+                results = write_results(
+                    staging, arguments, inputs, fit, assessment, messages, report,
+                    {} if joint is None else {"poses": numbers_of(joint)},
+                )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(resume_hint(arguments)) from interrupt
     for name in CHECKPOINTS:
         (arguments.output / name).unlink(missing_ok=True)
+    print("\n".join([] if joint is None else lines_of(joint)), end="\n" if joint else "")
     print_report(arguments.output, arguments, inputs, fit, assessment, results)
     return {**results, "output": arguments.output}
 
@@ -235,7 +258,7 @@ def _check_solver(arguments: argparse.Namespace) -> None:
         "adam": {
             "epochs": arguments.epochs is not None,
             "batch-size": arguments.batch_size is not None,
-            "resume": arguments.resume,
+            "resume": arguments.resume and arguments.poses == "known",
         },
     }
     for solvers, options in belongs.items():

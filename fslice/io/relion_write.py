@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fslice._arrays import to_numpy
+from fslice._arrays import Array, to_numpy
 from fslice.geometry import matrix_to_euler
 from fslice.io.particles import Particles
 from fslice.io.stack import ImageStack
@@ -21,7 +22,12 @@ _WITHOUT_CTF = {"rlnVoltage": 300.0, "rlnSphericalAberration": 2.7, "rlnAmplitud
 
 
 def write_particles(
-    path: str | os.PathLike[str], particles: Particles, image_name: str | None = None
+    path: str | os.PathLike[str],
+    particles: Particles,
+    image_name: str | None = None,
+    *,
+    columns: Mapping[str, Array] | None = None,
+    relative_to: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write particles as a STAR file of RELION 3.1: an optics table and a particle table.
 
@@ -36,6 +42,10 @@ def write_particles(
     image_name : str, optional
         Name, relative to the STAR file, of the stack that holds the images in this order. By
         default the files are named that the images of an `ImageStack` are in.
+    columns : mapping of str to (n,) array, optional
+        Further columns of the particles, such as ``rlnMaxValueProbDistribution``.
+    relative_to : path, optional
+        Folder that the names of files are relative to. Default: that of `path`.
 
     Raises
     ------
@@ -62,7 +72,8 @@ def write_particles(
     >>> print(Path(path).read_text().split()[-7:])
     ['000001@particles.mrcs', '1', '0.0', '0.0', '0.0', '-1.5', '-1.5']
     """
-    names = _image_names(Path(path), particles, image_name)
+    folder = Path(path).parent if relative_to is None else Path(relative_to)
+    names = _image_names(folder, particles, image_name)
     optics, group = _optics(particles)
     table: dict[str, Any] = {"rlnImageName": names, "rlnOpticsGroup": group}
     if particles.rotations is not None:
@@ -79,6 +90,7 @@ def write_particles(
             table[column] = _ctf(particles, name)
     if particles.half_set is not None:
         table["rlnRandomSubset"] = to_numpy(particles.half_set)
+    table |= {name: to_numpy(values) for name, values in (columns or {}).items()}
     tables = {"optics": optics, "particles": table}
     lists = {
         name: {column: _plain(values) for column, values in columns.items()}
@@ -105,13 +117,13 @@ def _plain(values: Any) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def _image_names(path: Path, particles: Particles, image_name: str | None) -> list[str]:
+def _image_names(folder: Path, particles: Particles, image_name: str | None) -> list[str]:
     if image_name is not None:
         return [f"{number:06d}@{image_name}" for number in range(1, len(particles) + 1)]
     images = particles.images
     if not isinstance(images, ImageStack):
         raise ValueError("image_name: expected the name of the stack with the images, got None")
-    home = os.path.abspath(path.parent)
+    home = os.path.abspath(folder)
     if images.signs is not None and (images.signs != 1).any():
         raise ValueError(
             "image_name: expected the name of a stack with the images as they are read, since "
