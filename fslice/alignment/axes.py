@@ -8,18 +8,17 @@ import numpy as np
 
 from fslice._arrays import Array
 from fslice.geometry import matrix_to_rotvec, rotvec_to_matrix
-from fslice.metrics import align_nearby, fsc
+from fslice.metrics import fsc
 from fslice.metrics._map_alignment import shell_coefficients
 from fslice.metrics._sections import refine, search, sections_of
-from fslice.symmetry.average import symmetrize
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 from fslice.symmetry.rotation import rotate_volume
 
 _SECTIONS, _DIRECTIONS = 24, 2000
-_CANDIDATES = 5
+_CANDIDATES, _POLISH = 5, 3
 _SYMMETRIC = 0.5
-"""Mean shell correlation of a map with its symmetric average, less what chance gives, that shows
-the symmetry."""
+"""Correlation of a map with its rotated copies, up to where its halves agree, that shows the
+symmetry."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +33,8 @@ class Axes:
     volume: Array = field(repr=False)
     """(D, D, D) real: the map, aligned, not averaged."""
     correlation: float
-    """How well the aligned map agrees with a rotated copy of itself: 1 for the symmetry, 0 for
-    none; the mean over the shells that were compared."""
+    """Of the aligned map with its rotated copies, the mean over all coefficients of the shells that
+    were compared: 1 for the symmetry."""
 
     @property
     def found(self) -> bool:
@@ -63,8 +62,9 @@ def find_axes(volume: Array, symmetry: str, max_radius: int) -> Axes:
     The map is compared with itself, rotated about every direction of a grid by the angle of the
     group's first generator, at every shift: an axis is where they agree. Refined without
     constraint, the rotation and shift give the axis and where it passes. For groups of two
-    generators the angle about this axis is then searched. Last, the map is laid upon its own
-    symmetric average, twice.
+    generators the angle about this axis, and where on it the others meet, are then searched. Last,
+    several rotations of the group are refined at full detail, and the frame follows from them by
+    least squares.
 
     Examples
     --------
@@ -81,12 +81,10 @@ def find_axes(volume: Array, symmetry: str, max_radius: int) -> Axes:
     generator = _of_highest_order(group)
     rotation, shift = _main_axis(volume, generator, max_radius)
     moved = rotate_volume(volume, rotation, shift)
-    around = _angle_about(moved, group, generator, max_radius)
-    rotation, shift = _then(rotation, shift, around, np.zeros(3))
-    for _ in range(2):
+    rotation, shift = _then(rotation, shift, *_about_axis(moved, group, generator, max_radius))
+    for _ in range(_POLISH):
         moved = rotate_volume(volume, rotation, shift)
-        laid = align_nearby(moved, symmetrize(moved, name), max_radius)
-        rotation, shift = _then(rotation, shift, laid.rotation, laid.shift)
+        rotation, shift = _then(rotation, shift, *_correction(moved, group, max_radius))
     moved = rotate_volume(volume, rotation, shift)
     return Axes(name, rotation, shift, moved, _agreement(moved, group, max_radius))
 
@@ -134,30 +132,74 @@ def _main_axis(
     return rotation, -rotation.T @ centre
 
 
-def _angle_about(
+def _about_axis(
     moved: Array, group: np.ndarray, generator: np.ndarray, max_radius: int
-) -> np.ndarray:
-    """Return the rotation about the main axis that lays the other axes right."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rotation about the main axis that lays the other axes right, and where they meet.
+
+    How far up the axis they meet is not known from it: all shifts along it are tried.
+    """
     axis = matrix_to_rotvec(generator)
     axis /= np.linalg.norm(axis)
     others = [g for g in group[1:] if abs(g @ axis - axis).max() > 1e-6]
     if not others:
-        return np.eye(3)
+        return np.eye(3), np.zeros(3)
     sections = sections_of(moved, moved, min(12, max_radius), _SECTIONS)
-    counts, scores = shell_coefficients(sections), []
-    angles = np.radians(np.arange(0, 360, 2))
-    for angle in angles:
-        about = rotvec_to_matrix(angle * axis)
-        turned = [about @ g @ about.T for g in others[:4]]
-        scores.append(sum(counts @ sections.correlation(g, np.zeros(3)) for g in turned))
-    return rotvec_to_matrix(angles[int(np.argmax(scores))] * axis)
+    counts, angles = shell_coefficients(sections), np.radians(np.arange(0, 360, 2))
+    turns = rotvec_to_matrix(angles[:, None] * axis)
+    # with the origin at c, g becomes the rotation about c: v(g (x - t)), t = c - g^T c
+    heights = np.arange(-4, 5) * len(moved) / 64
+    best = (-np.inf, np.eye(3), np.zeros(3))
+    for height in heights:
+        score = 0.0
+        for g in others[:3]:
+            turned = turns @ g @ turns.swapaxes(1, 2)
+            shifts = height * (axis - turned.swapaxes(1, 2) @ axis)
+            score = score + np.array(
+                [counts @ sections.correlation(r, t) for r, t in zip(turned, shifts, strict=True)]
+            )
+        place = int(np.argmax(score))
+        if score[place] > best[0]:
+            best = (float(score[place]), turns[place], height * axis)
+    _, rotation, centre = best
+    return rotation, -rotation.T @ centre
+
+
+def _correction(moved: Array, group: np.ndarray, max_radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the small motion that makes a nearly symmetric map more so.
+
+    Each rotation g of the group is refined without constraint to S, t. To first order a frame that
+    is off by the rotation vector u makes S = exp(u - g u) g, and a centre c makes t = c - g^T c:
+    the least squares over some of the group.
+    """
+    sections = sections_of(moved, moved, max_radius, _SECTIONS)
+    counts = shell_coefficients(sections)
+    rows, turns, shifts = [], [], []
+    for g in _some(group):
+        found, shift = refine(sections, counts, g, np.zeros(3))
+        turns.append(matrix_to_rotvec(found @ g.T))
+        shifts.append(shift)
+        rows.append(g)
+    by_turn = np.concatenate([np.eye(3) - g for g in rows])
+    by_shift = np.concatenate([np.eye(3) - g.T for g in rows])
+    u = np.linalg.lstsq(by_turn, np.concatenate(turns), rcond=1e-6)[0]
+    centre = np.linalg.lstsq(by_shift, np.concatenate(shifts), rcond=1e-6)[0]
+    rotation = rotvec_to_matrix(u)
+    return rotation, -rotation.T @ centre
+
+
+def _some(group: np.ndarray) -> np.ndarray:
+    """Return at most six rotations of a group, not the identity."""
+    return group[1:][:: max(1, (len(group) - 1) // 6)][:6]
 
 
 def _agreement(volume: Array, group: np.ndarray, max_radius: int) -> float:
-    """Return the mean correlation of a map with itself in the group's rotations."""
-    spread = group[1:][:: max(1, (len(group) - 1) // 6)]
-    curves = [np.asarray(fsc(volume, rotate_volume(volume, g)))[2 : max_radius + 1] for g in spread]
-    return float(np.mean(curves))
+    """Return the correlation of a map with itself in the group's rotations, over all shells."""
+    counts = np.arange(2, max_radius + 1) ** 2.0
+    curves = [
+        np.asarray(fsc(volume, rotate_volume(volume, g)))[2 : max_radius + 1] for g in _some(group)
+    ]
+    return float(np.mean(curves, 0) @ counts / counts.sum())
 
 
 def _apart(turns: np.ndarray, scores: np.ndarray) -> list[int]:

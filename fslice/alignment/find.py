@@ -153,7 +153,7 @@ def find_poses(
     >>> bool(angle_between(found.best().rotations, data.rotations).max() < 10)
     True
     """
-    given = symmetry or getattr(images, "symmetry", "C1")
+    given = symmetry or (images.symmetry if isinstance(images, Dataset) else "C1")
     if relax_symmetry is not None and symmetry_name(given) != "C1":
         raise ValueError(f"relax_symmetry: expected None beside the symmetry {given}")
     model = pose_model(

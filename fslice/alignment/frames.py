@@ -10,7 +10,7 @@ from fslice._arrays import Array
 from fslice.alignment.axes import Axes, find_axes
 from fslice.alignment.grid_map import rescaled
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import Half, JointState, Rounds
+from fslice.alignment.rounds import Half, JointState, Rounds, agreed_shell
 from fslice.metrics import MapAlignment
 from fslice.symmetry.average import symmetrize
 from fslice.symmetry.rotation import rotate_volume
@@ -52,7 +52,7 @@ def imposed(
         The map does not have the symmetry.
     """
     volume = mean_map(state, laid)
-    axes = find_axes(volume, symmetry, max(3, state.trace[-1]["agreed"]))
+    axes = find_axes(volume, symmetry, max(3, agreed_shell(np.asarray(laid.curve), 0.5)))
     if not axes.found:
         raise NoStructureError(
             f"symmetry: expected {axes.symmetry}, got a map that correlates with its rotated "

@@ -8,7 +8,7 @@ import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.alignment.band import Band
-from fslice.fourier import irfft3, rfft3, shell_sum
+from fslice.fourier import inner_product, irfft3, rfft3, shell_sum
 from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.latent import LatentMap
 from fslice.posterior.precision import PosteriorPrecision
@@ -16,7 +16,9 @@ from fslice.posterior.stencil import StencilEquations
 from fslice.postprocess.masks import soft_spherical_mask
 from fslice.symmetry.rotation import resized
 
-_TOLERANCE, _SOLVES = 3e-3, 60
+_ERROR, _SOLVES = 0.03, 60
+"""Of solves: their error in posterior deviations, and iterations at most. A share of the right side
+would ask too little of high frequencies, which hold little of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +92,10 @@ def maximisation(
     for _ in range(updates):
         precision = PosteriorPrecision(normal, prior, 1.0, latent)
         diagonal = precision.preconditioner(information)
+        power = inner_product(precision.rhs, precision.rhs / diagonal)
+        tolerance = _ERROR * (latent.size**3 / max(power, 1e-30)) ** 0.5
         start = conjugate_gradients(
-            precision, precision.rhs, diagonal, tolerance=_TOLERANCE, max_iterations=_SOLVES,
+            precision, precision.rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES,
             start=start,
         ).x  # fmt: skip
         left = 1 / (information + 1 / precision.prior_variance)

@@ -15,7 +15,7 @@ import numpy as np
 from fslice.cli._arguments import given
 from fslice.cli._inputs import Inputs
 from fslice.cli._outputs import write_json
-from fslice.cli._unknown_poses import CHECKPOINT
+from fslice.cli._unknown_poses import CHECKPOINT, RECORD
 from fslice.posterior.result import Posterior
 from fslice.reconstruction import Solver, reconstruct
 from fslice.solvers.adam import Adam
@@ -23,11 +23,10 @@ from fslice.solvers.exact import Exact
 from fslice.solvers.progress import Progress
 from fslice.solvers.wiener import Wiener
 
-_RECORD = "checkpoint.json"
 CHECKPOINTS = (
     *("checkpoint_all.npz", "checkpoint_all_half1.npz", "checkpoint_all_half2.npz"),
     CHECKPOINT,
-    _RECORD,
+    RECORD,
 )
 """What an interrupted run leaves in its folder."""
 
@@ -80,7 +79,7 @@ def run_fit(
         raise
     finally:
         if not _checkpoints(arguments.output):
-            (arguments.output / _RECORD).unlink(missing_ok=True)
+            (arguments.output / RECORD).unlink(missing_ok=True)
 
 
 def _solver(arguments: argparse.Namespace, mask_from: Callable[[np.ndarray], np.ndarray]) -> Solver:
@@ -112,12 +111,12 @@ def prepare_fit(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{folder}: holds an interrupted run: go on with --resume, or delete {listed}"
         )
-    if left and (folder / _RECORD).is_file():
-        _compare(_read_record(folder / _RECORD), settings)
+    if left and (folder / RECORD).is_file():
+        _compare(_read_record(folder / RECORD), settings)
     if arguments.resume and not left:
         print(f"{folder}: no interrupted run to resume: starting anew", file=sys.stderr)
     if arguments.solver == "adam" or arguments.poses == "unknown":
-        write_json(folder / _RECORD, settings)
+        write_json(folder / RECORD, settings)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

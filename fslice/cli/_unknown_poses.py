@@ -19,7 +19,7 @@ from fslice.cli._messages import Messages
 from fslice.io import write_particles, write_volume
 from fslice.solvers.progress import Progress, Reporter
 
-CHECKPOINT = "checkpoint_poses.npz"
+CHECKPOINT, RECORD = "checkpoint_poses.npz", "checkpoint.json"
 _HAND = "the hand of the map is not determined: its mirror image explains the images as well"
 
 
@@ -71,6 +71,9 @@ def find_unknown_poses(
         write_volume(path, np.asarray(error.volume, np.float32), inputs.pixel_size)
         (arguments.output / CHECKPOINT).unlink(missing_ok=True)
         raise ValueError(f"{error}; see {path}") from error
+    finally:
+        if not (arguments.output / CHECKPOINT).exists():
+            (arguments.output / RECORD).unlink(missing_ok=True)
     messages.note(_HAND)
     if inputs.particles.half_set is None:
         messages.notes = [note for note in messages.notes if not note.startswith("half sets:")]
