@@ -16,9 +16,9 @@ from fslice.symmetry.rotation import rotate_volume
 
 _SECTIONS, _DIRECTIONS = 24, 2000
 _CANDIDATES, _POLISH = 5, 3
-_SYMMETRIC = 0.5
-"""Correlation of a map with its rotated copies, up to where its halves agree, that shows the
-symmetry."""
+_SYMMETRIC = 0.8
+"""Correlation of a map with its rotated copies, over that expected of a symmetric one, that shows
+the symmetry."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +35,18 @@ class Axes:
     correlation: float
     """Of the aligned map with its rotated copies, the mean over all coefficients of the shells that
     were compared: 1 for the symmetry."""
+    expected: float = 1.0
+    """What it would be for a symmetric object, given the noise of the map."""
 
     @property
     def found(self) -> bool:
         """Whether the map has the symmetry."""
-        return self.correlation > _SYMMETRIC
+        return self.correlation > _SYMMETRIC * self.expected
 
 
-def find_axes(volume: Array, symmetry: str, max_radius: int) -> Axes:
+def find_axes(
+    volume: Array, symmetry: str, max_radius: int, curve: np.ndarray | None = None
+) -> Axes:
     """Find the axes of a point group in a map of any orientation.
 
     Parameters
@@ -52,6 +56,8 @@ def find_axes(volume: Array, symmetry: str, max_radius: int) -> Axes:
         The group that the object is thought to have.
     max_radius : int
         The last shell on which the map can be trusted.
+    curve : (D//2 + 1,) real array, optional
+        Shell correlation of the half maps of which it is the mean: tells the noise. Default: none.
 
     Returns
     -------
@@ -86,7 +92,13 @@ def find_axes(volume: Array, symmetry: str, max_radius: int) -> Axes:
         moved = rotate_volume(volume, rotation, shift)
         rotation, shift = _then(rotation, shift, *_correction(moved, group, max_radius))
     moved = rotate_volume(volume, rotation, shift)
-    return Axes(name, rotation, shift, moved, _agreement(moved, group, max_radius))
+    counts = np.arange(2, max_radius + 1) ** 2.0
+    expected = 1.0
+    if curve is not None:
+        halves = np.clip(curve[2 : max_radius + 1], 0, 1)
+        expected = float((2 * halves / (1 + halves)) @ counts / counts.sum())
+    found = _agreement(moved, group, max_radius, counts)
+    return Axes(name, rotation, shift, moved, found, expected)
 
 
 def _then(
@@ -193,9 +205,8 @@ def _some(group: np.ndarray) -> np.ndarray:
     return group[1:][:: max(1, (len(group) - 1) // 6)][:6]
 
 
-def _agreement(volume: Array, group: np.ndarray, max_radius: int) -> float:
+def _agreement(volume: Array, group: np.ndarray, max_radius: int, counts: np.ndarray) -> float:
     """Return the correlation of a map with itself in the group's rotations, over all shells."""
-    counts = np.arange(2, max_radius + 1) ** 2.0
     curves = [
         np.asarray(fsc(volume, rotate_volume(volume, g)))[2 : max_radius + 1] for g in _some(group)
     ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fslice._arrays import Array
+from fslice._arrays import Array, to_numpy
 from fslice.alignment.axes import Axes, find_axes
 from fslice.alignment.grid_map import rescaled
 from fslice.alignment.posterior import PosePosterior
@@ -52,11 +52,12 @@ def imposed(
         The map does not have the symmetry.
     """
     volume = mean_map(state, laid)
-    axes = find_axes(volume, symmetry, max(3, agreed_shell(np.asarray(laid.curve), 0.5)))
+    curve = to_numpy(laid.curve)
+    axes = find_axes(volume, symmetry, max(3, agreed_shell(curve, 0.5)), curve)
     if not axes.found:
         raise NoStructureError(
             f"symmetry: expected {axes.symmetry}, got a map that correlates with its rotated "
-            f"copies by {axes.correlation:.2f} only",
+            f"copies by {axes.correlation:.2f}, where its noise lets expect {axes.expected:.2f}",
             volume, "not_symmetric",
         )  # fmt: skip
     first, second = state.halves

@@ -131,14 +131,13 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
         saved = _started(plain, labels, radius, options, report)
         checkpoint.save(*saved)
     state, starts = saved
-    rng = np.random.default_rng([options.seed, 1, state.round])
-    state = _rounds(state, starts, radius, options, rng, report, checkpoint)
+    state = _rounds(state, starts, radius, options, report, checkpoint)
     laid = lay_halves(state.halves, state.radius)
     _check_sign(state, laid)
     axes = None
     if symmetry_name(options.symmetry) != "C1":
         state, axes = imposed(state, laid, options.symmetry, options.rounds)
-        state = _rounds(state, starts, radius, options, rng, report, None)
+        state = _rounds(state, starts, radius, options, report, None)
         laid = lay_halves(state.halves, state.radius)
     return _result(state, laid, starts, axes, labels)
 
@@ -242,10 +241,12 @@ def _check_sign(state: JointState, laid: MapAlignment) -> None:
 
 def _rounds(
     state: JointState, starts: tuple[HeldOut, ...], radius: float, options: Joint,
-    rng: np.random.Generator, report: Reporter, checkpoint: JointCheckpoint | None,
+    report: Reporter, checkpoint: JointCheckpoint | None,
 ) -> JointState:  # fmt: skip
     with report.stage("rounds of poses and map", options.rounds.most, "rounds") as advance:
         while not state.finished:
+            # of the round: a run that is resumed draws the same poses
+            rng = np.random.default_rng([options.seed, 1, state.round])
             state = next_round(state, radius, options.rounds, rng)
             if checkpoint is not None:
                 checkpoint.save(state, starts)

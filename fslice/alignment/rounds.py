@@ -18,7 +18,7 @@ from fslice.data.dataset import Dataset
 from fslice.metrics import MapAlignment, align_nearby
 from fslice.posterior.latent import latent_map
 
-_GROWTH = 1.35
+_GROWTH = 1.5
 """Of the radius from round to round, where the halves agree up to its end."""
 _BEYOND = 3
 """Shells beyond the last one on which the halves agree, else."""
@@ -46,7 +46,7 @@ class Rounds:
     most: int = 8
     searched: int = 2
     draws: int = 2
-    search: PoseSearch = field(default_factory=PoseSearch)
+    search: PoseSearch = PoseSearch(rotations=9216, candidates=12)
     gain: float = 0.1
 
 
@@ -132,7 +132,7 @@ def grown(radius: int, agreed: int, most: int) -> int:
     Examples
     --------
     >>> grown(12, 12, 31), grown(24, 18, 31), grown(16, 15, 31)
-    (16, 24, 22)
+    (18, 24, 24)
     """
     if agreed >= radius - 1:
         return min(most, max(radius + 2, round(_GROWTH * radius)))
