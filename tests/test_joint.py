@@ -160,7 +160,7 @@ def test_inverted_contrast_is_named():
 def test_too_few_images_and_copies_are_refused():
     dataset, _ = simulated(60)
     few = Dataset(dataset.images[:20], Poses(np.tile(np.eye(3), (20, 1, 1))))
-    with pytest.raises(ValueError, match="images: expected at least 50 .* got 20"):
+    with pytest.raises(ValueError, match=r"images: expected at least 50 .* got 20"):
         infer_poses(few, FAST)
     same = Dataset(np.repeat(dataset.images[:1], 60, 0), dataset.poses)
     with pytest.raises(ValueError, match="images: expected different ones, got 1 among 60"):

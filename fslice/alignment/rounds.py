@@ -46,8 +46,8 @@ class Rounds:
     most: int = 8
     searched: int = 2
     draws: int = 2
-    search: PoseSearch = PoseSearch(rotations=9216, candidates=12)
-    gain: float = 0.1
+    search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=12))
+    gain: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

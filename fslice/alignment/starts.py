@@ -181,9 +181,9 @@ def _spread(found: Statistics, shifts: np.ndarray, before: float, share: float) 
 
 
 def shift_grid(band: Band, shift_std: float) -> np.ndarray:
-    """Return the shifts to consider: about an eighth of a period apart, to 2.5 deviations."""
+    """Return the shifts to consider: about an eighth of a period apart, to two deviations."""
     step = band.size / (4 * band.radius) / 1.9
-    radius = max(2.5 * shift_std, 2 * step)
+    radius = max(2 * shift_std, 1.75 * step)
     shifts = hexagonal_shifts(radius, step)
     while len(shifts) > _MOST_SHIFTS:
         step *= 1.1
