@@ -176,7 +176,8 @@ def test_the_radius_never_shrinks_nor_leaves_the_band(agreed, radius):
 @settings(max_examples=5)
 def test_poses_follow_a_map_that_is_moved(seed):
     rng = np.random.default_rng(seed)
-    volume = blobs(seed).volume(SIZE, 1.0)
+    smooth = GaussianModel(rng.uniform(-4, 4, (6, 3)), np.ones(6), np.full(6, 1.5))
+    volume = smooth.volume(SIZE, 1.0)
     poses = poses_as_posterior(Poses(fslice.random_rotations(5, rng), rng.normal(size=(5, 2))))
     rotation, shift = fslice.random_rotations(1, rng)[0], rng.normal(size=3)
     moved = moved_poses(poses, rotation, shift)

@@ -16,7 +16,7 @@ from fslice.symmetry.rotation import rotate_volume
 
 _SECTIONS, _DIRECTIONS = 24, 2000
 _CANDIDATES, _POLISH = 5, 3
-_SYMMETRIC = 0.8
+_SYMMETRIC = 0.65
 """Correlation of a map with its rotated copies, over that expected of a symmetric one, that shows
 the symmetry."""
 
