@@ -174,7 +174,7 @@ OPERATORS = {
     "symmetrize": Operator(
         lambda volume: fslice.symmetry.symmetrize(volume, "C3"), {"volume": VOLUME}
     ),
-    "rotate_volume": Operator(
+    "symmetry.rotate_volume": Operator(
         lambda volume: fslice.symmetry.rotate_volume(
             volume, fslice.geometry.euler_to_matrix(np.array([20.0, 30.0, 40.0])), np.ones(3)
         ),

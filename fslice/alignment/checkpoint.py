@@ -24,6 +24,7 @@ from fslice.likelihoods.gaussian import GaussianNoise
 
 _PROBED = 16
 """Images whose pixels tell one data set from another."""
+_NUMBERS = ("radius", "round", "start", "finished", "search_next", "searched_last")
 _POSES = tuple(item.name for item in fields(PosePosterior))
 
 
@@ -52,7 +53,7 @@ class JointCheckpoint:
         arrays: dict[str, Any] = {
             "identity": self._identity(),
             "noise": to_numpy(state.dataset.noise.variances),
-            "numbers": json.dumps([state.radius, state.round, state.start, state.finished]),
+            "numbers": json.dumps([getattr(state, name) for name in _NUMBERS]),
             "trace": json.dumps(state.trace),
             "starts": np.array(starts),
             "curve": np.zeros(0) if state.curve is None else state.curve,
@@ -74,12 +75,12 @@ class JointCheckpoint:
             raise ValueError(f"checkpoint: {self.path} is not a readable checkpoint") from error
         if not np.array_equal(identity, self._identity()):
             raise ValueError(f"checkpoint: {self.path} belongs to other images or settings")
-        radius, number, start, finished = json.loads(str(content["numbers"]))
-        halves = _half(content, 0, dataset), _half(content, 1, dataset)
+        numbers = dict(zip(_NUMBERS, json.loads(str(content["numbers"])), strict=True))
         state = JointState(
-            halves, dataset.with_noise(GaussianNoise(dataset.xp.asarray(content["noise"]))),
-            radius, number, content["curve"] if len(content["curve"]) else None,
-            tuple(json.loads(str(content["trace"]))), finished, start,
+            (_half(content, 0, dataset), _half(content, 1, dataset)),
+            dataset.with_noise(GaussianNoise(dataset.xp.asarray(content["noise"]))),
+            curve=content["curve"] if len(content["curve"]) else None,
+            trace=tuple(json.loads(str(content["trace"]))), **numbers,
         )  # fmt: skip
         return state, tuple(HeldOut(*row.tolist()) for row in content["starts"])
 
@@ -100,6 +101,7 @@ def _of_half(half: Half) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         "rows": half.rows, "volume": to_numpy(map_.volume), "prior": map_.prior,
         "map_noise": map_.noise, "radius": map_.band.radius, "shift_std": map_.shift_std,
+        "complexity": map_.complexity,
     }  # fmt: skip
     if half.poses is not None:
         arrays |= {
@@ -116,7 +118,12 @@ def _half(content: dict[str, Any], number: int, dataset: Dataset) -> Half:
     xp = dataset.xp
     band = Band(dataset.size, own["radius"].item(), interpolation="linear")
     map_ = GridMap(
-        xp.asarray(own["volume"]), band, own["prior"], own["map_noise"], float(own["shift_std"])
+        xp.asarray(own["volume"]),
+        band,
+        own["prior"],
+        own["map_noise"],
+        float(own["shift_std"]),
+        float(own["complexity"]),
     )
     poses = None
     if "poses_weights" in own:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class GridMap:
     noise: np.ndarray = field(repr=False)
     """(shells,) float64: variance of each shell of the images."""
     shift_std: float
+    complexity: float = 0.0
+    """What the map costs, see `Learned`."""
     trace: tuple[float, ...] = field(default=(), repr=False)
     """Log-likelihood of an image above noise alone, step by step."""
 
@@ -67,6 +70,19 @@ def sphere(band: Band, radius: float, like: Array) -> Array:
     return soft_spherical_mask(band.box, radius * band.scale, edge, dtype.name, xp=xp)
 
 
+class Learned(NamedTuple):
+    """A map, and what was learned beside it."""
+
+    volume: Array
+    """(d, d, d) real."""
+    prior: np.ndarray
+    """(d//2 + 1,) float64."""
+    complexity: float
+    """``1/2 sum m [ |w|^2 / tau^2 + log(1 + a tau^2) ]``, in nats: what the latent map w takes from
+    the log evidence of the images, a being what they say about each coefficient by itself. It is
+    the KL divergence to the prior, and what the map's uncertainty costs the likelihood."""
+
+
 def first_prior(normal: StencilEquations, latent: LatentMap) -> np.ndarray:
     """Return a prior so wide that the images decide, for `maximisation` to learn from."""
     density = to_numpy(shell_mean(latent.information(normal), latent.size))
@@ -80,7 +96,8 @@ def maximisation(
     *,
     before: Array | None = None,
     updates: int = 1,
-) -> tuple[Array, np.ndarray]:
+    error: float = _ERROR,
+) -> Learned:
     """Return the map that the weighed images determine, and its prior learned on the way.
 
     Each update is a step of EM for the variance of a shell: the mean square of the posterior mean,
@@ -88,12 +105,12 @@ def maximisation(
     that is near, such as that of the last step: a few iterations are then enough.
     """
     start = None if before is None else rfft3(before)
-    information = latent.information(normal)
+    information, xp = latent.information(normal), array_namespace(normal.b)
     for _ in range(updates):
         precision = PosteriorPrecision(normal, prior, 1.0, latent)
         diagonal = precision.preconditioner(information)
         power = inner_product(precision.rhs, precision.rhs / diagonal)
-        tolerance = _ERROR * (latent.size**3 / max(power, 1e-30)) ** 0.5
+        tolerance = error * (latent.size**3 / max(power, 1e-30)) ** 0.5
         start = conjugate_gradients(
             precision, precision.rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES,
             start=start,
@@ -103,7 +120,10 @@ def maximisation(
         prior = to_numpy(shell_mean(power, latent.size))
         prior = np.maximum(prior, 1e-6 * prior.max())
     assert start is not None
-    return precision.map_of(start), prior
+    known = start.real**2 + start.imag**2
+    cost = known / precision.prior_variance + xp.log1p(information * precision.prior_variance)
+    complexity = 0.5 * float(shell_sum(cost, latent.size, 3, corners=True).sum())
+    return Learned(precision.map_of(start), prior, complexity)
 
 
 def shell_mean(values: Array, size: int) -> Array:

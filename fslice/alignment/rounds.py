@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fslice._arrays import Array
+from fslice._arrays import Array, to_numpy
 from fslice.alignment.band import Band
 from fslice.alignment.equations import expected_equations
 from fslice.alignment.find import pose_model
@@ -23,6 +23,8 @@ _GROWTH = 1.5
 _BEYOND = 3
 """Shells beyond the last one on which the halves agree, else."""
 _AGREE = 0.143
+_ROUGH, _ERROR = 0.03, 0.01
+"""Of solves, in posterior deviations: where the band has just grown, and where it stays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Rounds:
         In nats per image: a round at the last radius that gains less is the last one.
     """
 
-    most: int = 8
+    most: int = 10
     searched: int = 2
     draws: int = 2
     search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=12))
@@ -60,8 +62,13 @@ class Half:
 
     @property
     def evidence(self) -> float:
-        """Mean log evidence of an image above noise alone, in nats; -inf where none is known."""
-        return -np.inf if self.poses is None else float(self.poses.evidence.mean())
+        """Mean log evidence of an image above noise alone, in nats, given the map."""
+        assert self.poses is not None
+        return float(self.poses.evidence.mean())
+
+    def bound(self, before: Half) -> float:
+        """Return the mean of the evidence, less what the map cost that the poses were found in."""
+        return self.evidence - before.map.complexity / len(self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,17 +84,16 @@ class JointState:
     curve: np.ndarray | None = field(default=None, repr=False)
     """Fourier shell correlation of the halves' maps, laid upon each other."""
     trace: tuple[dict, ...] = ()
-    """Of each round: radius, evidence, shell up to which the halves agree."""
+    """Of each round: radius, evidence, bound, shell up to which the halves agree."""
     finished: bool = False
     start: int = 0
     """Which start it goes on from."""
+    search_next: bool = False
+    """Whether the next round searches all poses once more."""
+    searched_last: bool = False
+    """Whether that was done at the last radius."""
     imposed: bool = False
     """Whether the symmetry was imposed since the last round."""
-
-    @property
-    def evidence(self) -> float:
-        """Mean of both halves, in nats per image."""
-        return float(np.mean([half.evidence for half in self.halves]))
 
 
 def first_state(dataset: Dataset, start: GridMap, half_sets: np.ndarray, radius: int) -> JointState:
@@ -102,28 +108,44 @@ def next_round(
 ) -> JointState:
     """Return the state after one more round.
 
-    At an unchanged radius and noise, a round whose poses have a lower evidence is undone: the
-    state is the one before it, finished.
+    At an unchanged radius and noise, a round that lowers the bound is undone. The bound is the
+    log evidence of the images given the map, less what the map costs: see `Learned.complexity`.
     """
     halves = tuple(_posed(state, half, options) for half in state.halves)
-    now = replace(state, halves=halves)
+    now = replace(state, halves=halves, search_next=False)
     same = bool(state.trace) and state.trace[-1]["radius"] == state.radius and not state.imposed
-    if same and now.evidence < state.evidence:
-        return replace(state, finished=True)
-    settled = same and now.evidence - state.evidence < options.gain
+    evidence = float(np.mean([half.evidence for half in halves]))
+    pairs = zip(halves, state.halves, strict=True)
+    bound = float(np.mean([half.bound(before) for half, before in pairs]))
+    gain = bound - state.trace[-1]["bound"] if same else np.inf
+    if gain < 0:
+        return _ended(state, options)
     if not same:
         now = _with_noise(now)
     made = tuple(_mapped(now, half, sphere_radius, options, rng) for half in halves)
     laid = lay_halves(made, state.radius)
-    agreed = min(agreed_shell(laid.curve, _AGREE), state.radius)
-    size = state.dataset.size
-    entry = {"radius": state.radius, "evidence": now.evidence, "agreed": agreed}
-    number = state.round + 1
-    return replace(
-        now, halves=made, radius=grown(state.radius, agreed, (size - 1) // 2), round=number,
-        curve=laid.curve, trace=(*state.trace, entry), imposed=False,
-        finished=settled or number >= options.most,
+    agreed = min(agreed_shell(to_numpy(laid.curve), _AGREE), state.radius)
+    entry = {"radius": state.radius, "evidence": evidence, "bound": bound, "agreed": agreed}
+    now = replace(
+        now, halves=made, radius=grown(state.radius, agreed, (state.dataset.size - 1) // 2),
+        round=state.round + 1, curve=to_numpy(laid.curve), trace=(*state.trace, entry),
+        imposed=False,
     )  # fmt: skip
+    if gain < options.gain or now.round >= options.most:
+        return _ended(now, options)
+    return now
+
+
+def _ended(state: JointState, options: Rounds) -> JointState:
+    """Return the state finished; or to be searched once more, where the halves fall short.
+
+    Where they agree up to the end of the band the poses are right. Else some may be in the wrong
+    mode, from when the map was worse.
+    """
+    last = state.trace[-1]
+    if last["agreed"] >= last["radius"] - 2 or state.searched_last or state.round >= options.most:
+        return replace(state, finished=True)
+    return replace(state, search_next=True, searched_last=True)
 
 
 def grown(radius: int, agreed: int, most: int) -> int:
@@ -162,7 +184,8 @@ def _posed(state: JointState, half: Half, options: Rounds) -> Half:
     """Return a half with the posterior of its poses under its own map."""
     search = replace(options.search, radii=levels(state.radius))
     volume = half.map.in_box(state.dataset.size).astype(state.dataset.dtype)
-    known = None if state.round < options.searched else (half.poses, half.rows)
+    searches = state.search_next or state.round < options.searched
+    known = None if searches else (half.poses, half.rows)
     model = pose_model(
         state.dataset, volume, noise_variance=1.0, shift_std=half.map.shift_std, search=search,
         known=known,
@@ -210,10 +233,16 @@ def _mapped(
     )
     before = half.map.limited_to(band)
     latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), normal.b)
-    volume, prior = maximisation(normal, latent, before.prior, before=before.volume, updates=2)
-    return replace(
-        half, map=replace(before, volume=volume, prior=prior, shift_std=spread_of(half.poses))
-    )
+    grew = half.map.band.radius < state.radius
+    made = maximisation(
+        normal, latent, before.prior, before=before.volume, updates=2 if grew else 1,
+        error=_ROUGH if grew else _ERROR,
+    )  # fmt: skip
+    learned = replace(
+        before, volume=made.volume, prior=made.prior, complexity=made.complexity,
+        shift_std=spread_of(half.poses),
+    )  # fmt: skip
+    return replace(half, map=learned)
 
 
 def spread_of(poses: PosePosterior) -> float:

@@ -80,8 +80,8 @@ def random_map(images: BandImages, radius: float, rng: np.random.Generator) -> G
     latent = latent_map(band.projector, sphere(band, radius, images.ctf), images.images)
     normal = normal_equations_of(statistics, grid, band)
     prior = first_prior(normal, latent)
-    volume, prior = maximisation(normal, latent, prior, updates=3)
-    return GridMap(volume, band, prior, noise, 1.0)
+    made = maximisation(normal, latent, prior, updates=3)
+    return GridMap(made.volume, band, made.prior, noise, 1.0)
 
 
 def run_grid_em(
@@ -152,12 +152,12 @@ def _run_level(
         normal = _scaled(normal_equations_of(found, grid, images.band), len(images) / len(batch))
         share = 1.0 if sums is None else options.forgetting
         sums = normal if sums is None else _scaled(sums, 1 - share) + _scaled(normal, share)
-        volume, prior = maximisation(sums, latent, now.prior, before=now.volume)
+        made = maximisation(sums, latent, now.prior, before=now.volume)
         spread = _spread(found, shifts, spread, share)
         gain = found.above_noise / found.count
         now = GridMap(
-            volume, images.band, prior, np.sqrt(now.noise * noise), spread**0.5,
-            (*now.trace, gain),
+            made.volume, images.band, made.prior, np.sqrt(now.noise * noise), spread**0.5,
+            trace=(*now.trace, gain),
         )  # fmt: skip
         if advance is not None:
             advance(1, f"{gain:.1f} nats per image")
