@@ -42,14 +42,14 @@ class Rounds:
     search : PoseSearch
         Its radii are set round by round.
     gain : float
-        In nats per image: a round at the last radius that gains less is the last one.
+        Share of the bound: a round at the last radius that gains less is the last one.
     """
 
     most: int = 10
     searched: int = 2
     draws: int = 2
     search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=12))
-    gain: float = 1.0
+    gain: float = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def next_round(
         round=state.round + 1, curve=to_numpy(laid.curve), trace=(*state.trace, entry),
         imposed=False,
     )  # fmt: skip
-    if gain < options.gain or now.round >= options.most:
+    if gain < options.gain * abs(bound) or now.round >= options.most:
         return _ended(now, options)
     return now
 
