@@ -22,12 +22,12 @@ from with_fslice import Fslice
 from with_torch_fourier_slice import TorchFourierSlice
 from with_torch_projectors import TorchProjectors
 
-CONTESTANTS = (
-    functools.partial(Fslice, "numba"),
-    functools.partial(Fslice, "numpy"),
-    TorchProjectors,
-    TorchFourierSlice,
-)
+CONTESTANTS = {
+    "numba": functools.partial(Fslice, "numba"),
+    "numpy": functools.partial(Fslice, "numpy"),
+    "torch-projectors": TorchProjectors,
+    "torch-fourier-slice": TorchFourierSlice,
+}
 PEER = "torch-projectors"
 OPERATIONS = (
     "project",
@@ -45,7 +45,7 @@ ENOUGH = 5.0
 
 def main() -> None:
     arguments = parse()
-    contestants = present()
+    contestants = present(arguments.contestants)
     results = []
     print("\n".join(f"{c.name} {c.version}" for c in contestants))
     for interpolation in ("linear", "cubic") if arguments.cubic else ("linear",):
@@ -73,6 +73,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--batch", type=int, default=256, help="images of a call; 0: what each does best at"
     )
+    parser.add_argument(
+        "--contestants", nargs="+", choices=CONTESTANTS, default=[*CONTESTANTS], help="who runs"
+    )
     parser.add_argument("--repeats", type=int, default=7, help="samples of each (median)")
     parser.add_argument("--cubic", action="store_true", help="measure the cubic kernels too")
     parser.add_argument("--output", type=Path, help="JSON file with every sample")
@@ -81,12 +84,12 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def present() -> list[Any]:
+def present(names: list[str]) -> list[Any]:
     """Return the contestants that are installed; say which are not."""
     found = []
-    for make in CONTESTANTS:
+    for name in names:
         try:
-            found.append(make())
+            found.append(CONTESTANTS[name]())
         except (ImportError, OSError) as error:
             print(f"left out: {error}".splitlines()[0])
     return found

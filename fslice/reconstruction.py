@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from fslice.posterior.result import Posterior
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import fit_without_outliers
 from fslice.solvers.progress import Progress, Reporter
 from fslice.solvers.wiener import Wiener
 
@@ -44,6 +45,7 @@ def reconstruct(
     contrast: bool = False,
     groups: Array | None = None,
     half_sets: Array | None = None,
+    robust: bool = False,
     progress: Callable[[Progress], object] | bool | None = None,
 ) -> Posterior:
     """Fit a posterior over the volume to images, whose poses are known or found with it.
@@ -95,6 +97,10 @@ def reconstruct(
         Optics group of each image, from 0.
     half_sets : (n,) integer array, optional
         1 or 2 for each image: fits a map to each half too, in the same pass.
+    robust : bool, optional
+        Whether images of another kind are left out: those that are far louder than most, and
+        those that the map of the others does not explain. They are named in the warnings. Takes
+        three passes or more, and Adam keeps no checkpoint.
     progress : callable or True, optional
         Called with a `fslice.solvers.progress.Progress` after each step; True shows bars.
 
@@ -152,12 +158,26 @@ def reconstruct(
     if not isinstance(chosen, Solver):
         raise TypeError(f"solver: expected Exact(), Adam() or Wiener(), got {chosen!r}")
     if poses == "known":
-        return chosen(dataset, model, progress)
+        return _fitted(dataset, model, chosen, robust, progress)
     options = Joint(symmetry=dataset.symmetry) if joint is None else joint
     found = infer_poses(dataset, options, Reporter(progress))
     # the solver learns the noise anew, as it does for known poses
     posed = found.dataset.with_noise(dataset.noise)
-    return dataclasses.replace(chosen(posed, model, progress), joint=found)
+    return replace(_fitted(posed, model, chosen, robust, progress), joint=found)
+
+
+def _fitted(
+    dataset: Dataset, model: Model, chosen: Solver, robust: bool, progress: Any
+) -> Posterior:
+    """Return the posterior for known poses."""
+    if not robust:
+        return chosen(dataset, model, progress)
+    if isinstance(chosen, Adam):  # one file cannot hold the fits of several data sets
+        chosen = replace(chosen, checkpoint=None)
+    solver = chosen
+    return fit_without_outliers(
+        dataset, model.projector, lambda some: solver(some, model, progress)
+    )
 
 
 def _no_rotations(images: Any, rotations: Array | None, shifts: Array | None) -> Array:

@@ -34,6 +34,12 @@ PARTICLES = {
 }
 
 
+ADVICE = (
+    "choose particles of one size with optics_group (--optics-group), or bring all to one grid "
+    "with optics_group='all'"
+)
+
+
 def changed(table, **changes):
     """Return a table with columns replaced, or left out where they are None."""
     merged = table | changes

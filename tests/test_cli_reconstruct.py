@@ -10,6 +10,8 @@ import re
 import shlex
 import sys
 
+import gemmi
+import mrcfile
 import numpy as np
 import pytest
 from cli_tools import fail, names, result, succeed, without_warnings
@@ -157,6 +159,21 @@ def test_the_record_has_resolutions_and_curves(record, recon, run):
     assert record["mean_squared_error"] == pytest.approx(np.mean((mean - truth) ** 2), rel=1e-4)
     expected = (mask * (mean - truth) ** 2).sum() / (mask * truth**2).sum()
     assert record["relative_error"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["half1", "half2", "half1_unfil", "half2_unfil", "mask", "mean"])
+def test_other_programs_open_the_maps(recon, name):
+    """The readers of gemmi and of mrcfile: values, order of the axes, pixel size, origin."""
+    expected, _ = read_volume(recon / f"{name}.mrc")
+    ccp4 = gemmi.read_ccp4_map(str(recon / f"{name}.mrc"))
+    assert (ccp4.header_i32(17), ccp4.header_i32(18), ccp4.header_i32(19)) == (1, 2, 3)
+    assert [ccp4.header_i32(word) for word in (5, 6, 7)] == [0, 0, 0]  # no place of its own
+    assert ccp4.grid.spacing == pytest.approx((PIXEL_SIZE,) * 3, rel=1e-6)
+    np.testing.assert_array_equal(ccp4.grid.array.transpose(2, 1, 0), expected)  # gemmi: x first
+    with mrcfile.open(recon / f"{name}.mrc") as file:
+        assert file.is_volume()
+        np.testing.assert_array_equal(file.data, expected)
+        assert file.voxel_size.x == pytest.approx(PIXEL_SIZE, rel=1e-6)
 
 
 def test_the_curves_are_written_for_other_programs(record, recon):

@@ -105,7 +105,7 @@ def test_a_header_longer_than_numpys_limit_is_read(write):
          "in {folder}/J1/a.mrc"),
         ({"blob/shape": np.array([[8, 8], [8, 6], [8, 8]], "u4")}, "expected one image size for "
          "all particles, got 6 to 8 pixels; choose particles of one size with "
-         "optics_group (--optics-group)"),
+         "optics_group (--optics-group), or bring all to one grid with optics_group='all'"),
         ({"blob/psize_A": None}, "expected a pixel size (blob/psize_A), got none; pass pixel_size "
          "in Angstrom"),
         ({"blob/psize_A": np.array([0, 0, 0], "f4")}, "expected a positive pixel size "

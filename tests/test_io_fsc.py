@@ -27,6 +27,12 @@ def test_xml_is_read_back_unchanged(size, pixel_size, seed, tmp_path):
 
 
 def test_xml_has_the_form_that_emdb_publishes(tmp_path):
+    """The rules of what EMDB takes, as far as they can be had.
+
+    The schema itself (emdb_fsc.xsd of wwPDB's configuration) lies in no public repository or
+    package. Its names are those that RELION (postprocessing.cpp, writeFscXml), Bsoft, which can
+    validate with it (rwFSC_XML.cpp, xml_read_fsc), EMAN2 and Scipion write.
+    """
     write_fsc_xml(tmp_path / "fsc.xml", FREQUENCIES, CURVE, "half maps")
     text = (tmp_path / "fsc.xml").read_text()
     root = ElementTree.fromstring(text.encode())
@@ -35,10 +41,26 @@ def test_xml_has_the_form_that_emdb_publishes(tmp_path):
     assert root.get("yaxis") == "Correlation Coefficient"
     assert {child.tag for child in root} == {"coordinate"}
     assert all([part.tag for part in child] == ["x", "y"] for child in root)
+    assert not any(child.attrib or any(part.attrib for part in child) for child in root)
+    assert not any(len(part) for child in root for part in child)
+    assert not (root.text + "".join(child.tail for child in root)).strip()  # no mixed content
     assert len(root) == len(CURVE)
     numbers = [part.text for child in root for part in child]
     assert not any("e" in number.lower() for number in numbers)  # plain decimals
     assert [float(number) for number in numbers[1::2]] == CURVE.tolist()
+
+
+def test_the_program_of_emdb_that_draws_the_curves_reads_the_xml(tmp_path):
+    """As in readfsc of EMDB's validation analysis (the package emdbva): every child of the root
+    has an x and a y, row i is shell i, by which its thresholds count voxels, and a first value
+    above 0 stays as it is."""
+    write_fsc_xml(tmp_path / "emd_fsc.xml", FREQUENCIES, CURVE, "half maps")
+    root = ElementTree.parse(tmp_path / "emd_fsc.xml").getroot()
+    rows = [(float(child.find("x").text), float(child.find("y").text)) for child in root]
+    frequencies, values = np.array(rows).T
+    np.testing.assert_array_equal(frequencies, FREQUENCIES)
+    np.testing.assert_array_equal(np.rint(frequencies * 8 * 2.5), np.arange(len(rows)))
+    assert values[0] > 0
 
 
 def test_what_other_programs_write_is_read(tmp_path):

@@ -6,7 +6,15 @@ import re
 
 import numpy as np
 import pytest
-from relion_files import OPTICS, PARTICLES, VERSION_3_0, changed, write_stacks, write_tables
+from relion_files import (
+    ADVICE,
+    OPTICS,
+    PARTICLES,
+    VERSION_3_0,
+    changed,
+    write_stacks,
+    write_tables,
+)
 from scipy.spatial.transform import Rotation
 
 from fslice.fourier import frequencies, irfft2, radii
@@ -205,7 +213,7 @@ PIXEL_SIZE_COLUMNS = "rlnImagePixelSize, or rlnDetectorPixelSize and rlnMagnific
         ({"rlnImageSize": [16, 16]}, {}, "expected images of 16 x 16 pixels, got 8 x 8 in "
          "{folder}/stack.mrcs"),
         ({"rlnImageSize": [8, 16]}, {}, "expected one image size for all particles, got 8 to 16 "
-         "pixels; choose particles of one size with optics_group (--optics-group)"),
+         f"pixels; {ADVICE}"),
         ({"rlnImagePixelSize": None}, {}, f"expected a pixel size ({PIXEL_SIZE_COLUMNS}), got "
          "none; pass pixel_size in Angstrom"),
         ({"rlnImagePixelSize": [0, 0]}, {}, f"expected a positive pixel size "
@@ -215,7 +223,7 @@ PIXEL_SIZE_COLUMNS = "rlnImagePixelSize, or rlnDetectorPixelSize and rlnMagnific
         ({"rlnImagePixelSize": None}, {"rlnDetectorPixelSize": [5] * 3, "rlnMagnification":
          [0] * 3}, f"expected a positive pixel size ({PIXEL_SIZE_COLUMNS}), got inf"),
         ({"rlnImagePixelSize": [1.5, 1.6]}, {}, "expected one pixel size for all particles, got "
-         "1.5 to 1.6 Angstrom; choose particles of one size with optics_group (--optics-group)"),
+         f"1.5 to 1.6 Angstrom; {ADVICE}"),
         ({"rlnCtfDataAreCtfPremultiplied": [0, 1]}, {}, "rlnCtfDataAreCtfPremultiplied: expected "
          "one value for all particles, got 0 to 1; choose one of the optics groups with "
          "optics_group (--optics-group)"),

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 from relion_files import (
+    ADVICE,
     OPTICS,
     PARTICLES,
     VERSION_3_0,
@@ -192,8 +193,7 @@ def test_groups_of_different_pixel_size_and_box_are_read_one_by_one(write, tmp_p
     with StackWriter(tmp_path / "small.mrcs", 4, 6, 1.5) as writer:
         writer.write(np.ones((4, 6, 6)))
     assert refusal(path) == (
-        "expected one pixel size for all particles, got 1.5 to 2 Angstrom; choose particles of one "
-        "size with optics_group (--optics-group)"
+        f"expected one pixel size for all particles, got 1.5 to 2 Angstrom; {ADVICE}"
     )
     assert refusal(path, pixel_size=1.5).startswith("expected one pixel size for all particles")
     second = read_particles(path, optics_group=2)

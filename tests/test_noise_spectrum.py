@@ -85,13 +85,12 @@ def test_white_noise_stays_white_and_the_bound_is_that_of_the_pixels():
     simulated = fslice.simulate(fslice.phantom(20, 4.0), 300, 20, 4.0, snr=0.2, seed=1, ctf=ctf)
     fits = [
         fslice.reconstruct(
-            simulated.images(), simulated.rotations, simulated.shifts, simulated.ctf,
-            prior="scalar", noise=noise,
+            simulated.images(), simulated.rotations, simulated.shifts, simulated.ctf, noise=noise
         )
         for noise in ("white", "shell")
     ]  # fmt: skip
     assert np.allclose(fits[1].noise_variance[2:], fits[0].noise_variance, rtol=0.06)
-    assert abs(fits[1].elbo - fits[0].elbo) < 30
+    assert abs(fits[1].elbo - fits[0].elbo) < 10
 
 
 def test_a_support_can_be_had_with_it(data):

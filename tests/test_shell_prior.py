@@ -67,5 +67,5 @@ def test_a_step_that_turns_back_is_halved():
 
 
 def test_zeros_make_no_prior():
-    with pytest.raises(ValueError, match="normal: expected images that show something, got zeros"):
+    with pytest.raises(ValueError, match="images: expected images that show something, got zeros"):
         shell_prior(np.zeros(9), 7)

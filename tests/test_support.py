@@ -216,7 +216,7 @@ def test_nothing_is_learned_from_images_that_show_nothing():
     rng = np.random.default_rng(0)
     images, rotations = rng.normal(size=(3, 6, 6)), fslice.random_rotations(3, rng)
     blind = accumulate(images, rotations, ctf=np.zeros((3, 6, 4)), projector=projector)
-    with pytest.raises(ValueError, match="normal: expected images that show something"):
+    with pytest.raises(ValueError, match="images: expected images that show something"):
         fit_hyperparameters(blind, MaskedVolume(projector, mask))
     with pytest.raises(ValueError, match="mask: expected one that is not zero everywhere"):
         MaskedVolume(projector, 0 * mask)

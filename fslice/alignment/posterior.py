@@ -239,7 +239,7 @@ class PosePosterior:
         **more : array or number
             What is written beside it, such as ``pixel_size``.
         """
-        fields = {name: to_numpy(getattr(self, name)) for name in _SAVED}
+        fields: dict[str, Any] = {name: to_numpy(getattr(self, name)) for name in _SAVED}
         with atomic_write(Path(path)) as file:
             np.savez_compressed(file, rows=to_numpy(self._rows()), **fields, **more)
 
@@ -273,3 +273,14 @@ class PosePosterior:
 
 def _starts(counts: Array) -> Array:
     return array_namespace(counts).cumsum(counts) - counts
+
+
+def shift_spread(found: PosePosterior) -> float:
+    """Return the standard deviation of shifts along an axis, of images that show the particle."""
+    xp = array_namespace(found.weights)
+    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
+    squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
+    per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
+    seen = ~(found.evidence < 0)
+    seen = seen if bool(seen.any()) else ~seen
+    return max(float(xp.sqrt((per_image * seen).sum() / (2 * seen.sum()))), 0.1)

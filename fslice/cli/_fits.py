@@ -71,6 +71,7 @@ def run_fit(
             mask=inputs.support,
             oversampling=arguments.oversampling,
             posterior=arguments.posterior,
+            robust=arguments.robust,
             progress=progress,
         )
     except ValueError:

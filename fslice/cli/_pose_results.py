@@ -57,7 +57,7 @@ def numbers_of(
         "predicted_error_degrees": float(np.median(angle)),
         "predicted_error_pixels": float(np.median(shift)),
         "predicted_error_angstrom": float(np.median(shift)) * pixel_size,
-        "shift_std_pixels": float(np.sqrt((found.best().shifts ** 2).mean())),
+        "shift_std_pixels": float(np.sqrt((found.shifts[found.best_modes()] ** 2).mean())),
         "median_evidence": float(np.median(found.evidence)),
         "evidence_for_the_map": shown.gain,
         "share_with_particle": shown.share,

@@ -31,7 +31,11 @@ def add_particle_options(parser: argparse._ActionsContainer) -> None:
         "--datadir", type=Path, metavar="DIR", help="folder where the stacks of the images lie"
     )
     parser.add_argument(
-        "--optics-group", type=count(1), metavar="N", help="only the particles of this group"
+        "--optics-group",
+        type=_group,
+        metavar="N|all",
+        help="only the particles of this group; all: those of all groups, also where pixel sizes "
+        "or boxes differ, brought to the coarsest pixel size and the narrowest box",
     )
     parser.add_argument(
         "--class",
@@ -51,6 +55,11 @@ def add_particle_options(parser: argparse._ActionsContainer) -> None:
         action="store_true",
         help="the images have been multiplied by the sign of their CTF",
     )
+
+
+def _group(text: str) -> int | str:
+    """Read the number of an optics group, or all."""
+    return text if text == "all" else count(1)(text)
 
 
 def add_atom_options(parser: argparse._ActionsContainer) -> None:

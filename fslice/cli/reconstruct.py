@@ -111,6 +111,12 @@ def _add_statistics(parser: argparse._ArgumentGroup) -> None:
         "optics group (default: white)",
     )
     parser.add_argument(
+        "--robust",
+        action="store_true",
+        help="leave out images that are far louder than most, and those that the map of the "
+        "others does not explain; three passes or more",
+    )
+    parser.add_argument(
         "--prior",
         choices=("scalar", "shell"),
         help="one prior variance, or one for each shell, learned from the images (default: shell "
@@ -254,6 +260,7 @@ def _check_solver(arguments: argparse.Namespace) -> None:
             "samples": arguments.samples > 0,
             "evidence": arguments.evidence,
         },
+        "exact or wiener": {"robust": arguments.robust},
         "exact or adam": {"support": arguments.support is not None},
         "adam": {
             "epochs": arguments.epochs is not None,

@@ -8,12 +8,14 @@ that `sum_over` calls; sums of shares of the images add up to the sum over all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from fslice._arrays import Array, check_finite, check_size, complex_dtype
+from fslice._threads import available_cpus
+from fslice.data.ahead import one_ahead
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
 from fslice.fourier import transform
@@ -132,7 +134,10 @@ def _share(
 ) -> Any:
     """Return the sum over some images."""
     total = fold.start(dataset)
-    for batch in _batches(dataset, rows, step, images, cache):
+    batches: Any = _batches(dataset, rows, step, images, cache)
+    if images and dataset.xp is np and available_cpus() > 1:
+        batches = one_ahead(batches)
+    for batch in batches:
         total = fold.add(total, batch)
         if progress is not None:
             progress(len(batch.rows))
@@ -156,7 +161,7 @@ def _shared_out(executor: Any, options: tuple, rows: np.ndarray, progress: Any) 
 
 def _batches(
     dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield all images, batch by batch, each batch in the order of its viewing directions."""
     for start in range(0, len(rows), step):
         chosen = rows[start : start + step]

@@ -22,13 +22,16 @@ from fslice.fourier._half_spectra import (
 from fslice.fourier._transforms import (
     axis_transform,
     fast_size,
+    full_axis_transform,
     inverse_axis_transform,
     inverse_transform,
+    inverse_transform_about_zero,
     irfft2,
     irfft3,
     rfft2,
     rfft3,
     transform,
+    transform_about_zero,
 )
 
 __all__ = [
@@ -36,11 +39,13 @@ __all__ = [
     "crop",
     "fast_size",
     "frequencies",
+    "full_axis_transform",
     "hermitian_part",
     "hermitian_weights",
     "inner_product",
     "inverse_axis_transform",
     "inverse_transform",
+    "inverse_transform_about_zero",
     "irfft2",
     "irfft3",
     "pad",
@@ -50,4 +55,5 @@ __all__ = [
     "shell_sum",
     "shells",
     "transform",
+    "transform_about_zero",
 ]

@@ -138,8 +138,10 @@ def inverse_transform(array_ft: Array, ndim: int, size: int) -> Array:
     return xp.fft.fftshift(array, axes=axes)
 
 
-def axis_transform(array: Array, axis: int) -> Array:
+def axis_transform(array: Array, axis: int, size: int | None = None) -> Array:
     """Transform a real array along one axis to a half spectrum, not scaled, about index 0.
+
+    With `size`, zeros are put behind the array up to that length of the axis.
 
     Examples
     --------
@@ -147,7 +149,19 @@ def axis_transform(array: Array, axis: int) -> Array:
     array([4., 0., 0.])
     """
     xp = array_namespace(array)
-    return _fft(xp).rfft(array, axis=axis, **_workers(xp))
+    return _fft(xp).rfft(array, size, axis=axis, **_workers(xp))
+
+
+def full_axis_transform(array: Array, axis: int, size: int | None = None) -> Array:
+    """Transform a complex array along one axis, not scaled, about index 0; `size` as above.
+
+    Examples
+    --------
+    >>> full_axis_transform(np.ones((2, 3), complex), 1, 4)[0].real
+    array([3., 0., 1., 0.])
+    """
+    xp = array_namespace(array)
+    return _fft(xp).fft(array, size, axis=axis, **_workers(xp))
 
 
 def inverse_axis_transform(array_ft: Array, axis: int, size: int) -> Array:
@@ -156,6 +170,24 @@ def inverse_axis_transform(array_ft: Array, axis: int, size: int) -> Array:
     if xp is not np:
         array_ft = xp.moveaxis(symmetrized(xp.moveaxis(array_ft, axis, -1), 1, size), -1, axis)
     return _fft(xp).irfft(array_ft, size, axis=axis, **_workers(xp))
+
+
+def transform_about_zero(volume: Array) -> Array:
+    """Transform real volumes to half spectra, not scaled, about voxel 0 of their last three axes.
+
+    Examples
+    --------
+    >>> transform_about_zero(np.ones((2, 2, 2)))[0, 0].real
+    array([8., 0.])
+    """
+    xp = array_namespace(volume)
+    return _fft(xp).rfftn(volume, axes=(-3, -2, -1), **_workers(xp))
+
+
+def inverse_transform_about_zero(volume_ft: Array, size: int) -> Array:
+    """Apply the inverse of `transform_about_zero` to what is Hermitian."""
+    xp = array_namespace(volume_ft)
+    return _fft(xp).irfftn(volume_ft, s=[size] * 3, axes=(0, 1, 2), **_workers(xp))
 
 
 def fast_size(size: int) -> int:

@@ -19,6 +19,7 @@ from fslice.io._metadata import (
     common_pixel_size,
     half_sets,
     one_size,
+    to_common,
 )
 from fslice.io._optics import make_ctf
 from fslice.operators.ctf import CTF
@@ -48,15 +49,16 @@ def read_cs(path: Path, request: Request) -> Metadata:
         table = _choose_group(path, table, request.optics_group)
     number = len(next(iter(table.values())))
     blob = table["blob/psize_A"].astype(np.float64) if "blob/psize_A" in table else None
-    sizes, pixel_size = common_pixel_size(path, blob, request.pixel_size, "blob/psize_A", warnings)
+    sizes, pixel_size = common_pixel_size(path, blob, request, "blob/psize_A", warnings)
     group = table.get("ctf/exp_group_id")
     if request.phase_flipped and "ctf/df1_A" not in table:
         raise ValueError(
             f"{path}: expected a defocus, since the images are phase-flipped, got none"
         )
+    pixel_sizes, in_common = to_common(sizes, pixel_size, request)
     fields: dict[str, Any] = {
         "rotations": _rotations(path, table) if request.poses else None,
-        "shifts": _shifts(path, table, sizes) if request.poses else None,
+        "shifts": _shifts(path, table, sizes) * in_common if request.poses else None,
         "ctf": _ctf(path, table, pixel_size, warnings),
         "pixel_size": pixel_size,
         "half_set": _half_sets(table, warnings),
@@ -73,7 +75,8 @@ def read_cs(path: Path, request: Request) -> Metadata:
         file_index=file_index.reshape(-1),
         image_index=_field(path, table, "blob/idx").astype(np.intp),
         signs=_signs(path, table, warnings),
-        size=None if shape is None else one_size(path, "blob/shape", shape),
+        size=None if shape is None else one_size(path, "blob/shape", shape, request),
+        pixel_sizes=pixel_sizes,
         warnings=warnings,
         notes=tuple(notes),
         fields=fields,

@@ -25,7 +25,7 @@ def read_particles(
     images: bool = True,
     pixel_size: float | None = None,
     datadir: str | os.PathLike[str] | None = None,
-    optics_group: int | None = None,
+    optics_group: int | str | None = None,
     class_index: int | None = None,
     phase_flipped: bool | None = None,
     passthrough: str | os.PathLike[str] | None = None,
@@ -46,9 +46,10 @@ def read_particles(
     datadir : path, optional
         The folder where the stacks lie, under the names that the file gives them or the
         ends of these.
-    optics_group : int, optional
+    optics_group : int or "all", optional
         Read only the particles of this optics group, from 1: in files with groups of
-        different pixel size or box.
+        different pixel size or box. Or read all, resampled to the coarsest pixel size and the
+        narrowest box among them, with shifts and CTF on that grid.
     class_index : int, optional
         Read only the particles of this class, as the file numbers them; of cryoSPARC's
         ``alignments3D_multi`` those of which it is the most probable one.
@@ -105,10 +106,16 @@ def read_particles(
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise ValueError(f"{path}: expected a file ending in {' or '.join(_READERS)}")
+    together = optics_group == "all"
+    if together:
+        optics_group = None
+    if isinstance(optics_group, str):
+        raise ValueError(f"optics_group: expected a number or 'all', got {optics_group!r}")
     request = Request(
         poses=poses,
         pixel_size=pixel_size,
         optics_group=optics_group,
+        together=together,
         class_index=class_index,
         phase_flipped=phase_flipped,
         passthrough=None if passthrough is None else Path(passthrough),
@@ -123,6 +130,8 @@ def read_particles(
         else stack.identities()
     )
     notes = (*notes, *metadata.notes)
+    if stack is not None and stack.grid is not None:
+        notes = (*notes, stack.grid.note([layout.shape[1] for layout in stack.files]))
     said = [*metadata.warnings]
     said += describe_duplicates(identity.reshape(-1), metadata.fields["half_set"])
     said += _far_shifts(metadata.fields["shifts"], None if stack is None else stack.shape[1])

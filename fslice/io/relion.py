@@ -15,6 +15,7 @@ from fslice.io._metadata import (
     common_pixel_size,
     half_sets,
     one_size,
+    to_common,
 )
 from fslice.io._relion_optics import read_aberrations, read_ctf, read_image_kind, unmodelled_optics
 from fslice.io._relion_table import RelionTable, read_table
@@ -34,14 +35,15 @@ def read_relion(path: Path, request: Request) -> Metadata:
     _refuse_volumes(table)
     kind = read_image_kind(table, request.phase_flipped, warnings)
     sizes, pixel_size = common_pixel_size(
-        path, _pixel_sizes(table, warnings), request.pixel_size, _PIXEL_SIZE_COLUMNS, warnings
+        path, _pixel_sizes(table, warnings), request, _PIXEL_SIZE_COLUMNS, warnings
     )
     box = table.numbers("rlnImageSize")
     group = table.numbers("rlnOpticsGroup")
     subset = half_sets(table.numbers("rlnRandomSubset"), "rlnRandomSubset", warnings)
+    pixel_sizes, in_common = to_common(sizes, pixel_size, request)
     fields: dict[str, Any] = {
         "rotations": _rotations(table) if request.poses else None,
-        "shifts": _shifts(table, sizes) if request.poses else None,
+        "shifts": _shifts(table, sizes) * in_common if request.poses else None,
         "ctf": None if kind.corrected else read_ctf(table, pixel_size, warnings),
         "pixel_size": pixel_size,
         "half_set": subset,
@@ -65,7 +67,8 @@ def read_relion(path: Path, request: Request) -> Metadata:
         file_index=file_index,
         image_index=image_index,
         bare=bare,
-        size=None if box is None else one_size(path, "rlnImageSize", box),
+        size=None if box is None else one_size(path, "rlnImageSize", box, request),
+        pixel_sizes=pixel_sizes,
         warnings=warnings,
         fields=fields,
     )

@@ -129,6 +129,11 @@ def _image_names(folder: Path, particles: Particles, image_name: str | None) -> 
             "image_name: expected the name of a stack with the images as they are read, since "
             "their files hold them with the opposite sign, got None"
         )
+    if images.grid is not None:
+        raise ValueError(
+            "image_name: expected the name of a stack with the images as they are read, since "
+            "their files hold them in other boxes or pixel sizes, got None"
+        )
     files = [os.path.relpath(os.path.abspath(layout.path), home) for layout in images.files]
     pairs = zip(images.image_index, images.file_index, strict=True)
     return [f"{position + 1:06d}@{Path(files[file]).as_posix()}" for position, file in pairs]

@@ -10,6 +10,7 @@ import numpy as np
 
 from fslice.io._files import read_into
 from fslice.io._mrc_header import Layout, read_layout
+from fslice.io._resample import CommonGrid
 
 # Pixels that are looked at together: 16 MB of them.
 _BATCH = 2**22
@@ -26,7 +27,7 @@ class ImageStack:
     Parameters
     ----------
     files : tuple of Layout
-        At least one; all of the same box.
+        At least one; all of the same box, unless there is a `grid`.
     file_index : (n,) int array
         Which file an image is in.
     image_index : (n,) int array
@@ -34,6 +35,8 @@ class ImageStack:
     signs : (n,) float array, optional
         1 or -1, by which an image is multiplied when it is read: contrast that a file says
         is reversed.
+    grid : CommonGrid, optional
+        To which images of several boxes and pixel sizes are resampled when they are read.
 
     Examples
     --------
@@ -53,11 +56,13 @@ class ImageStack:
     file_index: np.ndarray
     image_index: np.ndarray
     signs: np.ndarray | None = None
+    grid: CommonGrid | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(n, D, D)``."""
-        return len(self.file_index), *self.files[0].shape[1:]
+        size = self.files[0].shape[1] if self.grid is None else self.grid.size
+        return len(self.file_index), size, size
 
     @property
     def ndim(self) -> int:
@@ -89,8 +94,16 @@ class ImageStack:
             An integer selects a stack of one image.
         """
         chosen = np.arange(len(self))[index].reshape(-1)
-        signs = None if self.signs is None else self.signs[chosen]
-        return ImageStack(self.files, self.file_index[chosen], self.image_index[chosen], signs)
+        grid = self.grid
+        if grid is not None:
+            grid = dataclasses.replace(grid, pixel_sizes=grid.pixel_sizes[chosen])
+        return dataclasses.replace(
+            self,
+            file_index=self.file_index[chosen],
+            image_index=self.image_index[chosen],
+            signs=None if self.signs is None else self.signs[chosen],
+            grid=grid,
+        )
 
     def identities(self) -> np.ndarray:
         """Return a number for every image that only the same image of the same file shares.
@@ -123,13 +136,26 @@ class ImageStack:
             return self[first][(..., *within, *all_columns)]
         chosen = np.arange(len(self))[index]
         images = np.empty((chosen.size, *self.shape[1:]), self.dtype)
-        files, positions = self.file_index[chosen.ravel()], self.image_index[chosen.ravel()]
-        for number in np.unique(files):
-            here = np.flatnonzero(files == number)
-            _read_into(images, here, self.files[number], positions[here])
+        rows = chosen.ravel()
+        for number in np.unique(self.file_index[rows]):
+            here = np.flatnonzero(self.file_index[rows] == number)
+            if self.grid is None:
+                _read_into(images, here, self.files[number], self.image_index[rows[here]])
+            else:
+                self._resample_into(images, here, rows[here])
         if self.signs is not None:
             images *= self.signs[chosen.ravel(), None, None]
         return images.reshape(chosen.shape + self.shape[1:])
+
+    def _resample_into(self, images: np.ndarray, here: np.ndarray, rows: np.ndarray) -> None:
+        """Read images of one file on their own grids, and resample them into places."""
+        assert self.grid is not None
+        layout = self.files[self.file_index[rows[0]]]
+        own = np.empty((len(rows), *layout.shape[1:]), self.dtype)
+        _read_into(own, np.arange(len(rows)), layout, self.image_index[rows])
+        for pixel_size in np.unique(self.grid.pixel_sizes[rows]):
+            alike = np.flatnonzero(self.grid.pixel_sizes[rows] == pixel_size)
+            images[here[alike]] = self.grid.apply(own[alike], rows[alike[0]])
 
     def check_finite(self) -> None:
         """Read every image once, and raise if a pixel is NaN or infinite.

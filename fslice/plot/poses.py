@@ -82,4 +82,4 @@ def _draw_example(axes: Any, directions: np.ndarray, angles: np.ndarray) -> None
     axes.set_xticklabels([])
     axes.set_yticklabels([])
     axes.grid(True, color="0.85", lw=0.5)
-    axes.set_title(f"an image: within {np.median(angles):.1f} degrees, half of it", fontsize=SMALL)
+    axes.set_title(f"one image: half of it within {np.median(angles):.1f} degrees", fontsize=SMALL)

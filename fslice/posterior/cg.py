@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fslice._arrays import Array, array_namespace
+from fslice._large import cached_parts
 from fslice.fourier import inner_product
 
 
@@ -65,6 +66,7 @@ def conjugate_gradients(
     scale = inner_product(rhs, inverse * rhs)
     x = xp.zeros_like(rhs) if start is None else start.copy()
     residual = rhs.copy() if start is None else rhs - apply(x)
+    inverse, parts = xp.broadcast_to(inverse, rhs.shape), cached_parts(rhs)
     if scale == 0:
         return Solved(xp.zeros_like(rhs), 0, 0.0, True, [0.0])
     direction = inverse * residual
@@ -73,12 +75,14 @@ def conjugate_gradients(
     while trace[-1] > tolerance and len(trace) <= max_iterations:
         product = apply(direction)
         step = squared / inner_product(direction, product)
-        x += step * direction
-        residual -= step * product
-        preconditioned = inverse * residual
-        before, squared = squared, inner_product(residual, preconditioned)
-        direction *= squared / before
-        direction += preconditioned
+        before, squared = squared, 0.0
+        for part in parts:
+            x[part] += step * direction[part]
+            residual[part] -= step * product[part]
+            squared += inner_product(residual[part], inverse[part] * residual[part])
+        for part in parts:
+            direction[part] *= squared / before
+            direction[part] += inverse[part] * residual[part]
         trace.append(math.sqrt(squared / scale))
     residual = rhs - apply(x)
     relative = math.sqrt(inner_product(residual, inverse * residual) / scale)

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, to_numpy
+from fslice._large import at_once
 from fslice.fourier import inner_product, shell_sum
 from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.elbo import expected_residual
 from fslice.posterior.latent import LatentMap, SlicedSpectrum, mean_square
 from fslice.posterior.mean import Solution, solve, weighted_backprojection
-from fslice.posterior.normal import NormalEquations
+from fslice.posterior.normal import NormalEquations, check_informative
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.prior import ShellPrior, shell_prior
 from fslice.posterior.random import unit_probe
@@ -102,6 +103,7 @@ def fit_hyperparameters(
     >>> abs(learned.noise_variance / 9 - 1) < 0.02
     True
     """
+    check_informative(normal)
     latent = SlicedSpectrum(normal.projector) if latent is None else latent
     noise = pixel_variance(normal) if noise_variance is None else noise_variance
     prior, shells = prior_variance, None
@@ -192,8 +194,11 @@ def _respond(
 ) -> tuple[Array, Array, _Response]:
     """Solve for mean and probe, and compare both in units of the prior's deviation, per shell."""
     scale = array_namespace(probe).sqrt(precision.prior_variance)
-    mean = _solved(precision, precision.rhs, diagonal, mean, error)
-    answer = _solved(precision, probe / scale, diagonal, answer, error)
+    mean, answer = at_once(
+        lambda: _solved(precision, precision.rhs, diagonal, mean, error),
+        lambda: _solved(precision, probe / scale, diagonal, answer, error),
+        like=probe,
+    )
     in_units, explained = mean / scale, probe - answer / scale
     sums = [
         _shell_sums(values, precision.latent.size)
@@ -236,7 +241,7 @@ def pixel_variance(normal: NormalEquations) -> float:
     if not degrees:
         raise ValueError("normal: expected at least one image to learn from, got none")
     if not squares:
-        raise ValueError("normal: expected images that show something, got zeros")
+        raise ValueError("images: expected images that show something, got zeros")
     return squares / degrees
 
 
@@ -247,14 +252,14 @@ def signal_variance(normal: NormalEquations) -> float:
     biases the mean, and frequencies without data fall back to it. The power includes that of the
     noise in the estimate, which makes it wider still.
     """
+    check_informative(normal)
     density, xp = normal.row_sums(), array_namespace(normal.b)
     seen = density > 0
     floor = 1e-3 * float(density.sum()) / max(float(seen.sum()), 1.0)
     estimate = normal.b / (density + (floor or 1.0))
     size, ndim = normal.projector.padded_size, normal.b.ndim
     count = float(shell_sum(seen.astype(xp.float64), size, ndim, corners=True).sum())
-    power = inner_product(estimate, estimate)
-    return power / count if count and power > 0 else 1.0
+    return inner_product(estimate, estimate) / count
 
 
 def _first_prior(normal: NormalEquations, latent: LatentMap, noise: float) -> ShellPrior:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import NamedTuple
 
-from fslice._arrays import Array
+import numpy as np
+
+from fslice._arrays import Array, array_namespace
+from fslice.fourier import shell_sum
 from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.precision import PosteriorPrecision
@@ -142,7 +145,8 @@ def unfiltered_spectrum(normal: NormalEquations) -> Array:
     -------
     (M, M, M//2 + 1) complex array
         ``b / (A 1 + f)``. Frequencies that were hardly seen stay finite by f, a thousandth of
-        the mean of ``A 1`` where it is not 0, as in RELION's unfiltered half maps.
+        the mean of ``A 1`` where it is not 0, as in RELION's unfiltered half maps, or of ten times
+        that in their shell, if it is less.
 
     Notes
     -----
@@ -166,8 +170,17 @@ def unfiltered_volume(normal: NormalEquations) -> Array:
 
 
 def _light(normal: NormalEquations) -> PosteriorPrecision:
-    """Return a precision whose prior hardly acts."""
-    density = normal.row_sums()
-    seen = max(float((density > 0).sum()), 1.0)
-    floor = _FLOOR * float(density.sum()) / seen
-    return PosteriorPrecision(normal, 1 / (floor or 1.0))
+    """Return a precision whose prior hardly acts.
+
+    Under coloured noise the density differs by orders of magnitude between shells: then the
+    floor of a shell of the band follows its own.
+    """
+    density, size, ndim = normal.row_sums(), normal.projector.padded_size, normal.b.ndim
+    xp, geometry = array_namespace(density), normal.geometry
+    total = shell_sum(density.astype(np.float64), size, ndim, corners=True)
+    seen = shell_sum((density > 0).astype(np.float64), size, ndim, corners=True)
+    of_all = density.sum(dtype=np.float64) / xp.maximum((density > 0).sum(), 1)
+    of_shell = total / xp.maximum(seen, 1.0)
+    inside = xp.minimum(xp.arange(len(total)), int(geometry.max_radius * geometry.scale))
+    floor = _FLOOR * xp.minimum(of_all, 10 * of_shell[inside])
+    return PosteriorPrecision(normal, 1 / xp.where(floor > 0, floor, 1.0))

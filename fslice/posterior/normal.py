@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,3 +109,23 @@ class NormalEquations(abc.ABC):
         distance = radii(self.projector.padded_size, self.b.ndim, xp)
         band = distance <= geometry.max_radius * geometry.scale
         return float(((self.diagonal() == 0) & band).sum() / band.sum())
+
+
+def check_informative(normal: NormalEquations) -> None:
+    """Raise if the images say nothing, or more than numbers can hold.
+
+    Raises
+    ------
+    ValueError
+        There is no image; or all are zero, or their CTF is; or an image is so large that its
+        square is infinite.
+    """
+    if not normal.count:
+        raise ValueError("normal: expected at least one image to learn from, got none")
+    largest = float(abs(normal.b).max())
+    if not (math.isfinite(largest) and math.isfinite(float(normal.squares.sum()))):
+        raise ValueError("images: expected values whose squares can be summed, got larger ones")
+    if not largest:
+        raise ValueError(
+            "images: expected images that show something, got zeros, or a CTF that is zero"
+        )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from fslice._arrays import Array, array_namespace, to_numpy
+from fslice._large import cached_parts
 from fslice.posterior.latent import LatentMap, SlicedSpectrum
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.prior import prior_grid
@@ -84,11 +86,20 @@ class PosteriorPrecision:
         shape = (*[size] * (b.ndim - 1), size // 2 + 1)
         return array_namespace(b).zeros(shape, b.dtype)
 
+    @functools.cached_property
+    def _prior_precision(self) -> Array:
+        # a complex array is multiplied three times as fast as it is divided
+        precision = 1 / self.prior_variance
+        return array_namespace(precision).broadcast_to(precision, self.zero.shape)
+
     def __call__(self, latent: Array) -> Array:
         """Apply the precision to a latent half spectrum."""
         product = self.normal.apply(self.latent.spectrum(latent))
         product *= 1 / self.noise_variance
-        return self.latent.spectrum_adjoint(product) + latent / self.prior_variance
+        product = self.latent.spectrum_adjoint(product)
+        for part in cached_parts(product):
+            product[part] += latent[part] * self._prior_precision[part]
+        return product
 
     def diagonal(self) -> Array:
         """Return the diagonal: the precision of each coefficient when all others are known."""

@@ -140,7 +140,7 @@ def shell_prior(variance: np.ndarray, band: float, scale: float = 1.0) -> ShellP
     knots = np.concatenate(parts) * scale
     known = np.flatnonzero(variance > 0)
     if not len(known):
-        raise ValueError("normal: expected images that show something, got zeros")
+        raise ValueError("images: expected images that show something, got zeros")
     return ShellPrior(knots, np.interp(knots, known, np.log(variance[known])), len(variance))
 
 

@@ -64,7 +64,7 @@ def normal_equations(
     """
     if projector.size != dataset.size:
         raise ValueError(f"projector: expected size {dataset.size}, got {projector.size}")
-    fold = NormalSums(projector, stencil=projector.interpolation == "linear")
+    fold = NormalSums.of(projector)
     return sum_over(
         dataset, fold, rows=rows, batch_size=batch_size, cache=cache, executor=executor,
         progress=progress,
@@ -93,6 +93,11 @@ class NormalSums:
     projector: Projector
     stencil: bool
 
+    @classmethod
+    def of(cls, projector: Projector) -> NormalSums:
+        """Return the sum with a stencil where the kernel has one."""
+        return cls(projector, stencil=projector.interpolation == "linear")
+
     def start(self, dataset: Dataset) -> Running:
         """Return the sums over no images."""
         return Running()
@@ -102,9 +107,8 @@ class NormalSums:
         images_ft: Any = batch.images_ft
         xp, ndim = array_namespace(images_ft), images_ft.ndim - 1
         squares, filtered = _squares_and_filtered(batch, total, self.projector.size)
-        total.squares = total.squares + shell_sum(
-            squares * self._band(ndim + 1, xp), self.projector.size, ndim, corners=True
-        )
+        inside = xp.where(self._band(ndim + 1, xp), squares, 0)
+        total.squares = total.squares + shell_sum(inside, self.projector.size, ndim, corners=True)
         total.b = total.b + self.projector.backproject_ft(
             filtered, batch.rotations, batch.shifts, image_of=batch.image_of
         )
@@ -150,7 +154,8 @@ def _squares_and_filtered(batch: Batch, total: Running, size: int) -> tuple[Arra
     for start in range(0, count, step):
         part = slice(start, min(start + step, count))
         piece = images_ft[part]
-        squares = squares + (piece.real**2 + piece.imag**2).sum(0, dtype=np.float64)
+        with np.errstate(over="ignore"):  # told by `check_informative`
+            squares = squares + (piece.real**2 + piece.imag**2).sum(0, dtype=np.float64)
         if batch.ctf is not None:
             values = ctf_values(batch.ctf[part], size, piece.real.dtype)
             xp.multiply(piece, values, out=filtered[part])

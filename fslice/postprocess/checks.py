@@ -43,13 +43,11 @@ def map_sign(volume: Array, mask: Array) -> int:
     """
     check_cube("volume", volume)
     check_mask(mask, volume)
-    inside = mask.astype(np.float64)
-    outside = 1 - inside
-    means = [
-        float((volume * weight).sum() / total) if (total := float(weight.sum())) else 0.0
-        for weight in (inside, outside)
-    ]
-    return 1 if means[0] >= means[1] else -1
+    weight, whole = float(mask.sum(dtype=np.float64)), float(volume.sum(dtype=np.float64))
+    inside, left = float((volume * mask).sum(dtype=np.float64)), mask.size - weight
+    within = inside / weight if weight else 0.0
+    beyond = (whole - inside) / left if left else 0.0
+    return 1 if within >= beyond else -1
 
 
 def sign_warning(volume: Array, mask: Array) -> str | None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, check_finite, check_shape, check_size, to_numpy
-from fslice.fourier import rfft3
-from fslice.metrics import fsc, fsc_from_spectra, shell_frequencies
-from fslice.postprocess.filters import check_cube, phase_randomize
+from fslice._arrays import Array, array_namespace, check_finite, check_shape, to_numpy
+from fslice.metrics import shell_frequencies
+from fslice.postprocess.filters import check_cube
 from fslice.postprocess.masks import check_mask
+from fslice.postprocess.random_phases import random_phase_fsc
 from fslice.postprocess.resolution import Resolution, find_resolution, last_shell
+from fslice.postprocess.shell_sums import bounding_box, shell_products
 
 THRESHOLD = 0.143
 """Of two half maps (Rosenthal and Henderson 2003)."""
@@ -22,8 +23,8 @@ RANDOMIZE_BELOW = 0.8
 _LEAK = 2
 """Shells that the mask mixes with those before the first random one; they are not corrected."""
 
-_DRAWS = 2
-"""Random phases drawn for each half map."""
+_EMPTY = 16
+"""Shells whose norm is below so many rounding errors of the whole map's are empty."""
 
 _GAIN = 0.95
 """A mask that makes the resolution finer than this share of the corrected one is named."""
@@ -73,7 +74,6 @@ def corrected_fsc(
     *,
     threshold: float = THRESHOLD,
     randomize_below: float = RANDOMIZE_BELOW,
-    seed: int = 0,
 ) -> HalfMapFSC:
     """Return the shell correlation of two half maps in a mask, corrected for the mask.
 
@@ -89,8 +89,6 @@ def corrected_fsc(
         For the resolutions.
     randomize_below : float, optional
         Phases are random from the first shell on in which the unmasked curve is below.
-    seed : int, optional
-        Of the random phases.
 
     Returns
     -------
@@ -105,9 +103,11 @@ def corrected_fsc(
 
     Notes
     -----
-    A mask that both maps share correlates them. How much is measured on the same maps with random
-    phases (Chen et al. 2013), ``n``, and taken out of the masked curve ``t``:
-    ``(t - n) / (1 - n)``, and 0 where ``n > t``. As in RELION's postprocessing, the first two
+    A mask that both maps share correlates them. How much is what the same maps have in common
+    with random phases (Chen et al. 2013), ``n``, in the mean over all phases; see
+    `fslice.postprocess.random_phases`. It is taken out of the masked curve ``t``:
+    ``(t - n) / (1 - n)``, and 0 where ``n > t``. Transforms are in the precision of the maps, sums
+    in double precision. As in RELION's postprocessing, the first two
     random shells are not corrected, since the mask mixes them with the last shells that keep
     their phases; there are none of these where the first shell is random already.
 
@@ -129,13 +129,13 @@ def corrected_fsc(
         if not 0 < value < 1:
             raise ValueError(f"{name}: expected a value between 0 and 1, got {value}")
     frequencies = shell_frequencies(len(half1), pixel_size)
-    unmasked = to_numpy(fsc(half1, half2))
-    masked = to_numpy(fsc(half1, half2, mask))
+    box, size = bounding_box(mask), len(half1)
+    unmasked = _correlation(half1, half2, size)
+    masked = _correlation(half1[box] * mask[box], half2[box] * mask[box], size)
     first = _first_below(unmasked, randomize_below)
     randomized = masked
-    rng = np.random.default_rng(check_size("seed", seed, 0))
     if first is not None:
-        randomized = _randomized(half1, half2, mask, first, rng)
+        randomized = to_numpy(random_phase_fsc(half1, half2, mask, first))
     curves = {
         "unmasked": unmasked,
         "masked": masked,
@@ -158,20 +158,14 @@ def _first_below(curve: np.ndarray, threshold: float) -> int | None:
     return int(below[0]) + 1 if len(below) else None
 
 
-def _randomized(
-    half1: Array, half2: Array, mask: Array, first: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the mean masked curve of random phases, over all pairs of draws of the two maps.
-
-    A pair that shares a map with another is independent of it all the same, so that the noise
-    of the mean falls as the number of draws, not as its root.
-    """
-    draws = [
-        [rfft3(phase_randomize(half, first, rng).astype(np.float64) * mask) for _ in range(_DRAWS)]
-        for half in (half1, half2)
-    ]
-    pairs = [to_numpy(fsc_from_spectra(a, b)) for a in draws[0] for b in draws[1]]
-    return np.mean(pairs, axis=0)
+def _correlation(one: Array, two: Array, size: int) -> np.ndarray:
+    """Return the shell correlation of two boxes that were cut from volumes, on the host."""
+    xp = array_namespace(one, two)
+    overlap, *powers = shell_products(one, two, size)
+    floor = (_EMPTY * np.finfo(one.dtype).eps) ** 2
+    norms = [xp.sqrt(xp.where(power > floor * power.sum(), power, 0)) for power in powers]
+    norm = norms[0] * norms[1]
+    return to_numpy(xp.clip(overlap / xp.where(norm > 0, norm, xp.inf), -1, 1))
 
 
 def _corrected(masked: np.ndarray, randomized: np.ndarray, first: int | None) -> np.ndarray:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_finite, check_shape
-from fslice.fourier import hermitian_weights, irfft3, radii, rfft3, shell_sum, transform
+from fslice.fourier import (
+    frequencies,
+    hermitian_weights,
+    irfft3,
+    radii,
+    rfft3,
+    transform_about_zero,
+)
 from fslice.postprocess.detection import distance_from_centre
 from fslice.postprocess.filters import check_cube, cosine_fall
 from fslice.postprocess.masks import check_mask
@@ -22,7 +30,7 @@ _PIXELS = 16
 _ANGSTROM = 40.0
 """The same in Angstrom."""
 
-_POINTS = 4
+_POINTS = 3
 """Grid points along the diameter of the window."""
 
 _REACH = 1.5
@@ -31,8 +39,8 @@ _REACH = 1.5
 _FLOOR = 1e-12
 """Shells of less power, relative to the strongest, are rounding errors."""
 
-_BATCH = 128
-"""Windows that are transformed together."""
+_VALUES = 1 << 21
+"""Of windows that are transformed together: larger arrays are mapped anew each time."""
 
 
 def local_resolution(
@@ -77,7 +85,7 @@ def local_resolution(
     -----
     The spectra are flattened first, which changes no correlation of whole shells, so that the
     window does not smear strong low frequencies, which the halves share, over weak high ones.
-    About each point of a grid, four of them along a window, both maps are multiplied by a
+    About each point of a grid, three of them along a window, both maps are multiplied by a
     soft sphere and transformed, and correlated over soft shells whose width is what the window
     can tell apart. The resolution is where the correlation first falls below the threshold,
     interpolated linearly between shells, and between the points of the grid. At one
@@ -94,8 +102,8 @@ def local_resolution(
     >>> mask = np.zeros_like(volume)
     >>> mask[24, 24] = 1
     >>> found = local_resolution(*(truth + 0.3 * part for part in noise), mask, 1.0)
-    >>> found[24, 24, [12, 36]].round(1)
-    array([5.8, 2. ])
+    >>> found[24, 24, [9, 39]].round(1)
+    array([4.8, 2. ])
     """
     size = check_cube("half1", half1)
     check_cube("half2", half2)
@@ -108,14 +116,18 @@ def local_resolution(
         raise ValueError(f"threshold: expected a value between 0 and 1, got {threshold}")
     diameter = _diameter(size, pixel_size, window) / pixel_size
     step = max(1, int(diameter / _POINTS))
-    needed = _needed(mask >= 0.5, step)
+    lead = -(size // 2) % step  # a point of the grid is in the middle, where planes are shown
+    inside = mask >= 0.5
+    needed = _needed(inside, step, lead)
     xp = array_namespace(half1)
-    lengths = xp.full(needed.shape, diameter)
+    found = xp.full(mask.shape, xp.nan, half1.dtype)
     if bool(needed.any()):
-        points = step * xp.argwhere(needed)
-        lengths[needed] = _windowed_resolution(half1, half2, points, diameter, threshold)
-    found = pixel_size / _interpolated(1 / lengths, step, size)
-    return xp.where(mask < 0.5, xp.nan, found).astype(half1.dtype)
+        waves = xp.zeros(needed.shape)  # per pixel; where no voxel needs them they weigh nothing
+        points = step * xp.argwhere(needed) - lead
+        waves[needed] = 1 / _windowed_resolution(half1, half2, points, diameter, threshold)
+        values = _interpolated(waves, step, xp.argwhere(inside) + lead)
+        found[inside] = (pixel_size / values).astype(half1.dtype)
+    return found
 
 
 def _diameter(size: int, pixel_size: float, window: float | None) -> float:
@@ -133,16 +145,30 @@ def _diameter(size: int, pixel_size: float, window: float | None) -> float:
     return window
 
 
-def _needed(inside: Array, step: int) -> Array:
-    """Return the points of the grid, multiples of `step`, between which there are voxels inside."""
+def _needed(inside: Array, step: int, lead: int) -> Array:
+    """Return the points of the grid, every `step` from `-lead` on, between which voxels are inside.
+
+    Examples
+    --------
+    A voxel on a point needs that point alone; one between two needs both:
+
+    >>> inside = np.zeros((4, 4, 4), bool)
+    >>> inside[1, 1, 2] = True
+    >>> np.argwhere(_needed(inside, 2, 1))
+    array([[1, 1, 1],
+           [1, 1, 2]])
+    """
     xp = array_namespace(inside)
-    count = -(-len(inside) // step)
-    padded = xp.pad(inside, [(0, count * step - len(inside))] * 3)
-    cells = padded.reshape(count, step, count, step, count, step).any((1, 3, 5))
-    points = xp.pad(cells, [(0, 1)] * 3)
     for axis in range(3):
-        points = points | xp.roll(points, 1, axis)
-    return points
+        front = xp.moveaxis(inside, axis, 0)
+        count = -(-(len(front) + lead) // step)
+        behind = count * step - len(front) - lead
+        padded = xp.pad(front, [(lead, behind), (0, 0), (0, 0)])
+        cells = padded.reshape(count, step, *front.shape[1:])
+        points = xp.pad(cells.any(1), [(0, 1), (0, 0), (0, 0)])
+        points[1:] |= cells[:, 1:].any(1)
+        inside = xp.moveaxis(points, 0, axis)
+    return inside
 
 
 def _windowed_resolution(
@@ -154,16 +180,17 @@ def _windowed_resolution(
     reach = distance_from_centre(box, xp) / (diameter / 2)
     window = cosine_fall((reach - 0.5) / (_REACH - 0.5)).astype(half1.dtype)
     weights, frequencies = _soft_shells(box, box / diameter, xp, half1.dtype)
-    wide = box + max(len(half1), int(points.max()) + 1)
-    room = (box // 2, wide - len(half1) - box // 2)
+    before = box // 2 - min(0, int(points.min()))
+    wide = before + max(len(half1), int(points.max()) + 1) + box // 2
+    room = (before, wide - len(half1) - before)
     padded = [xp.pad(_flattened(half), room).ravel() for half in (half1, half2)]
     span = xp.arange(box)
     places = (span[:, None, None] * wide + span[:, None]) * wide + span
-    found = []
-    for row in range(0, len(points), _BATCH):
-        z, y, x = points[row : row + _BATCH].T
+    found, together = [], max(1, _VALUES // box**3)
+    for row in range(0, len(points), together):
+        z, y, x = points[row : row + together].T + (before - box // 2)
         index = ((z * wide + y) * wide + x)[:, None, None, None] + places
-        one, two = (transform(volume.take(index) * window, 3) for volume in padded)
+        one, two = (transform_about_zero(volume.take(index) * window) for volume in padded)
         found.append(_crossing(_correlation(one, two, weights), frequencies, threshold))
     return 1 / xp.clip(xp.concatenate(found), 1 / diameter, 0.5)
 
@@ -171,14 +198,34 @@ def _windowed_resolution(
 def _flattened(volume: Array) -> Array:
     """Divide the spectrum by its root mean square at the same ``|k|``; the corners become 0."""
     xp, size = array_namespace(volume), len(volume)
-    volume_ft, distance = rfft3(volume), radii(size, 3, xp)
-    power = shell_sum(abs(volume_ft.astype(np.complex128)) ** 2, size, 3)
-    power /= shell_sum(xp.ones(volume_ft.shape), size, 3)
+    volume_ft, last = rfft3(volume), size // 2
+    kx, ky, _ = (xp.rint(k**2).astype(np.int64) for k in frequencies(size, 3, xp))
+    plane, rows = (ky + kx)[0], [int(k) for k in np.rint(np.fft.fftfreq(size) * size) ** 2]
+    weights = xp.broadcast_to(hermitian_weights(size, xp), plane.shape)
+    # sums over equal |k|^2, plane by plane: these fit the cache, and the factors need no more
+    counts, power = xp.zeros((2, 3 * last**2 + 1))
+    for square, part in zip(rows, volume_ft, strict=True):
+        index, length = (plane + square).ravel(), len(power)
+        counts += xp.bincount(index, weights=weights.ravel(), minlength=length)
+        squares = (part.real**2 + part.imag**2) * weights
+        power += xp.bincount(index, weights=squares.ravel(), minlength=length)
+    factors = _level_factors(counts, power, last).astype(volume.dtype)
+    for square, part in zip(rows, volume_ft, strict=True):
+        part *= factors[plane + square]
+    return irfft3(volume_ft)
+
+
+def _level_factors(counts: Array, power: Array, last: int) -> Array:
+    """Return what divides by the root mean square of shells, for each ``|k|^2`` from its sums."""
+    xp = array_namespace(counts)
+    distance = xp.sqrt(xp.arange(len(counts)))
+    shell = xp.minimum(xp.rint(distance), last + 1).astype(np.int64)
+    counts, power = (xp.bincount(shell, weights=sums)[: last + 1] for sums in (counts, power))
+    power = power / counts
     known = power > _FLOOR * power.max()
     level = xp.log(xp.where(known, power, xp.inf)) / 2
-    level = xp.interp(distance, xp.arange(size // 2 + 1), level)
-    factors = xp.where(distance <= size // 2, xp.exp(-level), 0)
-    return irfft3(volume_ft * factors.astype(volume.dtype))
+    level = xp.interp(distance, xp.arange(last + 1), level)
+    return xp.where(distance <= last, xp.exp(-level), 0)
 
 
 def _soft_shells(box: int, width: float, xp: Any, dtype: Any) -> tuple[Array, Array]:
@@ -211,14 +258,14 @@ def _crossing(curves: Array, frequencies: Array, threshold: float) -> Array:
     return xp.where(below.any(1), crossing, 0.5)
 
 
-def _interpolated(coarse: Array, step: int, size: int) -> Array:
-    """Interpolate linearly from the points of the grid to all voxels."""
+def _interpolated(coarse: Array, step: int, places: Array) -> Array:
+    """Interpolate linearly from the points of a grid to places (n, 3), in its voxels: (n,)."""
     xp = array_namespace(coarse)
-    lower = xp.arange(size) // step
-    share = (xp.arange(size) % step) / step
-    for axis in range(3):
-        shape = [1, 1, 1]
-        shape[axis] = size
-        part = share.reshape(shape)
-        coarse = coarse.take(lower, axis) * (1 - part) + coarse.take(lower + 1, axis) * part
-    return coarse
+    (z, y, x), shares = (places // step).T, ((places % step) / step).T
+    found = xp.zeros(len(places))
+    for corner in itertools.product((0, 1), repeat=3):
+        weight = 1.0
+        for upper, share in zip(corner, shares, strict=True):
+            weight = weight * (share if upper else 1 - share)
+        found += weight * coarse[z + corner[0], y + corner[1], x + corner[2]]
+    return found

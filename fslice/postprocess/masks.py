@@ -19,6 +19,7 @@ from fslice._arrays import (
 )
 from fslice.postprocess.detection import detect_object, distance_from_centre
 from fslice.postprocess.filters import check_cube, cosine_fall
+from fslice.postprocess.shell_sums import bounding_box
 
 
 def soft_spherical_mask(
@@ -134,9 +135,20 @@ def mask_from_map(
             "the object in the map is darker than its surroundings: is the contrast inverted?",
             stacklevel=2,
         )
-    away = scipy.ndimage.distance_transform_edt(~found.inside)
+    return xp.asarray(_widened(found.inside, extend, edge, volume.dtype))
+
+
+def _widened(inside: np.ndarray, extend: float, edge: float, dtype: Any) -> np.ndarray:
+    """Return 1 up to a distance from what is inside, then a cosine down to 0."""
+    reach = math.ceil(extend + edge)
+    near = tuple(
+        slice(max(0, side.start - reach), side.stop + reach) for side in bounding_box(inside)
+    )
+    away = scipy.ndimage.distance_transform_edt(~inside[near])
     fall = (away - extend) / edge if edge else np.where(away > extend, 1.0, 0.0)
-    return xp.asarray(cosine_fall(fall).astype(volume.dtype))
+    mask = np.zeros(inside.shape, dtype)
+    mask[near] = cosine_fall(fall)
+    return mask
 
 
 def cut_share(

@@ -13,7 +13,6 @@ import numpy as np
 from fslice._arrays import check_size, to_numpy
 from fslice.data.cache import LIMIT, SpectraCache
 from fslice.data.dataset import Dataset
-from fslice.data.passes import sum_over
 from fslice.fourier import transform
 from fslice.posterior.elbo import mean_field_std
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
@@ -23,12 +22,14 @@ from fslice.posterior.mean import (
     unfiltered_volume,
     warn_if_unobserved,
 )
+from fslice.posterior.normal import check_informative
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.sums import NormalSums
 from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.checkpoint import Checkpoint
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import sum_watching
 from fslice.solvers.progress import Progress, Reporter
 from fslice.solvers.steps import RATE, FitState, Problem, fit
 
@@ -91,7 +92,7 @@ class Adam:
         everything = np.arange(len(dataset))
         first = [self.checkpoint]  # later fits, under learned noise, are not kept
 
-        def fit_once(data: Dataset) -> Fit:
+        def fit_once(data: Dataset, model: Model) -> Fit:
             file = first.pop() if first else None
             return self._fit(data, model, everything, report, cache, file)
 
@@ -163,7 +164,10 @@ class Adam:
         """Pass once over the images for what the bound needs to know."""
         with report.stage("reading", len(rows)) as advance:
             sums = NormalSums(model.projector, stencil=False)
-            normal = sum_over(dataset, sums, rows=rows, cache=cache, progress=advance)
+            (normal,) = sum_watching(
+                dataset, sums, report.warnings, [rows], cache=cache, progress=advance
+            )
+        check_informative(normal)
         latent = model.latent(normal.b)
         prior = model.given_prior("scalar") if known is None else known.prior_variance
         if isinstance(prior, str):

@@ -25,8 +25,12 @@ from fslice.solvers.progress import Reporter
 
 CHANGE = 0.01
 """What is learned is found when nothing changes by more than this share."""
-ITERATIONS = 6
-"""At most so many outer iterations of fitting the volume and measuring the images."""
+ITERATIONS = 12
+"""At most so many outer iterations of fitting the volume and measuring the images; clean images
+take most, since their variances fall by orders of magnitude."""
+LEAST = 1e-6
+"""Share of the power of a shell below which no residual is believed, as in `expected_residual`.
+What all images have in common, such as their mean, a volume explains without any."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ class Fit:
 def alternate(
     dataset: Dataset,
     model: Model,
-    fit: Callable[[Dataset], Fit],
+    fit: Callable[[Dataset, Model], Fit],
     report: Reporter,
     cache: SpectraCache | None,
 ) -> tuple[Fit, Dataset]:
@@ -56,7 +60,7 @@ def alternate(
     dataset : Dataset
     model : Model
     fit : callable
-        Returns the `Fit` of a data set.
+        Returns the `Fit` of a data set under a model.
     report : Reporter
     cache : SpectraCache or None
 
@@ -65,8 +69,15 @@ def alternate(
     Fit
     Dataset
         With the noise and the contrast that were learned.
+
+    Notes
+    -----
+    A noise spectrum is learned in the unit of the images, and held while the prior is learned.
+    A common factor that is learned once more with the prior would carry an error of one shell
+    to all others, and what is learned would drift away instead of meeting: each of the two steps
+    has to hold what the other one has found. Where both meet they maximise the same evidence.
     """
-    found = fit(dataset)
+    found = fit(dataset, model)
     trace = [found.elbo]
     settled = model.noise == "white" and not model.contrast
     for _ in range(0 if settled else ITERATIONS):
@@ -75,9 +86,26 @@ def alternate(
         if change <= CHANGE:
             settled = True
             break
-        found = fit(dataset)
+        found = fit(dataset, _held(model, found))
         trace.append(found.elbo)
     return replace(found, trace=tuple(trace), converged=found.converged and settled), dataset
+
+
+def _held(model: Model, found: Fit) -> Model:
+    """Return the model of later fits, which hold what is known after the first one.
+
+    A noise spectrum that is learned is part of the data set. One prior variance for all
+    frequencies is the power of the object, which no weights of the images change.
+    """
+    if model.noise == "white":
+        return model
+    prior = found.precision.reported_prior()
+    return replace(
+        model,
+        noise="white",
+        noise_variance=1.0,
+        prior=prior if np.ndim(prior) == 0 else model.prior,
+    )
 
 
 def measure(
@@ -89,22 +117,24 @@ def measure(
 ) -> tuple[Dataset, float]:
     """Return the data set with the noise and the contrast that a fit implies, and their change."""
     residuals = _Residuals(dataset, model, found)
-    return _learned(dataset, model, sum_over(dataset, residuals, cache=cache, progress=progress))
+    sums = sum_over(dataset, residuals, cache=cache, progress=progress)
+    return _learned(dataset, model, sums, found.precision.noise_variance)
+
+
+_RESIDUAL, _SPREAD, _POWER, _DEGREES = range(4)
 
 
 @dataclass
 class _Sums:
     """What a pass over the images tells about them: sums, and one value for each image."""
 
-    squares: Array  # (G, S): expected squared residuals, whitened
-    degrees: Array  # (G, S)
+    shells: Array  # (4, G, S): of whitened squares `_RESIDUAL`, `_SPREAD`, `_POWER`, and `_DEGREES`
     scales: dict[int, Array]  # of the images of each batch, by its first row
     rows: dict[int, Array]
 
     def __add__(self, other: _Sums) -> _Sums:
         return _Sums(
-            self.squares + other.squares,
-            self.degrees + other.degrees,
+            self.shells + other.shells,
             self.scales | other.scales,
             self.rows | other.rows,
         )
@@ -113,7 +143,7 @@ class _Sums:
 class _Residuals:
     """The function of a batch that measures residuals by group and shell, and contrasts.
 
-    The expected squared residual is that of the mean, plus the spread of the posterior as one
+    The expected squared residual is that of the mean, plus the spread of the posterior, which one
     draw from it tells.
     """
 
@@ -133,39 +163,39 @@ class _Residuals:
         rotations, images_ft = batch.rotations[:n], batch.images_ft
         shifts = None if batch.shifts is None else batch.shifts[:n]
         expected = self.projector.project_ft(self.mean, rotations, shifts, batch.ctf)
-        residual = expected - images_ft
-        squares = residual.real**2 + residual.imag**2
+        spread: Any = 0 * expected
         if self.deviation is not None:
             spread = self.projector.project_ft(self.deviation, rotations, None, batch.ctf)
-            squares += spread.real**2 + spread.imag**2
-        sums, degrees = self._by_shell(squares, batch.rows)
+        sums = self._by_shell((expected - images_ft, spread, images_ft), batch.rows)
         power = products_per_image(expected, expected)
         overlap = products_per_image(expected, images_ft)
         xp = array_namespace(power)
         scales = xp.where(power > 0, overlap / xp.where(power > 0, power, 1), 1.0)
         first = int(batch.rows.min())
-        return _Sums(sums, degrees, {first: scales}, {first: batch.rows})
+        return _Sums(sums, {first: scales}, {first: batch.rows})
 
-    def _by_shell(self, squares: Array, rows: Array) -> tuple[Array, Array]:
-        """Return sums of squares and degrees of freedom by group and shell, (G, S) both."""
+    def _by_shell(self, spectra: tuple[Array, ...], rows: Array) -> Array:
+        """Return sums of squares of spectra, and degrees of freedom: (4, G, S)."""
         size, ndim = self.projector.size, self.dimension - 1
-        xp = array_namespace(squares)
+        xp, groups = array_namespace(*spectra), self.groups
+        member = xp.ones((1, len(rows)))
+        if groups is not None:
+            member = group_members(groups[rows], int(groups.max()) + 1, xp)
         per_image = shell_sum(self.band.astype(np.float64), size, ndim, corners=True)
-        if self.groups is None:
-            total = (squares.sum(0, dtype=np.float64) * self.band)[None]
-            return shell_sum(total, size, ndim, corners=True), len(rows) * per_image[None]
-        member = group_members(self.groups[rows], int(self.groups.max()) + 1, xp)
-        flat = squares.reshape(len(rows), -1).astype(np.float64)
-        total = (member @ flat).reshape(-1, *squares.shape[1:]) * self.band
-        counts = member.sum(1, keepdims=True)
-        return shell_sum(total, size, ndim, corners=True), counts * per_image
+        sums = []
+        for spectrum in spectra:
+            squares = spectrum.real**2 + spectrum.imag**2
+            flat = squares.reshape(len(rows), -1).astype(np.float64)
+            total = (member @ flat).reshape(-1, *squares.shape[1:]) * self.band
+            sums.append(shell_sum(total, size, ndim, corners=True))
+        return xp.stack([*sums, member.sum(1, keepdims=True) * per_image])
 
 
-def _learned(dataset: Dataset, model: Model, sums: _Sums) -> tuple[Dataset, float]:
+def _learned(dataset: Dataset, model: Model, sums: _Sums, variance: float) -> tuple[Dataset, float]:
     """Return the data set with what its images tell, and by how much that changed."""
     change = 0.0
     if model.noise != "white":
-        dataset, change = _with_noise(dataset, model, sums)
+        dataset, change = _with_noise(dataset, model, sums, variance)
     if model.contrast:
         rows = np.concatenate([to_numpy(rows) for rows in sums.rows.values()])
         scales = np.concatenate([to_numpy(scales) for scales in sums.scales.values()])
@@ -178,22 +208,38 @@ def _learned(dataset: Dataset, model: Model, sums: _Sums) -> tuple[Dataset, floa
     return dataset, change
 
 
-def _with_noise(dataset: Dataset, model: Model, sums: _Sums) -> tuple[Dataset, float]:
-    """Return the data set with the most likely noise spectra, up to a factor, and their change."""
+def _with_noise(
+    dataset: Dataset, model: Model, sums: _Sums, variance: float
+) -> tuple[Dataset, float]:
+    """Return the data set with the most likely noise spectra, and their change.
+
+    Relative to a white variance, that of the fit, under which the images are whitened.
+    """
     xp, groups = dataset.xp, dataset.groups if model.noise == "group" else None
     known = dataset.noise
-    if known is None or known.variances.shape != sums.squares.shape:
-        known = GaussianNoise(xp.ones(sums.squares.shape), groups)
-    ratio = _interpolated(to_numpy(sums.squares), to_numpy(sums.degrees))
-    ratio = ratio / ratio.mean()
-    change = float(np.abs(np.log(ratio)).max())
-    updated = replace(known, variances=known.variances * xp.asarray(ratio))
+    if known is None or known.variances.shape != sums.shells.shape[1:]:
+        known = GaussianNoise(xp.ones(sums.shells.shape[1:]), groups)
+    found = _variances(to_numpy(sums.shells), variance)
+    change = float(np.abs(np.log(found / variance)).max())
+    updated = replace(known, variances=known.variances * xp.asarray(found))
     return dataset.with_noise(updated), change
 
 
-def _interpolated(squares: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Return mean squares by group and shell; shells that nothing tells about follow the others."""
-    found = np.ones(squares.shape)
+def _variances(shells: np.ndarray, variance: float) -> np.ndarray:
+    """Return the noise variance by group and shell that a fit under a variance implies, (G, S).
+
+    With the residual r of the mean, d degrees of freedom and the spread ``sigma^2 gamma`` of the
+    posterior, ``r / (d - gamma)`` and ``(r + sigma^2 gamma) / d`` have the same fixed point
+    (MacKay 1992). The first is faster, and useless where the volume explains nearly all.
+    Shells that nothing tells about follow the others.
+    """
+    residual, spread, power, degrees = shells
+    explained = spread / variance
+    few = explained < degrees / 2
+    squares = np.where(few, residual, residual + spread)
+    squares = np.maximum(squares, LEAST * power)
+    degrees = np.where(few, degrees - explained, degrees)
+    found = np.full(squares.shape, variance)
     for row in range(len(squares)):
         measured = np.flatnonzero((degrees[row] > 0) & (squares[row] > 0))
         if len(measured):
@@ -229,7 +275,7 @@ def posterior_of(
         seconds=dict(report.seconds),
         solver=solver,
         images=len(dataset),
-        warnings=unobserved_note(precision.normal),
+        warnings=(*report.warnings, *unobserved_note(precision.normal)),
         symmetry=dataset.symmetry,
         contrast=dataset.contrast,
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array, check_size, to_numpy
+from fslice._large import at_once
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
 from fslice.metrics import fsc
@@ -26,9 +28,10 @@ from fslice.posterior.normal import NormalEquations
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples
-from fslice.posterior.sums import normal_equations
+from fslice.posterior.sums import NormalSums
 from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import sum_watching
 from fslice.solvers.progress import Progress, Reporter
 
 _PROBES = 4
@@ -98,7 +101,7 @@ class Exact:
         report = Reporter(progress)
         cache = SpectraCache() if model.noise != "white" or model.contrast else None
 
-        def fit(data: Dataset) -> Fit:
+        def fit(data: Dataset, model: Model) -> Fit:
             return self._fit(data, model, report, cache)
 
         found, data = alternate(dataset, model, fit, report, cache)
@@ -132,7 +135,9 @@ class Exact:
         if len(halves) == 1:
             halves = []
         with report.stage("half maps", 2, "maps") as advance:
-            solved = [_half(half, solution, advance) for half in halves]
+            solved = _half_maps(halves, solution)
+            if solved:
+                advance(2)
         std = mean_field_std(solution.precision) if model.gaussian else None
         return Fit(
             solution.precision, solution.mean, std,
@@ -159,13 +164,10 @@ class Exact:
             labels = to_numpy(dataset.half_sets)
             parts = [np.flatnonzero(labels == half) for half in (1, 2)]
         with report.stage("reading", len(dataset)) as advance:
-            return [
-                normal_equations(
-                    dataset, model.projector, rows=rows, cache=cache, executor=self.executor,
-                    progress=advance,
-                )
-                for rows in parts
-            ]  # fmt: skip
+            return sum_watching(
+                dataset, NormalSums.of(model.projector), report.warnings, parts, cache=cache,
+                executor=self.executor, progress=advance,
+            )  # fmt: skip
 
     def _result(self, found: Fit, dataset: Dataset, model: Model, report: Reporter) -> Posterior:
         """Return what was found, with samples and evidence."""
@@ -234,7 +236,17 @@ def _power_of_latent(precision: PosteriorPrecision) -> float:
     return float(_MEAN_SQUARE_WEIGHTS[projector.interpolation] ** ndim)
 
 
-def _half(normal: NormalEquations, whole: Solution, advance: Callable[..., None]) -> Solution:
+def _half_maps(halves: list[Any], whole: Solution) -> list[Solution]:
+    """Return the maps of both halves; what no image has seen is said of all images already."""
+    if not halves:
+        return []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*were seen by no image")
+        one, other = (partial(_half, half, whole) for half in halves)
+        return list(at_once(one, other, like=whole.mean))
+
+
+def _half(normal: NormalEquations, whole: Solution) -> Solution:
     """Return the map of half of the images, under the prior and the noise of all.
 
     The solve begins at zero: what both halves began with they would have in common.
@@ -243,16 +255,7 @@ def _half(normal: NormalEquations, whole: Solution, advance: Callable[..., None]
         normal, whole.precision.prior_variance, whole.precision.noise_variance,
         whole.precision.latent,
     )  # fmt: skip
-    solution = _solved_quietly(precision)
-    advance()
-    return solution
-
-
-def _solved_quietly(precision: PosteriorPrecision) -> Solution:
-    """Solve for a half map; what no image has seen is said of all images already."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*were seen by no image")
-        return solve(precision, tolerance=_TOLERANCE_HALF)
+    return solve(precision, tolerance=_TOLERANCE_HALF)
 
 
 def _pair(maps: list[Array]) -> tuple[Array, Array] | None:

@@ -6,13 +6,18 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from fslice._arrays import Array, check_choice, is_array
+import numpy as np
+
+from fslice._arrays import Array, check_choice, is_array, to_numpy
 from fslice.data.dataset import Dataset
 from fslice.operators.projector import Projector
 from fslice.posterior.latent import LatentMap, latent_map
 
 PRIORS = ("shell", "scalar")
 NOISES = ("white", "shell", "group")
+_SCALES = {"float32": (1e-9, 1e9), "float64": (1e-90, 1e90)}
+"""Root mean squares of pixels whose squares, sums and inverses can be held, with room to spare."""
+_SAMPLE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +96,30 @@ class Model:
             raise ValueError(f"projector: expected size {dataset.size}, got {self.projector.size}")
         if self.noise == "group" and dataset.groups is None:
             raise ValueError("groups: expected the optics group of each image, got None")
+        _check_scale(dataset)
+
+
+def _check_scale(dataset: Dataset) -> None:
+    """Raise where variances, their inverses and sums of squares would leave the range of numbers.
+
+    Some images tell: they are read before all others are.
+    """
+    rows = np.unique(np.linspace(0, len(dataset) - 1, _SAMPLE).astype(int))
+    xp = dataset.xp
+    pixels = abs(xp.asarray(dataset.images[rows]).reshape(len(rows), -1).astype(np.float64))
+    largest = pixels.max(1, keepdims=True)
+    parts = pixels / xp.where((largest > 0) & xp.isfinite(largest), largest, 1)
+    found = to_numpy(largest[:, 0] * xp.sqrt((parts**2).mean(1)))
+    found = found[np.isfinite(found) & (found > 0)]
+    if not len(found):  # other images may show something; NaN is named later
+        return
+    got = float(np.median(found))
+    low, high = _SCALES[dataset.dtype.name]
+    if not low <= got <= high:
+        raise ValueError(
+            f"images: expected a root mean square of {low:g} to {high:g}, got {got:.3g}: "
+            "multiply them by a constant"
+        )
 
 
 def _check_prior(prior: Any) -> None:

@@ -33,6 +33,8 @@ class Reporter:
     progress : callable, True or None
         Called with a `Progress`; True shows bars, in notebooks too.
 
+    Its ``warnings`` are what a fit has found doubtful.
+
     Examples
     --------
     >>> told = []
@@ -44,6 +46,7 @@ class Reporter:
     """
 
     def __init__(self, progress: Callable[[Progress], object] | bool | None = None) -> None:
+        self.warnings: list[str] = []
         self.progress = _bars() if progress is True else progress or None
         self.seconds: dict[str, float] = {}
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+
+from fslice._arrays import Array
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
 from fslice.posterior.elbo import (
@@ -16,12 +20,15 @@ from fslice.posterior.elbo import (
 )
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum
-from fslice.posterior.mean import warn_if_unobserved, weighted_backprojection
+from fslice.posterior.mean import solve, warn_if_unobserved, weighted_backprojection
+from fslice.posterior.normal import check_informative
 from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.prior import prior_grid
 from fslice.posterior.result import Posterior
-from fslice.posterior.sums import normal_equations
+from fslice.posterior.sums import NormalSums, normal_equations
 from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
+from fslice.solvers.outliers import sum_watching
 from fslice.solvers.progress import Progress, Reporter
 
 _ITERATIONS = 3
@@ -59,11 +66,17 @@ class Wiener:
         report = Reporter(progress)
         cache = SpectraCache() if model.noise != "white" or model.contrast else None
 
-        def fit(data: Dataset) -> Fit:
-            return _fit(data, model, report, cache)
+        def fit(data: Dataset, model: Model) -> Fit:
+            found = _fit(data, model, report, cache)
+            # what is left by a map whose frequencies were fitted one by one is not the noise
+            return found if cache is None else replace(found, mean=solve(found.precision).mean)
 
         found, data = alternate(dataset, model, fit, report, cache)
         precision = found.precision
+        if data.noise is not None:
+            found = replace(found, mean=_filtered(data, precision, cache))
+        elif cache is not None:
+            found = replace(found, mean=weighted_backprojection(precision))
         warn_if_unobserved(precision.normal)
         bound = elbo_of_prior(precision, gaussian=model.gaussian)
         return posterior_of("wiener", found, data, report, bound)
@@ -71,7 +84,10 @@ class Wiener:
 
 def _fit(dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None) -> Fit:
     with report.stage("reading", len(dataset)) as advance:
-        normal = normal_equations(dataset, model.projector, cache=cache, progress=advance)
+        (normal,) = sum_watching(
+            dataset, NormalSums.of(model.projector), report.warnings, cache=cache, progress=advance
+        )
+    check_informative(normal)
     given = model.given_prior("scalar")
     prior = signal_variance(normal) if isinstance(given, str) else given
     noise = model.noise_variance or pixel_variance(normal)
@@ -86,3 +102,21 @@ def _fit(dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache |
             advance()
     std = mean_field_std(precision) if model.gaussian else None
     return Fit(precision, mean, std, elbo(precision, mean, std, residual), True)
+
+
+def _filtered(dataset: Dataset, precision: PosteriorPrecision, cache: SpectraCache | None) -> Array:
+    """Return the map under a noise spectrum: groups are weighted by it, and shells filtered.
+
+    Neighbours of different weights would draw their mean to one side. So an image is weighted by
+    its group's noise as a whole, and the spectrum that is left acts with the prior.
+    """
+    noise: Any = dataset.noise
+    xp, projector, b = dataset.xp, precision.normal.projector, precision.normal.b
+    levels = xp.exp(xp.log(noise.variances).mean(1, keepdims=True))
+    spectrum = (noise.variances / levels).mean(0)
+    leveled = dataset.with_noise(replace(noise, variances=levels))
+    normal = normal_equations(leveled, projector, cache=cache)
+    size, ratio = projector.padded_size, projector.padded_size / projector.size
+    shells = np.rint(np.arange(size // 2 + 1) / ratio).astype(int)
+    padded = prior_grid(spectrum[xp.asarray(shells)], size, b.ndim, b)
+    return weighted_backprojection(PosteriorPrecision(normal, precision.prior_variance / padded))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fslice._kernels.composed import ComposedKernels
-from fslice._kernels.numba import ctf, curvature, fused, pose, scores, slices, stencil
+from fslice._kernels.numba import (
+    apply_stencil,
+    ctf,
+    curvature,
+    fused,
+    pose,
+    scores,
+    slices,
+    stencil,
+)
 from fslice._kernels.numba.probe import vectors_compile
 from fslice._kernels.numba.workspace import Workspace
 
@@ -24,7 +33,7 @@ class NumbaKernels(Workspace, ComposedKernels):
     new_gram = stencil.new_gram
     add_gram = stencil.add_gram
     stencil_of = stencil.stencil_of
-    apply_stencil = stencil.apply_stencil
+    apply_stencil = apply_stencil.apply_stencil
     gather_vjp = fused.gather_vjp
     misfit = fused.misfit
     misfit_gradients = fused.misfit_gradients

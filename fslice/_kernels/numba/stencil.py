@@ -17,7 +17,7 @@ import itertools
 
 import numpy as np
 
-from fslice._kernels.interface import SliceGeometry, add_friedel_mates
+from fslice._kernels.interface import SliceGeometry
 from fslice._kernels.numba.buffer import (
     AHEAD,
     LANES,
@@ -90,18 +90,6 @@ def stencil_of(kernels, moments, geometry):
 
     kernels.helpers.share(run, divided(geometry.nz, threads), threads)
     return stencil
-
-
-def apply_stencil(kernels, stencil, volume):
-    """Return ``A v`` for the half spectrum v of a real volume."""
-    stencil, volume = np.ascontiguousarray(stencil), np.ascontiguousarray(volume)
-    result, threads = np.empty_like(volume), kernels.thread_count()
-
-    def run(low: int, high: int) -> None:
-        _apply(stencil, volume, result, low, high)
-
-    kernels.helpers.share(run, divided(len(volume), threads), threads)
-    return add_friedel_mates(result)
 
 
 def _slabs(rotations, geometry, count) -> np.ndarray:
@@ -221,22 +209,3 @@ def _convert(records, pairs, stencil, low, high):
                 cells = ((z - c) % nz * ny + (y - b) % ny) * nh - a
                 for x in range(a, nh):
                     stencil[number, z, y, x] += records[cells + x, moment]
-
-
-@kernel
-def _apply(stencil, volume, result, low, high):
-    nz, ny, nh = volume.shape
-    for z in range(low, high):
-        for y in range(ny):
-            own = result[z, y]
-            for x in range(nh):
-                own[x] = volume[z, y, x] * stencil[0, z, y, x]
-            for e in range(1, len(OFFSETS)):
-                dx, dy, dz = OFFSETS[e]
-                there = volume[(z + dz) % nz, (y + dy) % ny]
-                behind = volume[(z - dz) % nz, (y - dy) % ny]
-                ahead, back = stencil[e, z, y], stencil[e, (z - dz) % nz, (y - dy) % ny]
-                for x in range(nh - dx):
-                    own[x] += there[x + dx] * ahead[x]
-                for x in range(dx, nh):
-                    own[x] += behind[x - dx] * back[x - dx]

@@ -1,0 +1,119 @@
+"""Which bricks a volume has, and into how many parts the views of each are divided.
+
+The plan follows from the geometry and the number of views, not from the card nor from the poses:
+the order of every sum is that of the plan, and equal input gives equal bits on any card.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import numpy as np
+
+from fslice._kernels.interface import SliceGeometry
+
+ITEM = np.dtype([("origin", "i4", 3), ("slot", "i4"), ("part", "i4"), ("parts", "i4")])
+"""``Item`` of bricks.cuh."""
+
+BRICKS = np.dtype([("low", "i4", 3), ("count", "i4", 3)])
+"""``Bricks`` of bricks.cuh."""
+
+ITEMS = 4096
+"""About how many items share the work of all bricks: more than run at a time on any card."""
+LEAST = 64
+"""Views that meet a brick, for which a part of its own pays."""
+LARGEST = 1 << 15
+"""Frequencies of a pixel are kept in 16 bits each."""
+
+
+class Plan(NamedTuple):
+    """How the views are added to a volume."""
+
+    items: np.ndarray  # of `ITEM`, the ones with most work first
+    slots: np.ndarray  # (bricks, 3) int32: of a brick's first part, and the range of the others
+    bricks: np.ndarray  # one `BRICKS`
+    key: Hashable  # what it follows from
+
+    @property
+    def further(self) -> int:
+        """Return how many slots there are beside one for each brick."""
+        return len(self.items) - len(self.slots)
+
+
+@functools.lru_cache(64)
+def plan_for(geometry: SliceGeometry, side: tuple[int, int, int], views: int) -> Plan:
+    """Return the plan for bricks of some sides, in (x, y, z), and at most so many views.
+
+    Raises
+    ------
+    ValueError
+        A side of the slices is too large.
+
+    Examples
+    --------
+    Half of the cube, from x = 0, and the cells that reach into it from below:
+
+    >>> from fslice._kernels.interface import LINEAR
+    >>> plan = plan_for(SliceGeometry(16, 16, 16, 16, 16, 1.0, 7.0, LINEAR), (8, 8, 8), 3)
+    >>> plan.bricks
+    array([([ 0, -8, -8], [1, 2, 2])],
+          dtype=[('low', '<i4', (3,)), ('count', '<i4', (3,))])
+
+    The bricks at the origin are met by most views, which several parts share:
+
+    >>> plan = plan_for(SliceGeometry(64, 64, 64, 64, 64, 1.0, 31.0, LINEAR), (8, 8, 8), 1 << 14)
+    >>> len(plan.slots), len(plan.items), plan.items["parts"].max(), plan.items["parts"].min()
+    (256, 4264, np.int32(70), np.int32(1))
+    """
+    if max(geometry.rows, geometry.columns) > LARGEST:
+        raise ValueError(f"slices: expected at most {LARGEST} pixels a side, got {geometry}")
+    low, count = _grid(geometry, side)
+    places = np.array(list(itertools.product(*map(range, count[::-1]))), int)[:, ::-1]
+    origins = low + places * side
+    parts = _parts(geometry, origins, np.array(side), views)
+    items = np.zeros(parts.sum(), ITEM)
+    brick = np.repeat(np.arange(len(parts)), parts)
+    first = np.cumsum(parts) - parts
+    items["origin"], items["parts"] = origins[brick], parts[brick]
+    items["part"] = np.arange(len(items)) - first[brick]
+    further = len(parts) + first - np.arange(len(parts))
+    items["slot"] = np.where(items["part"] == 0, brick, further[brick] + items["part"] - 1)
+    slots = np.stack([np.arange(len(parts)), further, further + parts - 1], 1).astype(np.int32)
+    bricks = np.array([(low, count)], BRICKS)
+    order = np.argsort(-items["parts"], kind="stable")
+    return Plan(items[order], slots, bricks, (geometry, side, views))
+
+
+def _grid(geometry: SliceGeometry, side: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest cell with a tap in the grid, and how many bricks reach the highest."""
+    first, reach = geometry.taps[0], len(geometry.taps) - 1
+    low, count = [], []
+    for axis, size in enumerate((geometry.nx, geometry.ny, geometry.nz)):
+        limit = (size - 1) // 2
+        lowest = 0 if axis == 0 or size == 1 else -limit - reach - first
+        highest = 0 if size == 1 else limit - first
+        low.append(lowest)
+        count.append(-(-(highest - lowest + 1) // side[axis]))
+    return np.array(low), np.array(count)
+
+
+def _parts(
+    geometry: SliceGeometry, origins: np.ndarray, side: np.ndarray, views: int
+) -> np.ndarray:
+    """Return how many parts divide the views of each brick, by how many of them meet it.
+
+    Of planes through the origin in random orientations, those that meet a box of mean half side h
+    at distance r are a fraction of about 3 h / (2 r).
+    """
+    centres = origins + side / 2
+    half = side.mean() / 2
+    distance = np.sqrt((centres**2).sum(1))
+    nearest = np.sqrt((np.maximum(0, abs(centres) - side / 2) ** 2).sum(1))
+    meeting = np.minimum(1, 1.5 * half / np.maximum(distance, half))
+    work = views * np.where(nearest <= geometry.scale * geometry.max_radius + 2, meeting, 0)
+    each = max(work.sum() / ITEMS, LEAST)
+    return np.clip(np.ceil(work / each), 1, max(1, math.ceil(views / LEAST))).astype(int)
