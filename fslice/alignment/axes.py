@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -163,7 +164,7 @@ def _about_axis(
     heights = np.arange(-4, 5) * len(moved) / 64
     best = (-np.inf, np.eye(3), np.zeros(3))
     for height in heights:
-        score = 0.0
+        score: Any = 0.0
         for g in others[:3]:
             turned = turns @ g @ turns.swapaxes(1, 2)
             shifts = height * (axis - turned.swapaxes(1, 2) @ axis)

@@ -111,7 +111,8 @@ def next_round(
     At an unchanged radius and noise, a round that lowers the bound is undone. The bound is the
     log evidence of the images given the map, less what the map costs: see `Learned.complexity`.
     """
-    halves = tuple(_posed(state, half, options) for half in state.halves)
+    one, two = state.halves
+    halves = _posed(state, one, options), _posed(state, two, options)
     now = replace(state, halves=halves, search_next=False)
     same = bool(state.trace) and state.trace[-1]["radius"] == state.radius and not state.imposed
     evidence = float(np.mean([half.evidence for half in halves]))
@@ -122,7 +123,10 @@ def next_round(
         return _ended(state, options)
     if not same:
         now = _with_noise(now)
-    made = tuple(_mapped(now, half, sphere_radius, options, rng) for half in halves)
+    made = (
+        _mapped(now, halves[0], sphere_radius, options, rng),
+        _mapped(now, halves[1], sphere_radius, options, rng),
+    )
     laid = lay_halves(made, state.radius)
     agreed = min(agreed_shell(to_numpy(laid.curve), _AGREE), state.radius)
     entry = {"radius": state.radius, "evidence": evidence, "bound": bound, "agreed": agreed}
@@ -185,12 +189,13 @@ def _posed(state: JointState, half: Half, options: Rounds) -> Half:
     search = replace(options.search, radii=levels(state.radius))
     volume = half.map.in_box(state.dataset.size).astype(state.dataset.dtype)
     searches = state.search_next or state.round < options.searched
-    known = None if searches else (half.poses, half.rows)
+    before = None if searches else half.poses
+    known = None if before is None else (before, half.rows)
     model = pose_model(
         state.dataset, volume, noise_variance=1.0, shift_std=half.map.shift_std, search=search,
         known=known,
     )  # fmt: skip
-    found = model.find(half.rows) if known is None else model.refine(half.poses, half.rows)
+    found = model.find(half.rows) if before is None else model.refine(before, half.rows)
     return replace(half, poses=found)
 
 

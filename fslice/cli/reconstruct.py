@@ -16,7 +16,8 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
-from fslice.cli._cluster import add_cluster_options, check_cluster, uses_cluster
+from fslice.cli._cluster import add_cluster_options, check_cluster
+from fslice.cli._combinations import check_solver
 from fslice.cli._devices import DEVICES, check_device
 from fslice.cli._fits import prepare_fit, remove_checkpoints, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
@@ -227,7 +228,7 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
-    _check_solver(arguments)
+    check_solver(arguments)
     check_cluster(arguments)
     if arguments.scheduler is None:
         check_device(arguments.device)
@@ -264,44 +265,3 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print("\n".join(lines_of(joint)))
     print_report(arguments.output, arguments, inputs, fit, assessment, results)
     return {**results, "output": arguments.output}
-
-
-def _check_solver(arguments: argparse.Namespace) -> None:
-    """Raise where an option belongs to another solver, before anything is read."""
-    belongs = {
-        "exact": {
-            "support auto": arguments.support == "auto",
-            "prior": arguments.prior == "shell",
-            "samples": arguments.samples > 0,
-            "evidence": arguments.evidence,
-        },
-        "exact or wiener": {"robust": arguments.robust},
-        "exact or adam": {"support": arguments.support is not None},
-        "adam": {
-            "epochs": arguments.epochs is not None,
-            "batch-size": arguments.batch_size is not None,
-        },
-    }
-    if not uses_cluster(arguments) and arguments.poses == "known":
-        belongs["adam"]["resume"] = arguments.resume
-    for solvers, options in belongs.items():
-        for name, requested in options.items():
-            if requested and arguments.solver not in solvers:
-                raise ValueError(f"--{name}: expected --solver {solvers}, got {arguments.solver}")
-    _check_statistics(arguments)
-
-
-def _check_statistics(arguments: argparse.Namespace) -> None:
-    """Raise where options contradict each other."""
-    for name in ("samples", "evidence"):
-        if getattr(arguments, name) and arguments.posterior != "gaussian":
-            raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
-    if arguments.prior == "shell" and arguments.prior_variance is not None:
-        raise ValueError(
-            f"--prior-variance: expected auto with --prior shell, got {arguments.prior_variance:g}"
-        )
-    if arguments.noise != "white" and arguments.noise_variance is not None:
-        raise ValueError(
-            f"--noise-variance: expected auto with --noise {arguments.noise}, got "
-            f"{arguments.noise_variance:g}"
-        )
