@@ -14,7 +14,7 @@ def minima():
     listed = [*PROJECT["dependencies"]]
     for extra in ("fast", "plot", "tools"):
         listed += PROJECT["optional-dependencies"][extra]
-    return dict(MINIMUM.match(line).groups() for line in listed)
+    return dict(found.groups() for found in map(MINIMUM.match, listed) if found)
 
 
 def padded(version):
