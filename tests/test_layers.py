@@ -33,6 +33,9 @@ OPTIONAL = {
     "torch": "interop",
     "jax": "interop",
     "cupy": None,
+    "distributed": "data",
+    "dask": "data",
+    "psutil": "data",
 }
 """The modules that may import each optional package; CuPy is never imported."""
 

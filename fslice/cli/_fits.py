@@ -13,9 +13,14 @@ from typing import Any
 import numpy as np
 
 from fslice.cli._arguments import given
+from fslice.cli._cluster import cluster, uses_cluster
 from fslice.cli._devices import placed_on
 from fslice.cli._inputs import Inputs
+from fslice.cli._messages import Messages
 from fslice.cli._outputs import write_json
+from fslice.cli._unknown_poses import CHECKPOINT, RECORD
+from fslice.data.cluster import ClusterExecutor
+from fslice.posterior.partial_sums import PATTERN
 from fslice.posterior.result import Posterior
 from fslice.reconstruction import Solver, reconstruct
 from fslice.solvers.adam import Adam
@@ -23,10 +28,10 @@ from fslice.solvers.exact import Exact
 from fslice.solvers.progress import Progress
 from fslice.solvers.wiener import Wiener
 
-_RECORD = "checkpoint.json"
 CHECKPOINTS = (
     *("checkpoint_all.npz", "checkpoint_all_half1.npz", "checkpoint_all_half2.npz"),
-    _RECORD,
+    CHECKPOINT,
+    RECORD,
 )
 """What an interrupted run leaves in its folder."""
 
@@ -34,6 +39,7 @@ _SETTINGS = (
     *("particles", "pixel_size", "datadir", "optics_group", "class_index", "passthrough"),
     *("phase_flipped", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
     *("noise", "oversampling", "support", "symmetry", "halves", "seed"),
+    *("poses", "initial", "starts"),
 )
 """The arguments on which the course of the fits depends."""
 
@@ -43,6 +49,7 @@ def run_fit(
     inputs: Inputs,
     mask_from: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[Progress], object],
+    messages: Messages,
 ) -> Posterior:
     """Fit all images, and each half; go on where an earlier run stopped.
 
@@ -53,17 +60,27 @@ def run_fit(
     mask_from : callable
         Finds the mask of ``--support auto``.
     progress : callable
+    messages : Messages
+        Is told what workers have moved.
 
     Raises
     ------
+    OSError
+        Workers cannot read a file, or are lost.
     ValueError
         There is an interrupted run and no ``--resume``, or its arguments were others; or pixels
         are not finite.
     """
-    _prepare(arguments)
     try:
-        solver = _solver(arguments, mask_from)
-        with placed_on(arguments.device, inputs.dataset, inputs.support, solver) as placed:
+        with (
+            cluster(arguments, inputs, messages) as executor,
+            placed_on(
+                arguments.device if executor is None else "cpu",
+                inputs.dataset,
+                inputs.support,
+                _solver(arguments, mask_from, executor),
+            ) as placed,
+        ):
             dataset, support, solver = placed
             return reconstruct(
                 dataset,
@@ -77,20 +94,32 @@ def run_fit(
                 robust=arguments.robust,
                 progress=progress,
             ).to_numpy()
+    except OSError as error:
+        if not uses_cluster(arguments) or not _checkpoints(arguments.output):
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        raise OSError(f"{where}{error.strerror or error}; {resume_hint(arguments)}") from error
     except ValueError:
         # a solver names the first bad image of a batch: here all of the file are counted
         inputs.particles.images.check_finite()  # type: ignore[union-attr]
         raise
     finally:
         if not _checkpoints(arguments.output):
-            (arguments.output / _RECORD).unlink(missing_ok=True)
+            (arguments.output / RECORD).unlink(missing_ok=True)
 
 
-def _solver(arguments: argparse.Namespace, mask_from: Callable[[np.ndarray], np.ndarray]) -> Solver:
+def _solver(
+    arguments: argparse.Namespace,
+    mask_from: Callable[[np.ndarray], np.ndarray],
+    executor: ClusterExecutor | None,
+) -> Solver:
     """Return the solver that the options describe."""
     if arguments.solver == "exact":
         finds_mask = mask_from if arguments.support == "auto" else None
-        return Exact(arguments.samples, arguments.evidence, arguments.seed, mask_from=finds_mask)
+        return Exact(
+            arguments.samples, arguments.evidence, arguments.seed, executor, finds_mask,
+            checkpoint=None if executor is None else arguments.output,
+        )  # fmt: skip
     if arguments.solver == "wiener":
         return Wiener()
     checkpoint = arguments.output / CHECKPOINTS[0]
@@ -105,7 +134,7 @@ def _prior(arguments: argparse.Namespace) -> Any:
     return arguments.prior
 
 
-def _prepare(arguments: argparse.Namespace) -> None:
+def prepare_fit(arguments: argparse.Namespace) -> None:
     """Check what an interrupted run has left against what is requested now."""
     folder = arguments.output
     left = _checkpoints(folder)
@@ -115,12 +144,13 @@ def _prepare(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{folder}: holds an interrupted run: go on with --resume, or delete {listed}"
         )
-    if left and (folder / _RECORD).is_file():
-        _compare(_read_record(folder / _RECORD), settings)
+    if left and (folder / RECORD).is_file():
+        _compare(_read_record(folder / RECORD), settings)
     if arguments.resume and not left:
         print(f"{folder}: no interrupted run to resume: starting anew", file=sys.stderr)
-    if arguments.solver == "adam":
-        write_json(folder / _RECORD, settings)
+    kept = arguments.solver == "adam" or arguments.poses == "unknown"
+    if kept or uses_cluster(arguments):
+        write_json(folder / RECORD, settings)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -143,7 +173,14 @@ def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return [folder / name for name in CHECKPOINTS[:-1] if (folder / name).exists()]
+    steps = [folder / name for name in CHECKPOINTS[:-1] if (folder / name).exists()]
+    return [*steps, *sorted(folder.glob(PATTERN))]
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what an interrupted run has left: this one has succeeded."""
+    for path in [*_checkpoints(folder), folder / RECORD]:
+        path.unlink(missing_ok=True)
 
 
 def resume_hint(arguments: argparse.Namespace) -> str:

@@ -115,6 +115,20 @@ class Fingerprints:
                 self._keys[row] = hashlib.blake2b(image.data, digest_size=16).digest()
         return values
 
+    def select(self, rows: np.ndarray) -> Fingerprints:
+        """Choose images, without what is remembered of them."""
+        images = self.images
+        return Fingerprints(images.select(rows) if hasattr(images, "select") else images[rows])
+
+    def notes(self, rows: np.ndarray) -> np.ndarray:
+        """Return the digests of images that were read, (k, 16) bytes."""
+        digests = b"".join(self._keys[row] for row in rows.tolist())
+        return np.frombuffer(digests, np.uint8).reshape(len(rows), -1)
+
+    def add_notes(self, rows: np.ndarray, notes: np.ndarray) -> None:
+        """Remember the digests of images that were read elsewhere."""
+        self._keys.update(zip(rows.tolist(), map(bytes, notes), strict=True))
+
     @property
     def first(self) -> np.ndarray:
         """For every image the first one of the same pixels; itself where it was not read."""

@@ -43,6 +43,10 @@ class SpectraCache:
         if spectra.nbytes <= self.limit * share:
             self._spectra[key] = spectra
 
+    def __reduce__(self) -> tuple:
+        """Take nothing along to another process, and keep nothing there."""
+        return SpectraCache, (0,)
+
     def give_up(self) -> None:
         """Drop everything and keep nothing from now on: the memory is needed.
 

@@ -54,6 +54,8 @@ class Dataset:
     ctf_applied : {"none", "phase-flipped", "premultiplied"}, optional
         What was done to the images: nothing; the sign of the CTF was taken out; or they were
         multiplied by it.
+    origin : (n,) int64 array, optional
+        Of a `portion`: which images of the whole set these are, by which they are named.
 
     Raises
     ------
@@ -85,6 +87,7 @@ class Dataset:
     contrast: Array | None = field(default=None, repr=False, kw_only=True)
     aberrations: Aberrations | None = field(default=None, repr=False, kw_only=True)
     ctf_applied: str = field(default="none", kw_only=True)
+    origin: Array | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_images(self.images, self.poses)
@@ -148,6 +151,31 @@ class Dataset:
     def with_noise(self, noise: GaussianNoise | None) -> Dataset:
         """Return the same images under another noise model."""
         return replace(self, noise=noise)
+
+    def portion(self, rows: Array) -> Dataset:
+        """Return some images, by ascending rows, with what is known of them and no more.
+
+        An `fslice.io.ImageStack` is not read; halves are left out.
+        """
+        images, poses, ctf = self.images, self.poses[rows], self.ctf
+        if ctf is not None and len(ctf) == len(self):
+            ctf = ctf[rows]
+        return replace(
+            self,
+            images=images.select(rows) if hasattr(images, "select") else images[rows],
+            poses=poses,
+            ctf=ctf,
+            noise=None if self.noise is None else self.noise[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            half_sets=None,
+            contrast=None if self.contrast is None else self.contrast[rows],
+            aberrations=None if self.aberrations is None else self.aberrations[rows],
+            origin=self.numbers(rows),
+        )
+
+    def numbers(self, rows: Array) -> Array:
+        """Return which images of the whole set some rows are."""
+        return rows if self.origin is None else self.xp.asarray(self.origin)[rows]
 
     def whitening(self, rows: Array) -> Array | None:
         """Return one over the noise's deviation, (n or 1, D, D//2 + 1), None where it is white.

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,14 +20,13 @@ from fslice._threads import available_cpus
 from fslice.data.ahead import one_ahead
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
+from fslice.data.plain import as_fold
+from fslice.data.shares import SumStore, sums_of_shares
 from fslice.data.spectra import half_spectra, uploaded_pixels
 from fslice.operators.ctf import CTF
 
 BATCH_BYTES = 1 << 27
 """Half spectra of a batch take no more: enough images to have neighbours in viewing direction."""
-_SHARES = 16
-"""Shares of the images where an executor works on them: fixed, so that sums have the same bits
-for any number of workers."""
 _SMALLEST_CTF = 1e-2
 """Images that were multiplied by their CTF are divided by it where it is not smaller."""
 
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     """Some images of a data set, and their views, as a `Projector` takes them."""
 
     rows: Array
-    """(n,) int64: which images of the data set."""
+    """(n,) int64: which images of the data set, or of that of which it is a portion."""
     images_ft: Array | None
     """(n, D, D//2 + 1) complex: half spectra over the noise's deviation; None if not read."""
     rotations: Array
@@ -70,6 +70,7 @@ def sum_over(
     cache: SpectraCache | None = None,
     executor: Any = None,
     progress: Callable[[int], object] | None = None,
+    store: SumStore | None = None,
 ) -> Any:
     """Sum a function of batches over the images of a data set.
 
@@ -87,11 +88,15 @@ def sum_over(
     cache : SpectraCache, optional
         Keeps the half spectra for the next pass.
     executor : concurrent.futures.Executor, or what has its ``submit``, optional
-        Works on shares of the images, whose sums are added in a fixed order: the bits of the
-        result do not depend on how many workers there are. `fslice.data.devices.DeviceExecutor`
-        shares them out to several GPUs.
+        Works on shares of the images, each in one thread, whose sums are added in a tree of a
+        fixed shape: the bits of the result do not depend on how many workers there are, or which
+        is done first. Threads, processes, an engine's own such as Dask's
+        ``Client.get_executor()``; `fslice.data.cluster.ClusterExecutor` for many machines,
+        `fslice.data.devices.DeviceExecutor` for several GPUs.
     progress : callable, optional
-        Called after each batch with the number of images that it had.
+        Called after each batch, or each share, with the number of images that it had.
+    store : SumStore, optional
+        Keeps what an executor has summed, for a run that goes on after this one has failed.
 
     Returns
     -------
@@ -103,6 +108,8 @@ def sum_over(
         There is no image, or a pixel is NaN or infinite: the first is named.
     MemoryError
         There is no room for one image at a time.
+    OSError
+        An executor was lost, with its scheduler or its workers.
 
     Notes
     -----
@@ -120,23 +127,59 @@ def sum_over(
     >>> np.allclose(fslice.irfft2(total), images.sum(0))
     True
     """
-    if rows is None:
-        rows = np.arange(len(dataset))
-    if not len(rows):
+    row_sets = [np.arange(len(dataset)) if rows is None else rows]
+    return sums_over(
+        dataset, function, row_sets, images=images, batch_size=batch_size, cache=cache,
+        executor=executor, progress=progress, store=store,
+    )[0]  # fmt: skip
+
+
+def sums_over(
+    dataset: Dataset,
+    function: Callable[[Batch], Any] | Fold,
+    row_sets: Sequence[Array],
+    *,
+    images: bool = True,
+    batch_size: int | None = None,
+    cache: SpectraCache | None = None,
+    executor: Any = None,
+    progress: Callable[[int], object] | None = None,
+    store: SumStore | None = None,
+) -> list[Any]:
+    """Sum a function of batches over several sets of images, such as half sets.
+
+    An executor works on all of them at once.
+
+    Parameters
+    ----------
+    dataset, function, images, batch_size, cache, executor, progress, store
+        As in `sum_over`.
+    row_sets : sequence of (k,) int64 arrays
+        Which images, in ascending order.
+
+    Returns
+    -------
+    list
+        The sum over each set.
+    """
+    if not all(map(len, row_sets)):
         raise ValueError("dataset: expected at least one image, got none")
-    step = _batch_size(dataset, batch_size)
-    options = (dataset, _as_fold(function), images, step, cache)
+    step, fold = _batch_size(dataset, batch_size), as_fold(function)
     if executor is None:
-        return _share(*options, rows, progress)
-    return _shared_out(executor, options, rows, progress)
+        return [_share(fold, images, step, cache, dataset, rows, progress) for rows in row_sets]
+    work = partial(_share, fold, images, step, cache)
+    return sums_of_shares(
+        executor, work, dataset, row_sets, progress=progress, store=store,
+        settings=(fold, images, step),
+    )  # fmt: skip
 
 
 def _share(
-    dataset: Dataset,
     fold: Fold,
     images: bool,
     step: int,
     cache: SpectraCache | None,
+    dataset: Dataset,
     rows: np.ndarray,
     progress: Callable[[int], object] | None = None,
 ) -> Any:
@@ -189,24 +232,6 @@ def _once_each(progress: Callable[[int], object] | None) -> Callable[[int], obje
     return tell
 
 
-def _shared_out(executor: Any, options: tuple, rows: np.ndarray, progress: Any) -> Any:
-    """Return the sum over shares that an executor works on, added as a balanced tree."""
-    shares = np.array_split(rows, min(_SHARES, len(rows)))
-    futures = [executor.submit(_share, *options, share) for share in shares]
-    sums: list[tuple[int, Any]] = []  # of 2**level shares each
-    for share in shares:
-        level, total = 0, futures.pop(0).result()  # of a few sums only, which may be large
-        while sums and sums[-1][0] == level:
-            level, total = level + 1, sums.pop()[1] + total
-        sums.append((level, total))
-        if progress is not None:
-            progress(len(share))
-    total = sums.pop()[1]
-    while sums:
-        total = sums.pop()[1] + total
-    return total
-
-
 def _batches(
     dataset: Dataset, rows: np.ndarray, step: int, images: bool, cache: SpectraCache | None
 ) -> Generator[Batch]:
@@ -235,7 +260,7 @@ def make_batch(dataset: Dataset, rows: Array, spectra: Array | None = None) -> B
     image_of = None
     if dataset.order > 1:
         image_of = dataset.xp.tile(dataset.xp.arange(len(rows)), dataset.order)
-    return Batch(rows, spectra, mates.rotations, mates.shifts, ctf, image_of)
+    return Batch(dataset.numbers(rows), spectra, mates.rotations, mates.shifts, ctf, image_of)
 
 
 def _without_ctf(spectra: Array, dataset: Dataset, rows: Array) -> Array:
@@ -254,27 +279,3 @@ def _batch_size(dataset: Dataset, given: int | None) -> int:
         return check_size("batch_size", given)
     pixels = math.prod(dataset.images.shape[1:])
     return max(64, BATCH_BYTES // (pixels * dataset.dtype.itemsize))
-
-
-class _Plain:
-    """A function whose values are added as they come."""
-
-    def __init__(self, function: Callable[[Batch], Any]) -> None:
-        self.function = function
-
-    def start(self, dataset: Dataset) -> Any:
-        """Return nothing yet."""
-        return None
-
-    def add(self, total: Any, batch: Batch) -> Any:
-        """Add the function of a batch."""
-        value = self.function(batch)
-        return value if total is None else total + value
-
-    def finish(self, total: Any, dataset: Dataset, rows: Array) -> Any:
-        """Return the sum."""
-        return total
-
-
-def _as_fold(function: Any) -> Fold:
-    return function if hasattr(function, "finish") else _Plain(function)

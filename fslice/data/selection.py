@@ -67,3 +67,12 @@ class _SelectedImages:
     def __getitem__(self, index: Any) -> Array:
         """Read images of the selection."""
         return self.images[self.rows[index]]
+
+    def select(self, rows: np.ndarray) -> Any:
+        """Return some images of the selection, without the others."""
+        chosen, images = self.rows[rows], self.images
+        return images.select(chosen) if hasattr(images, "select") else images[chosen]
+
+    def add_notes(self, rows: np.ndarray, notes: Any) -> None:
+        """Hand on what was noted of images that were read elsewhere."""
+        self.images.add_notes(self.rows[rows], notes)

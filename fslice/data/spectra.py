@@ -101,5 +101,5 @@ def _name_bad_pixel(dataset: Dataset, rows: np.ndarray) -> None:
     for row in rows:
         image = dataset.images[int(row)]
         if np.dtype(image.dtype).kind == "f":
-            check_finite(f"image {int(row)}", image)
+            check_finite(f"image {int(dataset.numbers(row))}", image)
     raise ValueError(f"images: expected values whose sum {dataset.dtype} can hold")

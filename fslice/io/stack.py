@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,18 @@ class ImageStack:
     image_index: np.ndarray
     signs: np.ndarray | None = None
     grid: CommonGrid | None = None
+
+    def __reduce__(self) -> tuple:
+        """Take to another process only the files of these images, by names that hold in any folder.
+
+        Its current folder may be another one.
+        """
+        used, numbers = np.unique(self.file_index, return_inverse=True)
+        files = tuple(
+            dataclasses.replace(layout, path=Path(os.path.abspath(layout.path)))
+            for layout in (self.files[number] for number in used)
+        )
+        return ImageStack, (files, numbers.reshape(-1), self.image_index, self.signs)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -131,16 +131,19 @@ class StencilEquations(NormalEquations):
         >>> StencilEquations.load(path).projector
         Projector(size=8, oversampling=1.0, interpolation='linear', max_radius=None)
         """
+        with atomic_write(path) as file:
+            np.savez(file, **self.to_arrays())
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Return them as arrays of the host by name, from which `from_arrays` makes them again."""
         projector = self.projector
         radius = math.nan if projector.max_radius is None else projector.max_radius
-        arrays: dict[str, Any] = {
+        return {
             "format": _FORMAT,
             "symmetry": self.symmetry,
             "projector": [projector.size, projector.oversampling, radius],
             **{name: to_numpy(getattr(self, name)) for name in _SUMS},
         }
-        with atomic_write(path) as file:
-            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> StencilEquations:

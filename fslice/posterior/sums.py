@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from fslice._arrays import Array, array_namespace
 from fslice._kernels import Filters, Views
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
-from fslice.data.passes import Batch, make_batch, sum_over
+from fslice.data.passes import Batch, make_batch, sums_over
+from fslice.data.shares import SumStore
 from fslice.fourier import shell_sum
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
 from fslice.operators.sampling import flat_poses, slice_geometry
-from fslice.posterior.by_passes import pass_equations
+from fslice.posterior.by_passes import PassEquations, pass_equations
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.stencil import StencilEquations
 
@@ -62,13 +63,52 @@ def normal_equations(
     mean, variances and learned prior of a symmetric volume need; log-likelihood, bound and noise
     count each image once. The mathematics' section on symmetry says why.
     """
+    row_sets = [np.arange(len(dataset)) if rows is None else rows]
+    return normal_equations_of_sets(
+        dataset, projector, row_sets, batch_size=batch_size, cache=cache, executor=executor,
+        progress=progress,
+    )[0]  # fmt: skip
+
+
+def normal_equations_of_sets(
+    dataset: Dataset,
+    projector: Projector,
+    row_sets: Sequence[Array],
+    *,
+    batch_size: int | None = None,
+    cache: SpectraCache | None = None,
+    executor: Any = None,
+    progress: Callable[[int], object] | None = None,
+    store: SumStore | None = None,
+) -> list[NormalEquations]:
+    """Sum the normal equations of several sets of images, such as half sets.
+
+    Parameters
+    ----------
+    dataset, projector, batch_size, cache, executor, progress
+        As in `normal_equations`.
+    row_sets : sequence of (k,) int64 arrays
+        Which images, in ascending order.
+    store : SumStore, optional
+        As in `fslice.data.passes.sum_over`; for linear interpolation.
+    """
     if projector.size != dataset.size:
         raise ValueError(f"projector: expected size {dataset.size}, got {projector.size}")
-    fold = NormalSums.of(projector)
-    return sum_over(
-        dataset, fold, rows=rows, batch_size=batch_size, cache=cache, executor=executor,
-        progress=progress,
+    found = sums_over(
+        dataset, NormalSums.of(projector), row_sets, batch_size=batch_size, cache=cache,
+        executor=executor, progress=progress, store=store,
     )  # fmt: skip
+    return [of_images(*one) for one in zip(found, [dataset] * len(found), row_sets, strict=True)]
+
+
+def of_images(normal: NormalEquations, dataset: Dataset, rows: Array) -> NormalEquations:
+    """Return normal equations that pass over images of this data set.
+
+    Those that an executor's processes have summed are of portions of it.
+    """
+    if not isinstance(normal, PassEquations):
+        return normal
+    return replace(normal, dataset=dataset, rows=rows)
 
 
 @dataclass

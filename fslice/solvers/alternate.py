@@ -52,6 +52,7 @@ def alternate(
     fit: Callable[[Dataset, Model], Fit],
     report: Reporter,
     cache: SpectraCache | None,
+    executor: Any = None,
 ) -> tuple[Fit, Dataset]:
     """Fit the volume, in turns with noise spectra and contrasts where these are learned.
 
@@ -63,6 +64,8 @@ def alternate(
         Returns the `Fit` of a data set under a model.
     report : Reporter
     cache : SpectraCache or None
+    executor : concurrent.futures.Executor, optional
+        Measures shares of the images.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def alternate(
     settled = model.noise == "white" and not model.contrast
     for _ in range(0 if settled else ITERATIONS):
         with report.stage("noise", len(dataset)) as advance:
-            dataset, change = measure(dataset, model, found, cache, advance)
+            dataset, change = measure(dataset, model, found, cache, advance, executor)
         if change <= CHANGE:
             settled = True
             break
@@ -114,10 +117,11 @@ def measure(
     found: Fit,
     cache: SpectraCache | None,
     progress: Callable[[int], object] | None = None,
+    executor: Any = None,
 ) -> tuple[Dataset, float]:
     """Return the data set with the noise and the contrast that a fit implies, and their change."""
     residuals = _Residuals(dataset, model, found)
-    sums = sum_over(dataset, residuals, cache=cache, progress=progress)
+    sums = sum_over(dataset, residuals, cache=cache, executor=executor, progress=progress)
     return _learned(dataset, model, sums, found.precision.noise_variance)
 
 

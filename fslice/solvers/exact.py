@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from fslice._arrays import Array, check_size, to_numpy
 from fslice._large import at_once
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
+from fslice.data.shares import for_functions
 from fslice.metrics import fsc
 from fslice.posterior.adapt import adapt_hyperparameters
 from fslice.posterior.elbo import elbo, elbo_of_prior, mean_field_std
@@ -25,13 +27,14 @@ from fslice.posterior.hyperparameters import (
 from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
 from fslice.posterior.mean import Solution, solve, unfiltered_volume
 from fslice.posterior.normal import NormalEquations
+from fslice.posterior.partial_sums import PartialSums
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples
 from fslice.posterior.sums import NormalSums
 from fslice.solvers.alternate import Fit, alternate, posterior_of
 from fslice.solvers.model import Model
-from fslice.solvers.outliers import sum_watching
+from fslice.solvers.outliers import Watched, sum_watching
 from fslice.solvers.progress import Progress, Reporter
 
 _PROBES = 4
@@ -65,6 +68,10 @@ class Exact:
         Of the samples.
     executor : concurrent.futures.Executor, optional
         Works on shares of the images, as in `fslice.data.passes.sum_over`.
+    checkpoint : path, optional
+        A folder, where partial sums of an executor are kept once they took long to sum, or when
+        the run is interrupted; a run of the same images and settings goes on from there, to the
+        same bits, with any number of workers. See `fslice.posterior.partial_sums.PartialSums`.
     mask_from : callable, optional
         Takes the map of a first solve, (D, D, D), and returns a mask, from 0 to 1: the map is
         solved for again inside it, from the same normal equations, with what the first solve has
@@ -84,6 +91,7 @@ class Exact:
     seed: int = 0
     executor: Any = None
     mask_from: Callable[[Array], Array] | None = None
+    checkpoint: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         check_size("samples", self.samples, 0)
@@ -101,10 +109,14 @@ class Exact:
         report = Reporter(progress)
         cache = SpectraCache() if model.noise != "white" or model.contrast else None
 
-        def fit(data: Dataset, model: Model) -> Fit:
-            return self._fit(data, model, report, cache)
+        store = None
+        if self.checkpoint is not None and model.projector.interpolation == "linear":
+            store = PartialSums(self.checkpoint, Watched)
 
-        found, data = alternate(dataset, model, fit, report, cache)
+        def fit(data: Dataset, model: Model) -> Fit:
+            return self._fit(data, model, report, cache, store)
+
+        found, data = alternate(dataset, model, fit, report, cache, for_functions(self.executor))
         return self._result(found, data, model, report)
 
     def _check(self, dataset: Dataset, model: Model) -> None:
@@ -120,10 +132,15 @@ class Exact:
             )
 
     def _fit(
-        self, dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None
+        self,
+        dataset: Dataset,
+        model: Model,
+        report: Reporter,
+        cache: SpectraCache | None,
+        store: PartialSums | None,
     ) -> Fit:
         """Sum the images, and solve."""
-        halves = self._sums(dataset, model, report, cache)
+        halves = self._sums(dataset, model, report, cache, store)
         normal: Any = halves[0] if len(halves) == 1 else halves[0] + halves[1]
         with report.stage("fitting", _ITERATIONS, "iterations") as advance:
             solution = self._solve(normal, model, lambda *_: advance())
@@ -156,17 +173,22 @@ class Exact:
         )  # fmt: skip
 
     def _sums(
-        self, dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache | None
+        self,
+        dataset: Dataset,
+        model: Model,
+        report: Reporter,
+        cache: SpectraCache | None,
+        store: PartialSums | None,
     ) -> list[Any]:
         """Return the normal equations of all images, or of each half set."""
-        parts: list[Any] = [None]
+        row_sets = [np.arange(len(dataset))]
         if dataset.half_sets is not None:
             labels = to_numpy(dataset.half_sets)
-            parts = [np.flatnonzero(labels == half) for half in (1, 2)]
+            row_sets = [np.flatnonzero(labels == half) for half in (1, 2)]
         with report.stage("reading", len(dataset)) as advance:
             return sum_watching(
-                dataset, NormalSums.of(model.projector), report.warnings, parts, cache=cache,
-                executor=self.executor, progress=advance,
+                dataset, NormalSums.of(model.projector), report.warnings, row_sets, cache=cache,
+                executor=self.executor, progress=advance, store=store,
             )  # fmt: skip
 
     def _result(self, found: Fit, dataset: Dataset, model: Model, report: Reporter) -> Posterior:

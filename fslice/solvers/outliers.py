@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,13 @@ import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.data.dataset import Dataset
-from fslice.data.passes import Batch, Fold, sum_over
+from fslice.data.passes import Batch, Fold, sum_over, sums_over
 from fslice.data.selection import select_images
+from fslice.io._archives import read_archive
 from fslice.operators.projector import Projector
 from fslice.posterior.result import Posterior
+from fslice.posterior.stencil import StencilEquations
+from fslice.posterior.sums import of_images
 
 LOUD = 30.0
 """Times the median power that an image has at least which is named: its norm is 5 times theirs."""
@@ -53,6 +57,19 @@ class Watched:
 
     def __add__(self, other: Watched) -> Watched:
         return Watched(self.value + other.value, self.powers + other.powers)
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Return all as arrays of the host, from whose file `load` makes them again."""
+        rows, powers = self.powers.on_the_host()
+        return {**self.value.to_arrays(), "rows": rows, "powers": powers}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Watched:
+        """Read the arrays of `to_arrays` from an ``.npz`` file."""
+        read = read_archive(path, {"rows": ("i", (None,)), "powers": ("f*", (None,))})
+        first = int(read["rows"][0])
+        powers = PerImage({first: read["powers"]}, {first: read["rows"]})
+        return cls(StencilEquations.load(path), powers)
 
 
 @dataclass(frozen=True)
@@ -113,7 +130,7 @@ def sum_watching(
     dataset: Dataset,
     fold: Fold,
     notes: list[str],
-    parts: Sequence[Array | None] = (None,),
+    parts: Sequence[Array] | None = None,
     **options: Any,
 ) -> list[Any]:
     """Sum over parts of the images, and warn of images that are too loud.
@@ -125,7 +142,7 @@ def sum_watching(
     notes : list of str
         Gets the warning.
     parts : sequence of (k,) int64 arrays, optional
-        The rows of each part.
+        The rows of each part. Default: all.
     **options
         As in `fslice.data.passes.sum_over`.
 
@@ -134,10 +151,14 @@ def sum_watching(
     list
         The sum over each part.
     """
-    sums = [sum_over(dataset, Watching(fold), rows=rows, **options) for rows in parts]
+    row_sets = [np.arange(len(dataset))] if parts is None else parts
+    sums = sums_over(dataset, Watching(fold), row_sets, **options)
     if dataset.noise is None and not notes:  # later, images are whitened
         _warn_of_loud_images(sums, notes)
-    return [watched.value for watched in sums]
+    return [
+        of_images(watched.value, dataset, rows)
+        for watched, rows in zip(sums, row_sets, strict=True)
+    ]
 
 
 def _warn_of_loud_images(sums: Sequence[Watched], notes: list[str]) -> None:
@@ -171,7 +192,10 @@ def _listed(rows: np.ndarray) -> str:
 
 
 def fit_without_outliers(
-    dataset: Dataset, projector: Projector, fit: Callable[[Dataset], Posterior]
+    dataset: Dataset,
+    projector: Projector,
+    fit: Callable[[Dataset], Posterior],
+    executor: Any = None,
 ) -> Posterior:
     """Fit the images that are of one kind.
 
@@ -181,6 +205,8 @@ def fit_without_outliers(
     projector : Projector
     fit : callable
         Returns the posterior of a data set.
+    executor : concurrent.futures.Executor, optional
+        Measures shares of the images.
 
     Returns
     -------
@@ -193,10 +219,10 @@ def fit_without_outliers(
     at least 1.5 times that of most and 8 robust standard deviations above it; the rest are
     fitted again.
     """
-    rows, power = sum_over(dataset, powers).on_the_host()
+    rows, power = sum_over(dataset, powers, executor=executor).on_the_host()
     rows = np.sort(rows[~is_loud(power)])
     found = fit(select_images(dataset, rows))
-    fitting = _fitting(dataset, rows, projector, found)
+    fitting = _fitting(dataset, rows, projector, found, executor)
     if len(fitting) < len(rows):
         found = fit(select_images(dataset, fitting))
     left_out = np.setdiff1d(np.arange(len(dataset)), fitting)
@@ -209,7 +235,7 @@ def fit_without_outliers(
 
 
 def _fitting(
-    dataset: Dataset, rows: np.ndarray, projector: Projector, found: Posterior
+    dataset: Dataset, rows: np.ndarray, projector: Projector, found: Posterior, executor: Any
 ) -> np.ndarray:
     """Return those of the rows that a map explains about as well as most."""
     spectrum = projector.transform(found.mean)
@@ -220,7 +246,7 @@ def _fitting(
         expected = projector.project_ft(spectrum, batch.rotations[:n], shifts, batch.ctf)
         return _squares(expected - batch.images_ft, batch)
 
-    seen, misfit = sum_over(dataset, misfits, rows=rows).on_the_host()
+    seen, misfit = sum_over(dataset, misfits, rows=rows, executor=executor).on_the_host()
     far = misfit / np.median(misfit) - 1
     limit = max(MISFIT - 1, _WIDE * 1.4826 * float(np.median(abs(far))))
     return np.sort(seen[far <= limit])
