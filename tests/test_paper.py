@@ -165,6 +165,15 @@ def test_the_encoder_is_judged_beside_the_exact_search(run, folder):
     assert drawn(folder, "amortised")
 
 
+@pytest.mark.long
+def test_map_and_poses_are_found_together(run, folder):
+    few = "--n", 400, "--size", 32, "--starts", 1
+    level = run("joint", "--snr", 1, *few)["levels"]["1"]
+    assert set(level["curves"]) == {"known poses", "poses found with the map"}
+    assert 0 <= level["found"]["share_within_5_degrees"] <= 1
+    assert drawn(folder, "joint")
+
+
 def test_numbers_without_a_value_are_null(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.paper.__main__ import finite

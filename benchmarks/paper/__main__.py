@@ -27,6 +27,7 @@ EXPERIMENTS = {
     "fig8": "appendix A: rendered maps",
     "data_efficiency": "section 6.2: resolution over the number of images",
     "amortised": "section 5.2, appendix C: an encoder that proposes poses",
+    "joint": "section 5.2: map and poses together, from random starts",
 }
 """What each command does."""
 

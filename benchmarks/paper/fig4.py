@@ -99,11 +99,31 @@ def statements(curves: dict[str, np.ndarray], data: Images) -> dict[str, Any]:
         "share_of_shells_where_alpha_is_above_the_halves": above.mean(),
         "shells_from_alpha_to_truth_at_0.5": shell[ALPHA] - shell[GAUSSIAN],
         "shells_from_prediction_to_truth_at_0.5": shell[PREDICTED] - shell[LEARNED],
-        "steepest_shell": {
-            name: int(np.argmin(np.diff(curve[band]))) + band.start + 1
-            for name, curve in curves.items()
+        "correlation_of_bends_with_alpha": {
+            name: bends_alike(curves[name], curves[ALPHA]) for name in (GAUSSIAN, HALVES)
         },
     }
+
+
+def bends_alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Return how alike two curves bend: the correlation of second differences of their logits.
+
+    From an eighth of Nyquist, where they leave 1, to before the last shells, where all fall.
+
+    Examples
+    --------
+    >>> x = np.linspace(0, 20, 65)
+    >>> wave = 0.5 + 0.2 * np.sin(x)
+    >>> round(bends_alike(wave, 0.9 * wave - 0.1), 1)
+    1.0
+    """
+    last = len(a) - 1
+    inside = slice(last // 8, last - 3)
+    bent = []
+    for curve in (a, b):
+        share = np.clip(curve[inside], 1e-3, 1 - 1e-3)
+        bent.append(np.diff(np.log(share / (1 - share)), 2))
+    return float(np.corrcoef(*bent)[0, 1])
 
 
 def _draw(

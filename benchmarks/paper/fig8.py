@@ -31,7 +31,7 @@ def run(settings: Settings) -> dict[str, Any]:
     report: dict[str, Any] = {}
     for snr in settings.snr:
         data = simulated(settings, snr)
-        found = judge(half_sums(data, 0, len(data)), data.size)
+        found = judge(half_sums(data, 0, len(data)), data.size, samples=0)
         maps = {"one prior": found.mean, "prior per shell, sphere": found.learned}
         for name, volume in maps.items():
             draw_sides(next(panels), volume, f"{noise_title(snr)}, {name}: ")

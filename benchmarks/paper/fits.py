@@ -57,8 +57,8 @@ class Judged:
     """(D//2 + 1,): ``alpha / (1 + alpha)`` of the Gaussian."""
     learned: np.ndarray
     """(D, D, D): under a prior for each shell that is learned inside a sphere."""
-    predicted: np.ndarray
-    """(K, D//2 + 1): the correlations of posterior samples with that mean."""
+    predicted: np.ndarray | None
+    """(K, D//2 + 1): the correlations of posterior samples with that mean; None if not drawn."""
 
 
 def half_sums(data: Images, start: int, stop: int) -> list[NormalEquations]:
@@ -75,17 +75,17 @@ def half_sums(data: Images, start: int, stop: int) -> list[NormalEquations]:
         ]
 
 
-def judge(halves: list[NormalEquations], size: int) -> Judged:
+def judge(halves: list[NormalEquations], size: int, samples: int = SAMPLES) -> Judged:
     """Solve for all maps from the sums over both halves, step by step.
 
     It is what `fslice.reconstruct` does with ``prior="scalar"`` and half sets, and with a mask,
     except that both start from the same sums.
     """
     with silent_on_gaps():
-        return _judged(halves[0] + halves[1], halves, size)
+        return _judged(halves[0] + halves[1], halves, size, samples)
 
 
-def _judged(normal: Any, halves: list[NormalEquations], size: int) -> Judged:
+def _judged(normal: Any, halves: list[NormalEquations], size: int, samples: int) -> Judged:
     latent = SlicedSpectrum(normal.projector)
     prior = signal_variance(normal) / mean_square(latent)
     whole = fit_hyperparameters(normal, latent, prior_variance=prior)
@@ -97,13 +97,17 @@ def _judged(normal: Any, halves: list[NormalEquations], size: int) -> Judged:
     with image_bar("learning the prior", 1) as advance:
         learned = fit_hyperparameters(normal, MaskedVolume(normal.projector, mask))
         advance(1)
-    draws = centred_samples(learned.precision, SAMPLES, np.random.default_rng(0), tolerance=1e-3)
+    predicted = None
+    if samples:
+        rng = np.random.default_rng(0)
+        draws = centred_samples(learned.precision, samples, rng, tolerance=1e-3)
+        predicted = predicted_fsc(learned.precision, learned.mean, draws)
     return Judged(
         whole.volume(),
         (first.volume(), second.volume()),
         fsc_from_snr(spectral_snr(whole.mean, mean_field_std(whole.precision))),
         learned.volume(),
-        predicted_fsc(learned.precision, learned.mean, draws),
+        predicted,
     )
 
 
