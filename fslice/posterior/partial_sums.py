@@ -108,7 +108,9 @@ class PartialSums:
 
     def _write(self, node: Node, key: str, found: Partial) -> None:
         path = self.folder / _NAME.format(identity=key, level=node[0], index=node[1])
-        notes = {"noted": np.concatenate([np.zeros(0, int), *(rows for rows, _ in found.notes)])}
+        notes: dict[str, Any] = {
+            "noted": np.concatenate([np.zeros(0, int), *(rows for rows, _ in found.notes)])
+        }
         if found.notes:
             notes["notes"] = np.concatenate([note for _, note in found.notes])
         with atomic_write(path) as file:
