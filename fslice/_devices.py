@@ -11,7 +11,9 @@ import numpy as np
 
 from fslice._arrays import Array, is_array
 
-_EXTRAS = "pip install 'fslice[cuda12]' or 'fslice[cuda13]', whichever the NVIDIA driver supports"
+_EXTRAS = (
+    "pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]', whichever the NVIDIA driver supports"
+)
 
 
 def gpu_library() -> Any:
@@ -54,12 +56,12 @@ def _check_driver(cupy: Any) -> None:
                                     cupy.cuda.runtime.runtimeGetVersion)
     )  # fmt: skip
     if not driver:
-        raise OSError(f"GPU: the NVIDIA driver is not installed; with it, {_EXTRAS}")
+        raise OSError(f"GPU: the NVIDIA driver is not installed: install it, then {_EXTRAS}")
     if driver // 1000 < needed // 1000:
         raise OSError(
             f"GPU: the NVIDIA driver supports CUDA {_version(driver)}, and CuPy is for "
             f"{_version(needed)}: update the driver, or pip install "
-            f"'fslice[cuda{driver // 1000}]' instead"
+            f"'cupy-cuda{driver // 1000}x[ctk]' instead"
         )
     if not _device_count(cupy):
         raise OSError("GPU: the NVIDIA driver finds no GPU")
@@ -82,7 +84,7 @@ def check_compiler(cupy: Any) -> None:
         major = cupy.cuda.runtime.runtimeGetVersion() // 1000
         raise ImportError(
             "GPU: NVRTC, which compiles the kernels, is not installed: "
-            f"pip install 'fslice[cuda{major}]'"
+            f"pip install 'cupy-cuda{major}x[ctk]'"
         ) from error
 
 

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fslice._arrays import Array
+import numpy as np
+
+from fslice._arrays import Array, check_choice
+from fslice.alignment.joint import Joint, infer_poses
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.data.shares import for_functions
@@ -17,7 +20,7 @@ from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
 from fslice.solvers.model import Model
 from fslice.solvers.outliers import fit_without_outliers
-from fslice.solvers.progress import Progress
+from fslice.solvers.progress import Progress, Reporter
 from fslice.solvers.wiener import Wiener
 
 Solver = Exact | Adam | Wiener
@@ -29,6 +32,8 @@ def reconstruct(
     shifts: Array | None = None,
     ctf: CTF | Array | None = None,
     *,
+    poses: str = "known",
+    joint: Joint | None = None,
     solver: Solver | None = None,
     prior: Any = None,
     noise: str = "white",
@@ -44,7 +49,7 @@ def reconstruct(
     robust: bool = False,
     progress: Callable[[Progress], object] | bool | None = None,
 ) -> Posterior:
-    """Fit a posterior over the volume to images in known poses.
+    """Fit a posterior over the volume to images, whose poses are known or found with it.
 
     Parameters
     ----------
@@ -58,6 +63,12 @@ def reconstruct(
         Where the particles sit, (x, y) in pixels.
     ctf : CTF or (n, D, D//2 + 1) real array, optional
         Of the n images.
+    poses : {"known", "unknown"}, optional
+        Unknown poses are found together with the map, see `fslice.alignment.joint.infer_poses`:
+        orientation and hand of the map are then arbitrary, and `Posterior.joint` says how they
+        were found. `rotations` and `shifts` are left out, or play no part in a `Dataset`.
+    joint : Joint, optional
+        How they are found. Default: ``Joint(symmetry=symmetry)``, of two random starts.
     solver : Exact, Adam or Wiener, optional
         Default: ``Exact()``, which sums the images once and finds the posterior in closed form.
         What belongs to one solver is a field of it.
@@ -121,9 +132,14 @@ def reconstruct(
     >>> result.posterior_std_grid().shape  # large where no image looked
     (32, 32, 32)
     """
+    check_choice("poses", poses, ("known", "unknown"))
+    if joint is not None and poses == "known":
+        raise ValueError("joint: expected None with poses='known'")
     if isinstance(images, Dataset):
         dataset = images
     else:
+        if poses == "unknown":
+            rotations = _no_rotations(images, rotations, shifts)
         if rotations is None:
             raise TypeError("rotations: expected the orientation of each image, got None")
         if hasattr(images, "shape") and len(images.shape) and len(images) != len(rotations):
@@ -142,11 +158,35 @@ def reconstruct(
     chosen = Exact() if solver is None else solver
     if not isinstance(chosen, Solver):
         raise TypeError(f"solver: expected Exact(), Adam() or Wiener(), got {chosen!r}")
+    if poses == "known":
+        return _fitted(dataset, model, chosen, robust, progress)
+    options = Joint(symmetry=dataset.symmetry) if joint is None else joint
+    found = infer_poses(dataset, options, Reporter(progress))
+    # the solver learns the noise anew, as it does for known poses
+    posed = found.dataset.with_noise(dataset.noise)
+    return replace(_fitted(posed, model, chosen, robust, progress), joint=found)
+
+
+def _fitted(
+    dataset: Dataset, model: Model, chosen: Solver, robust: bool, progress: Any
+) -> Posterior:
+    """Return the posterior for known poses."""
     if not robust:
         return chosen(dataset, model, progress)
     if isinstance(chosen, Adam | Exact):  # one file cannot hold the fits of several data sets
         chosen = replace(chosen, checkpoint=None)
+    solver = chosen
     return fit_without_outliers(
-        dataset, model.projector, lambda some: chosen(some, model, progress),
-        for_functions(chosen.executor if isinstance(chosen, Exact) else None),
+        dataset, model.projector, lambda some: solver(some, model, progress),
+        for_functions(solver.executor if isinstance(solver, Exact) else None),
     )  # fmt: skip
+
+
+def _no_rotations(images: Any, rotations: Array | None, shifts: Array | None) -> Array:
+    """Return one rotation for all images, or raise where poses were given."""
+    for name, given in (("rotations", rotations), ("shifts", shifts)):
+        if given is not None:
+            raise ValueError(f"{name}: expected None with poses='unknown'")
+    if not hasattr(images, "shape"):
+        raise TypeError(f"images: expected an array, got {type(images).__name__}")
+    return np.tile(np.eye(3), (len(images), 1, 1))

@@ -1,6 +1,7 @@
 """Fixtures that every test file shares."""
 
 import contextlib
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from types import ModuleType
 import cuda_host
 import numpy as np
 import pytest
+import relion_files
 import standin
 from hypothesis import HealthCheck, settings
 
@@ -23,6 +25,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def write_relion(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
+    """Write two stacks, and return what writes a STAR file of RELION about them."""
+    relion_files.write_stacks(tmp_path)
+    return functools.partial(relion_files.write_tables, tmp_path / "particles.star")
 
 
 @pytest.fixture(scope="session")

@@ -32,12 +32,12 @@ NUMPY = (
     Mutant("border beyond Nyquist", "numpy/slices", "<= (size - 1) // 2", "<= size // 2"),
     Mutant("border one too near", "numpy/slices", "<= (size - 1) // 2", "< (size - 1) // 2"),
     Mutant(
-        "border not seen", "numpy/slices", "np.where(inside, weight**power, 0)", "(weight**power)"
+        "border not seen", "numpy/slices", "xp.where(inside, weight**power, 0)", "(weight**power)"
     ),
     Mutant(
         "ghost plane not conjugated when read",
         "numpy/slices",
-        "np.conjugate(tap, out=tap, where=ghost)",
+        "tap = xp.where(ghost, tap.conj(), tap)",
         "pass",
     ),
     Mutant(
@@ -50,8 +50,8 @@ NUMPY = (
     Mutant(
         "mate not conjugated when read",
         "numpy/slices",
-        "return np.conjugate(sums, out=sums, where=block.mate)",
-        "return sums",
+        "sums = xp.where(block.mate, sums.conj(), sums)",
+        "pass",
     ),
     Mutant(
         "mate not conjugated when added",
@@ -123,8 +123,8 @@ NUMPY = (
     Mutant(
         "slope of a mate not turned",
         "numpy/slices",
-        "np.where(block.mate, -slope, slope)",
-        "slope",
+        "xp.where(block.mate, -sums[1:4], sums[1:4])",
+        "sums[1:4]",
         "gradient",
     ),
     Mutant(
@@ -186,15 +186,15 @@ NUMPY = (
     ),
     Mutant(
         "pose's turn about x with the wrong sign",
-        "composed",
-        "ky * along[2],",
-        "-ky * along[2],",
+        "derivatives",
+        "return [ky * z,",
+        "return [-ky * z,",
         "gradient",
     ),
     Mutant(
         "oversampling forgotten in the pose's slope",
-        "composed",
-        "geometry.scale * sum(",
+        "derivatives",
+        "geometry.scale\n        * sum(",
         "sum(",
         "gradient",
     ),
@@ -369,8 +369,8 @@ NUMBA = (
     Mutant(
         "pairs counted once in the pose's products",
         "numba/pose",
-        "pair = 1.0 if i == 0 else 2.0",
-        "pair = 1.0",
+        "2 * buffer.pairs[i] * weights",
+        "2 * weights",
         "gradient",
     ),
     Mutant("stencil's cell off by one", "numba/stencil", "(y - b) % ny", "(y + b) % ny"),

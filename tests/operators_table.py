@@ -174,6 +174,12 @@ OPERATORS = {
     "symmetrize": Operator(
         lambda volume: fslice.symmetry.symmetrize(volume, "C3"), {"volume": VOLUME}
     ),
+    "symmetry.rotate_volume": Operator(
+        lambda volume: fslice.symmetry.rotate_volume(
+            volume, fslice.geometry.euler_to_matrix(np.array([20.0, 30.0, 40.0])), np.ones(3)
+        ),
+        {"volume": VOLUME},
+    ),
     "pose_curvature": Operator(
         lambda **given: pose_curvature(P, **given),
         pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),

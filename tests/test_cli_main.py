@@ -22,7 +22,8 @@ def python(*words, **options):
 
 def test_the_commands_are_those_that_are_documented():
     assert COMMANDS == [
-        "simulate", "reconstruct", "fsc", "symmetrize", "info", "certify", "demo", "completion",
+        "simulate", "reconstruct", "fsc", "align", "symmetrize", "info", "certify", "demo",
+        "completion",
     ]  # fmt: skip
 
 

@@ -445,7 +445,8 @@ def test_without_matplotlib_only_the_picture_is_left_out(run, tmp_path, monkeypa
     words = ["reconstruct", run / "particles.star", "-o", tmp_path]
     assert main([str(word) for word in words]) == 0
     line = (
-        'summary.png is left out: drawing needs the package matplotlib: pip install "fslice[plot]"'
+        "summary.png is left out: drawing needs the package matplotlib, which is missing: pip "
+        "install matplotlib"
     )
     assert without_warnings(capsys.readouterr().err) == f"{line}\n"
     assert names(tmp_path) == [name for name in FIT_FILES if name != "summary.png"]

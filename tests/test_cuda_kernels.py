@@ -9,7 +9,7 @@ import standin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import noise, poses, seeds
-from test_kernels import cases_of_views, kernel_cases, moved, run_all, sums_over
+from test_kernels import cases_of_views, kernel_cases, misfit_arguments, moved, run_all, sums_over
 
 from fslice._arrays import to_numpy
 from fslice._kernels import CUBIC, LINEAR, Filters, SliceGeometry, Views
@@ -57,6 +57,17 @@ def test_sums_over_views_with_filters_agree_with_the_definition(cupy, drawn, ord
     found = sums_over(kernels, case.on(cupy), *moved(cupy, *drawn[1:]))
     for name, value in sums_over(DEFINITION, *drawn).items():
         assert_agree(name, found[name], value, case.rotations.dtype)
+
+
+@given(case=kernel_cases(), order=orders)
+def test_second_derivatives_and_the_pose_curvature_agree_with_the_definition(cupy, case, order):
+    kernels, on, dtype = cuda_host.host_kernels(order=order), case.on(cupy), case.rotations.dtype
+    found = kernels.gather_curvatures(on.volume, *on.pose)
+    expected = DEFINITION.gather_curvatures(case.volume, *case.pose)
+    found += kernels.pose_curvature(*misfit_arguments(on, on.ctf))
+    expected += DEFINITION.pose_curvature(*misfit_arguments(case, case.ctf))
+    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+        assert_agree(f"result {number}", one, other, dtype)
 
 
 @given(case=kernel_cases(), order=orders)

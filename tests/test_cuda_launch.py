@@ -234,6 +234,21 @@ def test_no_more_than_the_limit_lies_idle(cupy):
     assert [buffer.size for _, buffer in buffers._idle] == [40]
 
 
+def test_idle_buffers_are_given_back_where_memory_does_not_suffice(cupy, monkeypatch):
+    buffers, like, empty = Buffers(), cupy.zeros(1), cupy.empty
+
+    def scarce(size, dtype):
+        if buffers._idle:
+            raise MemoryError
+        return empty(size, dtype)
+
+    with buffers.lent("one", 10, np.float64, like):
+        pass
+    monkeypatch.setattr(cupy, "empty", scarce)
+    with buffers.lent("one", 100, np.float64, like) as buffer:
+        assert buffer.shape == (100,)
+
+
 def test_tables_keep_those_used_last():
     tables, made = Tables(most=2), []
 

@@ -81,6 +81,10 @@ def gather_slopes(kernels, volume, slices, views, filters, geometry):
     return kernels.gather_slopes(volume, views, 1.5, geometry)
 
 
+def gather_curvatures(kernels, volume, slices, views, filters, geometry):
+    return kernels.gather_curvatures(volume, views, 1.5, geometry)
+
+
 def scatter(kernels, volume, slices, views, filters, geometry):
     return kernels.scatter(slices, views, 1.5, geometry)
 
@@ -125,6 +129,7 @@ PROBES = {
     "gather": Probe(gather),
     "cubic": Probe(gather, taps=CUBIC, size=7),
     "slopes": Probe(gather_slopes),
+    "curves": Probe(gather_curvatures, taps=CUBIC),
     "far": Probe(gather, dtype="float32", reach=1e4),
     "scatter": Probe(scatter, taps=CUBIC, size=6),
     "exact": Probe(scatter, exact=True),

@@ -69,7 +69,9 @@ def without_nvrtc(cupy, monkeypatch):
     monkeypatch.setattr(cupy.cuda.nvrtc, "getVersion", staticmethod(missing))
 
 
-EITHER = "pip install 'fslice[cuda12]' or 'fslice[cuda13]', whichever the NVIDIA driver supports"
+EITHER = (
+    "pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]', whichever the NVIDIA driver supports"
+)
 MISSING = {
     "CuPy": (without_cupy, ImportError, f"GPU: CuPy is not installed: {EITHER}"),
     "a part of CuPy": (
@@ -80,12 +82,13 @@ MISSING = {
         "GPU: CuPy cannot be imported: libcudart.so.13: cannot open shared object file: " + EITHER,
     ),
     "the driver": (
-        without_driver, OSError, f"GPU: the NVIDIA driver is not installed; with it, {EITHER}",
+        without_driver, OSError,
+        f"GPU: the NVIDIA driver is not installed: install it, then {EITHER}",
     ),
     "a new driver": (
         with_an_old_driver, OSError,
         "GPU: the NVIDIA driver supports CUDA 12.4, and CuPy is for 13.0: update the driver, or "
-        "pip install 'fslice[cuda12]' instead",
+        "pip install 'cupy-cuda12x[ctk]' instead",
     ),
     "a GPU": (without_gpu, OSError, "GPU: the NVIDIA driver finds no GPU"),
     "a GPU, with an error": (
@@ -98,7 +101,7 @@ MISSING = {
     ),
     "NVRTC": (
         without_nvrtc, ImportError,
-        "GPU: NVRTC, which compiles the kernels, is not installed: pip install 'fslice[cuda12]'",
+        "GPU: NVRTC, which compiles the kernels, is not installed: pip install 'cupy-cuda12x[ctk]'",
     ),
 }  # fmt: skip
 

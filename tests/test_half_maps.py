@@ -111,7 +111,9 @@ def test_a_map_is_solved_again_inside_the_mask_that_it_shows_from_the_same_sums(
         return masks[-1]
 
     found = fslice.reconstruct(dataset, solver=Exact(mask_from=find))
-    assert (counted.reads == 1).all()
+    again = counted.reads - 1  # of the images that tell the scale, before all are read
+    assert again.min() == 0
+    assert again.sum() <= 64
     (mask,) = masks
     for volume in (found.mean, *found.half_maps):
         assert not volume[mask == 0].any()

@@ -1,6 +1,5 @@
 """RELION's STAR files, 3.0 to 5.0: conventions, units and every way in which a file is bad."""
 
-import functools
 import math
 import re
 
@@ -12,8 +11,6 @@ from relion_files import (
     PARTICLES,
     VERSION_3_0,
     changed,
-    write_stacks,
-    write_tables,
 )
 from scipy.spatial.transform import Rotation
 
@@ -22,15 +19,8 @@ from fslice.io import StackWriter, open_stack, read_particles
 from fslice.operators.ctf import CTF
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Write two stacks and a STAR file."""
-    write_stacks(tmp_path)
-    return functools.partial(write_tables, tmp_path / "particles.star")
-
-
-def test_a_file_of_relion_3_1_is_read(write):
-    particles = read_particles(write(optics=OPTICS, particles=PARTICLES))
+def test_a_file_of_relion_3_1_is_read(write_relion):
+    particles = read_particles(write_relion(optics=OPTICS, particles=PARTICLES))
     assert len(particles) == 3
     assert (particles.size, particles.pixel_size) == (8, 1.5)
     assert particles.images[:, 0, 0].tolist() == [2, 0, 11]
@@ -58,35 +48,35 @@ def test_a_file_of_relion_3_1_is_read(write):
         assert getattr(particles.ctf, name).tolist() == values, name
 
 
-def test_a_file_of_relion_3_0_is_read(write):
-    particles = read_particles(write(_=VERSION_3_0))
+def test_a_file_of_relion_3_0_is_read(write_relion):
+    particles = read_particles(write_relion(_=VERSION_3_0))
     assert particles.pixel_size == 1.5
     np.testing.assert_allclose(particles.shifts, [[-2, -0.5], [1, -4], [0, 0]])
     assert particles.ctf.voltage.tolist() == [300] * 3
     assert particles.optics_group.tolist() == [1, 1, 1]
 
 
-def test_origins_in_angstrom_come_before_origins_in_pixels(write):
+def test_origins_in_angstrom_come_before_origins_in_pixels(write_relion):
     table = changed(PARTICLES, rlnOriginX=[9, 9, 9], rlnOriginY=[9, 9, 9])
-    particles = read_particles(write(optics=OPTICS, particles=table))
+    particles = read_particles(write_relion(optics=OPTICS, particles=table))
     np.testing.assert_allclose(particles.shifts, [[-2, -0.5], [1, -4], [0, 0]])
 
 
-def test_origins_that_are_left_out_are_zero(write):
+def test_origins_that_are_left_out_are_zero(write_relion):
     table = changed(PARTICLES, rlnOriginXAngst=None, rlnOriginYAngst=None)
-    particles = read_particles(write(optics=OPTICS, particles=table))
+    particles = read_particles(write_relion(optics=OPTICS, particles=table))
     assert particles.shifts.tolist() == [[0, 0]] * 3
 
 
-def test_without_defocus_there_is_no_ctf(write):
-    path = write(optics=OPTICS, particles=changed(PARTICLES, rlnDefocusU=None))
+def test_without_defocus_there_is_no_ctf(write_relion):
+    path = write_relion(optics=OPTICS, particles=changed(PARTICLES, rlnDefocusU=None))
     assert read_particles(path).ctf is None
 
 
-def test_the_ctf_has_relions_defaults(write):
+def test_the_ctf_has_relions_defaults(write_relion):
     names = ("DefocusV", "DefocusAngle", "PhaseShift", "CtfBfactor", "CtfScalefactor")
     table = changed(PARTICLES, **{f"rln{name}": None for name in names})
-    ctf = read_particles(write(optics=OPTICS, particles=table)).ctf
+    ctf = read_particles(write_relion(optics=OPTICS, particles=table)).ctf
     assert ctf.defocus_v.tolist() == ctf.defocus_u.tolist()
     for name, value in (
         ("astigmatism_angle", 0),
@@ -97,14 +87,14 @@ def test_the_ctf_has_relions_defaults(write):
         assert getattr(ctf, name).tolist() == [value] * 3
 
 
-def test_an_optics_table_of_one_row_needs_no_group_column(write):
+def test_an_optics_table_of_one_row_needs_no_group_column(write_relion):
     optics = {name: values[:1] for name, values in OPTICS.items()}
-    path = write(optics=optics, particles=changed(PARTICLES, rlnOpticsGroup=None))
+    path = write_relion(optics=optics, particles=changed(PARTICLES, rlnOpticsGroup=None))
     assert read_particles(path).ctf.voltage.tolist() == [300] * 3
 
 
-def test_without_half_sets_there_are_none(write):
-    path = write(optics=OPTICS, particles=changed(PARTICLES, rlnRandomSubset=None))
+def test_without_half_sets_there_are_none(write_relion):
+    path = write_relion(optics=OPTICS, particles=changed(PARTICLES, rlnRandomSubset=None))
     assert read_particles(path).half_set is None
 
 
@@ -119,18 +109,18 @@ def test_without_half_sets_there_are_none(write):
     ids=str,
 )
 def test_halves_that_do_not_part_the_particles_are_not_used_and_that_is_said(
-    write, values, message
+    write_relion, values, message
 ):
-    path = write(optics=OPTICS, particles=changed(PARTICLES, rlnRandomSubset=values))
+    path = write_relion(optics=OPTICS, particles=changed(PARTICLES, rlnRandomSubset=values))
     with pytest.warns(UserWarning, match=rf"^{path}: rlnRandomSubset: {message}$"):
         particles = read_particles(path)
     assert particles.half_set is None
     assert particles.warnings == (f"rlnRandomSubset: {message}",)
 
 
-def test_a_name_without_a_number_is_a_file_of_one_image(write, tmp_path):
+def test_a_name_without_a_number_is_a_file_of_one_image(write_relion, tmp_path):
     table = changed(PARTICLES, rlnImageName=["one.mrc", "other/stack.mrcs", "2@stack.mrcs"])
-    path = write(optics=OPTICS, particles=table)
+    path = write_relion(optics=OPTICS, particles=table)
     with StackWriter(tmp_path / "one.mrc", 1, 8, 1.5) as writer:
         writer.write(np.full((1, 8, 8), 7.0))
     message = (
@@ -140,12 +130,12 @@ def test_a_name_without_a_number_is_a_file_of_one_image(write, tmp_path):
     with pytest.raises(ValueError, match=rf"^{re.escape(message)}$"):
         read_particles(path)
     table = changed(PARTICLES, rlnImageName=["one.mrc", "4@other/stack.mrcs", "2@stack.mrcs"])
-    particles = read_particles(write(optics=OPTICS, particles=table))
+    particles = read_particles(write_relion(optics=OPTICS, particles=table))
     assert particles.images[:, 0, 0].tolist() == [7, 13, 1]
 
 
-def test_stacks_are_found_from_the_projects_folder_too(write, tmp_path, monkeypatch):
-    path = write(optics=OPTICS, particles=PARTICLES)
+def test_stacks_are_found_from_the_projects_folder_too(write_relion, tmp_path, monkeypatch):
+    path = write_relion(optics=OPTICS, particles=PARTICLES)
     job = tmp_path / "Refine3D" / "job001"
     job.mkdir(parents=True)
     moved = path.rename(job / "run_data.star")
@@ -154,17 +144,17 @@ def test_stacks_are_found_from_the_projects_folder_too(write, tmp_path, monkeypa
     assert read_particles("Refine3D/job001/run_data.star").images[:, 0, 0].tolist() == [2, 0, 11]
 
 
-def test_metadata_is_read_without_poses_and_without_images(write, tmp_path):
+def test_metadata_is_read_without_poses_and_without_images(write_relion, tmp_path):
     table = changed(PARTICLES, rlnAngleRot=None, rlnAnglePsi=None)
-    path = write(optics=OPTICS, particles=table)
+    path = write_relion(optics=OPTICS, particles=table)
     (tmp_path / "stack.mrcs").unlink()
     particles = read_particles(path, poses=False, images=False)
     assert particles.images is particles.rotations is particles.shifts is particles.size is None
     assert len(particles) == len(particles.ctf) == 3
 
 
-def test_a_pixel_size_is_taken_from_the_caller_where_the_file_has_none(write):
-    path = write(optics=changed(OPTICS, rlnImagePixelSize=None), particles=PARTICLES)
+def test_a_pixel_size_is_taken_from_the_caller_where_the_file_has_none(write_relion):
+    path = write_relion(optics=changed(OPTICS, rlnImagePixelSize=None), particles=PARTICLES)
     particles = read_particles(path, pixel_size=3.0)
     assert particles.pixel_size == 3.0
     assert particles.ctf.pixel_size.tolist() == [3.0] * 3
@@ -173,8 +163,10 @@ def test_a_pixel_size_is_taken_from_the_caller_where_the_file_has_none(write):
         read_particles(path, pixel_size=0)
 
 
-def test_a_pixel_size_that_is_given_comes_before_that_of_the_file_and_moves_no_particle(write):
-    path = write(optics=OPTICS, particles=PARTICLES)
+def test_a_pixel_size_that_is_given_comes_before_that_of_the_file_and_moves_no_particle(
+    write_relion,
+):
+    path = write_relion(optics=OPTICS, particles=PARTICLES)
     message = "pixel size 3 Angstrom as given, where the file says 1.5"
     with pytest.warns(UserWarning, match=rf"{message}$"):
         particles = read_particles(path, pixel_size=3.0)
@@ -231,27 +223,29 @@ PIXEL_SIZE_COLUMNS = "rlnImagePixelSize, or rlnDetectorPixelSize and rlnMagnific
          "rlnImageDimensionality 3"),
     ],
 )  # fmt: skip
-def test_a_bad_file_gives_one_line_that_names_it(write, tmp_path, optics, particles, message):
-    path = write(optics=changed(OPTICS, **optics), particles=changed(PARTICLES, **particles))
+def test_a_bad_file_gives_one_line_that_names_it(
+    write_relion, tmp_path, optics, particles, message
+):
+    path = write_relion(optics=changed(OPTICS, **optics), particles=changed(PARTICLES, **particles))
     expected = f"{path}: {message.format(folder=tmp_path)}"
     with pytest.raises(ValueError, match=rf"^{re.escape(expected)}$"):
         read_particles(path)
 
 
-def test_no_particles_is_an_error(write):
-    path = write(optics=OPTICS, particles={name: [] for name in PARTICLES})
+def test_no_particles_is_an_error(write_relion):
+    path = write_relion(optics=OPTICS, particles={name: [] for name in PARTICLES})
     with pytest.raises(ValueError, match=r"particles.star: expected at least one particle, got 0$"):
         read_particles(path)
 
 
-def test_two_tables_of_particles_are_ambiguous(write):
-    path = write(a=PARTICLES, b=PARTICLES)
+def test_two_tables_of_particles_are_ambiguous(write_relion):
+    path = write_relion(a=PARTICLES, b=PARTICLES)
     with pytest.raises(ValueError, match=r": expected one table with .*, got data_a, data_b$"):
         read_particles(path)
 
 
-def test_stacks_of_different_boxes_are_an_error(write, tmp_path):
-    path = write(optics=changed(OPTICS, rlnImageSize=None), particles=PARTICLES)
+def test_stacks_of_different_boxes_are_an_error(write_relion, tmp_path):
+    path = write_relion(optics=changed(OPTICS, rlnImageSize=None), particles=PARTICLES)
     with StackWriter(tmp_path / "other/stack.mrcs", 4, 6, 1.5) as writer:
         writer.write(np.ones((4, 6, 6)))
     message = f"expected images of 8 x 8 pixels, got 6 x 6 in {tmp_path}/other/stack.mrcs"
@@ -259,33 +253,33 @@ def test_stacks_of_different_boxes_are_an_error(write, tmp_path):
         read_particles(path)
 
 
-def test_a_missing_stack_is_named(write, tmp_path):
-    path = write(optics=OPTICS, particles=PARTICLES)
+def test_a_missing_stack_is_named(write_relion, tmp_path):
+    path = write_relion(optics=OPTICS, particles=PARTICLES)
     (tmp_path / "other/stack.mrcs").unlink()
     with pytest.raises(FileNotFoundError, match=r"the stack 'other/stack.mrcs' was not found: .*$"):
         read_particles(path)
 
 
-def test_a_truncated_stack_is_named(write, tmp_path):
-    path = write(optics=OPTICS, particles=PARTICLES)
+def test_a_truncated_stack_is_named(write_relion, tmp_path):
+    path = write_relion(optics=OPTICS, particles=PARTICLES)
     stack = tmp_path / "other/stack.mrcs"
     stack.write_bytes(stack.read_bytes()[:-4])
     with pytest.raises(ValueError, match=rf"^{re.escape(str(stack))}: expected 2048 bytes .*2044$"):
         read_particles(path)
 
 
-def test_a_magnification_that_is_not_modelled_is_warned_of(write):
+def test_a_magnification_that_is_not_modelled_is_warned_of(write_relion):
     optics = OPTICS | {"rlnMagMat00": [1, 1.01], "rlnMagMat11": [1, 1]}
-    path = write(optics=optics, particles=PARTICLES)
+    path = write_relion(optics=optics, particles=PARTICLES)
     message = f"{path}: not modelled, and left out: rlnMagMat00"
     with pytest.warns(UserWarning, match=rf"^{re.escape(message)}$") as caught:
         read_particles(path)
     assert caught[0].filename == __file__
 
 
-def test_optics_without_effect_are_not_warned_of(write):
+def test_optics_without_effect_are_not_warned_of(write_relion):
     neutral = {"rlnBeamTiltX": [0, 0], "rlnOddZernike": ["[0,0]"] * 2, "rlnMagMat00": [1, 1]}
-    particles = read_particles(write(optics=OPTICS | neutral, particles=PARTICLES))
+    particles = read_particles(write_relion(optics=OPTICS | neutral, particles=PARTICLES))
     assert particles.aberrations is None
 
 

@@ -1,6 +1,5 @@
 """Values of RELION's files: those that no microscope has, those that are named, aberrations."""
 
-import functools
 import re
 
 import numpy as np
@@ -11,19 +10,10 @@ from relion_files import (
     VERSION_3_0,
     changed,
     refusal,
-    write_stacks,
-    write_tables,
 )
 
 from fslice.io import read_particles
 from fslice.operators.zernike import beam_tilt_coefficients
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Write two stacks and a STAR file."""
-    write_stacks(tmp_path)
-    return functools.partial(write_tables, tmp_path / "particles.star")
 
 
 @pytest.mark.parametrize(
@@ -52,8 +42,8 @@ def write(tmp_path):
         ({}, {"rlnDefocusU": ["?"] * 3}, "rlnDefocusU: expected a finite number, got '' in row 1"),
     ],
 )  # fmt: skip
-def test_values_that_no_microscope_has_are_refused(write, optics, particles, message):
-    path = write(optics=OPTICS | optics, particles=PARTICLES | particles)
+def test_values_that_no_microscope_has_are_refused(write_relion, optics, particles, message):
+    path = write_relion(optics=OPTICS | optics, particles=PARTICLES | particles)
     assert refusal(path) == message
 
 
@@ -72,8 +62,8 @@ def test_values_that_no_microscope_has_are_refused(write, optics, particles, mes
         ({}, {"rlnBeamTiltX": [0, 0, 0.1]}, "not modelled, and left out: rlnBeamTiltX of the part"),
     ],
 )  # fmt: skip
-def test_values_that_are_strange_or_not_used_are_named(write, optics, particles, message):
-    path = write(optics=changed(OPTICS, **optics), particles=changed(PARTICLES, **particles))
+def test_values_that_are_strange_or_not_used_are_named(write_relion, optics, particles, message):
+    path = write_relion(optics=changed(OPTICS, **optics), particles=changed(PARTICLES, **particles))
     with pytest.warns(UserWarning, match=rf"^{re.escape(f'{path}: {message}')}"):
         particles = read_particles(path)
     assert len(particles.warnings) == 1
@@ -84,14 +74,14 @@ def test_values_that_are_strange_or_not_used_are_named(write, optics, particles,
 # Aberrations.
 
 
-def test_tilt_and_zernike_coefficients_are_those_of_the_group(write):
+def test_tilt_and_zernike_coefficients_are_those_of_the_group(write_relion):
     optics = OPTICS | {
         "rlnBeamTiltX": [0, 0.2],
         "rlnBeamTiltY": [0.1, 0],
         "rlnOddZernike": ["[]", "[1,2,3,4,5,6,7,8,9,10,11,12]"],
         "rlnEvenZernike": ["[0,0,1e-3]", "[0,0.5]"],
     }
-    particles = read_particles(write(optics=optics, particles=PARTICLES))
+    particles = read_particles(write_relion(optics=optics, particles=PARTICLES))
     assert particles.warnings == ()
     aberrations = particles.aberrations
     tilt = beam_tilt_coefficients(*map(np.array, ([0, 0.2], [0.1, 0], [2.7, 1.4], [300.0, 200.0])))
@@ -107,20 +97,20 @@ def test_tilt_and_zernike_coefficients_are_those_of_the_group(write):
     assert chosen.odd_phases(8).shape == (2, 8, 5)
 
 
-def test_beam_tilts_of_relion_3_0_make_groups(write):
-    path = write(_=VERSION_3_0 | {"rlnBeamTiltX": [0.3, 0, 0.3], "rlnBeamTiltY": [0] * 3})
+def test_beam_tilts_of_relion_3_0_make_groups(write_relion):
+    path = write_relion(_=VERSION_3_0 | {"rlnBeamTiltX": [0.3, 0, 0.3], "rlnBeamTiltY": [0] * 3})
     aberrations = read_particles(path).aberrations
     expected = beam_tilt_coefficients(*map(np.array, ([0, 0.3], [0.0, 0], 2.7, 300.0)))
     np.testing.assert_allclose(aberrations.odd, expected)
     assert aberrations.group.tolist() == [1, 0, 1]
 
 
-def test_even_aberrations_go_with_the_ctf(write):
+def test_even_aberrations_go_with_the_ctf(write_relion):
     optics = OPTICS | {"rlnEvenZernike": ["[0,0,1]"] * 2}
-    path = write(optics=optics, particles=changed(PARTICLES, rlnDefocusU=None))
+    path = write_relion(optics=optics, particles=changed(PARTICLES, rlnDefocusU=None))
     assert read_particles(path).aberrations is None
 
 
-def test_a_damaged_list_of_coefficients_is_named(write):
-    path = write(optics=OPTICS | {"rlnOddZernike": ["[1,x]"] * 2}, particles=PARTICLES)
+def test_a_damaged_list_of_coefficients_is_named(write_relion):
+    path = write_relion(optics=OPTICS | {"rlnOddZernike": ["[1,x]"] * 2}, particles=PARTICLES)
     assert refusal(path) == "rlnOddZernike: expected a finite number, got 'x' in row 2"

@@ -18,7 +18,7 @@ from mutants import NUMBA, NUMPY
 from fslice.certify import certify
 
 MODULES = (
-    "splines", "interface", "filters", "composed",
+    "splines", "interface", "filters", "derivatives", "scores", "composed",
     "numpy/slices", "numpy/stencil", "numpy/__init__",
 )  # fmt: skip
 """What makes up the NumPy kernels, in the order of their imports."""

@@ -326,7 +326,7 @@ def test_wrong_arrays_are_named(arguments, error, message):
 
 def test_without_matplotlib_the_command_that_installs_it_is_given(monkeypatch, volume):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "fslice\[plot\]"'):
+    with pytest.raises(ImportError, match="which is missing: pip install matplotlib"):
         summary_figure(volume, PIXEL_SIZE)
 
 

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from standin import names
+from standin import library, names
 
 cupy = pytest.importorskip("cupy", minversion="14", reason="CuPy is not installed")
 cupyx_fft = pytest.importorskip("cupyx.scipy.fft", reason="CuPy is not installed")
@@ -56,6 +56,20 @@ def test_universal_functions_are_so_in_both_libraries():
 
 def test_what_cupy_takes_from_numpy_is_the_same_object():
     assert [n for n in names.SHARED if getattr(cupy, n) is not getattr(np, n)] == []
+
+
+def test_devices_and_streams_are_those_of_cupy():
+    content = library._cuda()
+    assert [name for name in content if not hasattr(cupy.cuda, name)] == []
+    for name in ("Device", "Event", "Stream", "ExternalStream", "runtime", "nvrtc"):
+        own = {part for part in vars(content[name]) if not part.startswith("_")} - {"seen", "tick"}
+        theirs = getattr(cupy.cuda, name)
+        assert [part for part in own - {"is_null"} if not hasattr(theirs, part)] == [], name
+    assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
+    assert issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)
+    assert parameters(cupy.ndarray.set)[:2] == ["arr", "stream"]
+    assert hasattr(cupy, "from_dlpack")
+    assert hasattr(cupy, "get_default_memory_pool")
 
 
 def test_arrays_have_the_attributes_and_lack_what_is_lacking():

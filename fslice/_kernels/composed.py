@@ -161,6 +161,14 @@ class ComposedKernels(Kernels):
             gram[part] = ((weights * table.conj()) @ table.swapaxes(1, 2)).real
         return gram
 
+    def gather_curvatures(
+        self, volume: Array, views: Views, amplitude: float, geometry: SliceGeometry
+    ) -> tuple[Array, Array, Array]:
+        """Return what `Kernels.gather_curvatures` says, in array code for any library."""
+        from fslice._kernels.numpy.slices import gather_curvatures  # which imports this module
+
+        return gather_curvatures(volume, views, amplitude, geometry)
+
     def pose_curvature(
         self,
         volume: Array,
@@ -177,10 +185,10 @@ class ComposedKernels(Kernels):
             poses = Views(views.rotations[part], views.shifts[part])
             slices, slopes, bends = self.gather_curvatures(volume, poses, amplitude, geometry)
             residual = _residual(slices, images, views, filters, part, geometry)
-            cotangent = _filtered(residual.weighted, residual.ctf)
+            weighted = _filtered(residual.weighted, residual.ctf).conj()
             second = second_derivatives(poses.rotations, slices, slopes, bends, geometry)
             for (a, b), values in second.items():
-                products = (cotangent.conj() * values).real.sum(1, dtype=np.float64)
+                products = (weighted * values).real.sum(1, dtype=np.float64)
                 curvature[part, a, b] = products @ _pair_weights(geometry, xp)
                 curvature[part, b, a] = curvature[part, a, b]
         gram = self.pose_gram(volume, images, views, filters, amplitude, geometry)

@@ -22,7 +22,7 @@ SLOPES = {
 """The derivatives of the polynomials (for two taps the paper's eq. 7)."""
 
 CURVATURES = {
-    taps: tuple(tuple(power * c for power, c in enumerate(row))[1:] or (0.0,) for row in slopes)
+    taps: tuple(tuple(c * power for power, c in enumerate(row))[1:] or (0.0,) for row in slopes)
     for taps, slopes in SLOPES.items()
 }
 """Their second derivatives."""

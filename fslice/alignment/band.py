@@ -100,7 +100,7 @@ class Band:
             return volume_ft
         rows = _kept_rows(len(volume_ft), padded, array_namespace(volume_ft))
         kept = volume_ft[rows[:, None], rows, : padded // 2 + 1]
-        return kept * np.asarray((self.size / self.box) ** 0.5, kept.real.dtype)
+        return kept * (self.size / self.box) ** 0.5
 
     def crop(self, spectra: Array) -> Array:
         """Return half spectra of images, or what multiplies them, in the box d.

@@ -101,7 +101,7 @@ class Templates:
         squares = xp.full(images.shape, 0.5 / noise_variance, real)
         if ctf is not None:
             weighted = weighted * ctf
-            squares = ctf**2 * real.type(0.5 / noise_variance)
+            squares = ctf**2 * (0.5 / noise_variance)
         centred = weighted[:, None] * self.band.phases(self.shifts, images.dtype)
         centred = xp.concatenate([centred.real, centred.imag], -1)
         if self.encoder is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from fslice._arrays import Array, array_namespace, check_choice, placed
 from fslice.alignment.newton import Starts
 from fslice.alignment.noise import outer_variance, residual_noise
-from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.posterior import PosePosterior, shift_spread
 from fslice.alignment.prepared import PreparedMap, prepare
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
@@ -72,6 +72,7 @@ class PoseModel:
     ) -> PosePosterior:
         """Return the posterior near the modes of each image's poses, image by image of the rows."""
         xp = array_namespace(poses.weights)
+        near = bool(xp.isfinite(poses.evidence).all())  # modes that were found, or poses of a file
         place = xp.zeros(len(self.dataset), np.int64)
         place[xp.arange(len(self.dataset)) if rows is None else xp.asarray(rows)] = xp.arange(
             len(poses)
@@ -80,7 +81,7 @@ class PoseModel:
         def of_batch(batch: Batch) -> PosePosterior:
             modes = poses.views(place[batch.rows])
             starts = Starts(modes.image_of, modes.rotations, modes.shifts)
-            return self.prepared.refine(batch, starts, self.noise_variance)
+            return self.prepared.refine(batch, starts, self.noise_variance, near=near)
 
         return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
 
@@ -201,7 +202,7 @@ def refine_poses(
     if len(given) != len(chosen):
         raise ValueError(f"poses: expected those of {len(chosen)} images, got {len(given)}")
     if shift_std is None:
-        shift_std = _spread(given)
+        shift_std = shift_spread(given)
     model = pose_model(
         dataset, volume, noise=noise, noise_variance=noise_variance, shift_std=shift_std,
         search=search, known=(given, rows),
@@ -261,7 +262,7 @@ def _learned(
     if noise == "shell" and noise_variance is None:
         dataset, variance = residual_noise(dataset, volume, found, rows), 1.0
     if shift_std is None:
-        prepared = prepared.with_shift_std(_spread(found))
+        prepared = prepared.with_shift_std(shift_spread(found))
     return PoseModel(dataset, variance, prepared)
 
 
@@ -288,13 +289,3 @@ def _evenly(rows: Array) -> np.ndarray:
     """Return at most `PILOT` of the rows, evenly spaced."""
     places = np.linspace(0, len(rows) - 1, min(PILOT, len(rows))).round().astype(np.int64)
     return np.asarray(rows)[places]
-
-
-def _spread(found: PosePosterior) -> float:
-    """Return the standard deviation of shifts along an axis, of images that show the particle."""
-    xp = array_namespace(found.weights)
-    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
-    squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
-    per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
-    seen = ~(found.evidence < 0) | bool((found.evidence < 0).all())
-    return max(float(xp.sqrt((per_image * seen).sum() / (2 * seen.sum()))), 0.1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, check_size
+from fslice._arrays import Array, array_namespace, check_size, to_numpy
 from fslice.alignment.find import PoseModel
 from fslice.alignment.newton import Level, Starts, moved
 from fslice.alignment.posterior import PosePosterior
@@ -107,7 +107,7 @@ def check_posterior(
         ]
         return sum(parts[1:], parts[0])
 
-    checked = sum_over(model.dataset, of_batch, rows=rows).sorted()
+    checked = sum_over(model.dataset, of_batch, rows=to_numpy(rows)).sorted()
     return PoseCheck(
         checked.rows, checked.evidence - model.prepared.log_volume, checked.effective,
         checked.divergence, checked.mean, checked.covariance,

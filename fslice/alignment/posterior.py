@@ -266,10 +266,21 @@ class PosePosterior:
         xp = array_namespace(self.weights)
         counts = self.mode_counts
         starts, own = _starts(counts)[images], counts[images]
-        image_of = xp.repeat(xp.arange(len(images)), own)
         first = _starts(own)
+        image_of = xp.searchsorted(first + own, xp.arange(int(own.sum())), side="right")
         return starts[image_of] + xp.arange(len(image_of)) - first[image_of], image_of
 
 
 def _starts(counts: Array) -> Array:
     return array_namespace(counts).cumsum(counts) - counts
+
+
+def shift_spread(found: PosePosterior) -> float:
+    """Return the standard deviation of shifts along an axis, of images that show the particle."""
+    xp = array_namespace(found.weights)
+    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
+    squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
+    per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
+    seen = ~(found.evidence < 0)
+    seen = seen if bool(seen.any()) else ~seen
+    return max(float(xp.sqrt((per_image * seen).sum() / (2 * seen.sum()))), 0.1)

@@ -59,9 +59,15 @@ class PreparedMap:
         """Return the posterior over all poses of a batch of images."""
         return self._refined(batch, self._candidates(batch, noise_variance), noise_variance)
 
-    def refine(self, batch: Batch, starts: Starts, noise_variance: float) -> PosePosterior:
-        """Return the posterior near given poses, of images counted from 0 in the batch."""
-        return self._refined(batch, starts, noise_variance)
+    def refine(
+        self, batch: Batch, starts: Starts, noise_variance: float, *, near: bool = False
+    ) -> PosePosterior:
+        """Return the posterior near given poses, of images counted from 0 in the batch.
+
+        Where they are near modes already, only the last band is used: in lower ones modes merge.
+        """
+        first = len(self.levels) - 1 if near else 0
+        return self._refined(batch, starts, noise_variance, first)
 
     def level(self, batch: Batch, number: int, noise_variance: float) -> Level:
         """Return the images of a batch in one of the bands of the refinement."""
@@ -107,11 +113,14 @@ class PreparedMap:
             templates.shifts[joined.shift],
         )
 
-    def _refined(self, batch: Batch, starts: Starts, noise_variance: float) -> PosePosterior:
+    def _refined(
+        self, batch: Batch, starts: Starts, noise_variance: float, first: int = 0
+    ) -> PosePosterior:
         assert batch.images_ft is not None
         count = len(batch.images_ft)
         lost = array_namespace(batch.images_ft).zeros(count)
-        for number, (band, _) in enumerate(self.levels):
+        for number in range(first, len(self.levels)):
+            band = self.levels[number][0]
             last = number + 1 == len(self.levels)
             level = self.level(batch, number, noise_variance)
             steps = _LAST_STEPS if last else _STEPS

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fslice import __version__
 from fslice.cli import (
+    align,
     certify,
     completion,
     demo,
@@ -26,7 +27,9 @@ from fslice.cli._outputs import json_line
 from fslice.cli._signals import Terminated, terminable
 from fslice.cli._streams import drop_stdout, shortened, tolerate_streams
 
-_COMMANDS = (simulate, reconstruct, poses, fsc, symmetrize, info, certify, demo, completion)
+_COMMANDS = (
+    simulate, reconstruct, poses, fsc, align, symmetrize, info, certify, demo, completion,
+)  # fmt: skip
 
 _DESCRIPTION = """\
 From particle images with known poses to a map with its uncertainty, in Fourier space.

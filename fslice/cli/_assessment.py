@@ -11,7 +11,7 @@ import numpy as np
 from fslice._arrays import to_numpy
 from fslice.cli._inputs import Inputs
 from fslice.cli._messages import Messages
-from fslice.metrics import fsc, mean_squared_error
+from fslice.metrics import align_maps, fsc, mean_squared_error
 from fslice.posterior.result import Posterior
 from fslice.postprocess.checks import sign_warning
 from fslice.postprocess.fsc import HalfMapFSC, corrected_fsc
@@ -82,6 +82,8 @@ def assess(
     found: np.ndarray | None,
     messages: Messages,
     report: Reporter,
+    *,
+    aligned: bool = False,
 ) -> Assessment:
     """Return what a fit is worth; what speaks against it becomes warnings.
 
@@ -93,6 +95,9 @@ def assess(
         The mask that the fit has found.
     messages : Messages
     report : Reporter
+    aligned : bool, optional
+        Whether the map is laid upon the truth before it is compared, as its orientation and hand
+        are arbitrary; the mask is then one about the truth.
     """
     supported = found is not None or inputs.support is not None
     volume, halves = fit.mean, fit.half_maps
@@ -112,7 +117,9 @@ def assess(
         _check(inputs, volume, mask, messages, cut_by_support=halves is not None)
         for note in curves.notes if curves else ():
             messages.warn(note)
-        truth = None if inputs.truth is None else _against(inputs.truth, fit, mask, inputs)
+        truth = None
+        if inputs.truth is not None:
+            truth = _against(inputs.truth, fit, mask, inputs, aligned=aligned)
         advance()
     return Assessment(mask, curves, truth)
 
@@ -134,17 +141,23 @@ def _check(
         messages.warn(line)
 
 
-def _against(truth: np.ndarray, fit: Posterior, mask: np.ndarray, inputs: Inputs) -> AgainstTruth:
+def _against(
+    truth: np.ndarray, fit: Posterior, mask: np.ndarray, inputs: Inputs, *, aligned: bool
+) -> AgainstTruth:
     """Compare the map of all images with the truth."""
-    curves = {"masked": fsc(fit.mean, truth, mask), "unmasked": fsc(fit.mean, truth)}
+    volume = fit.mean
+    if aligned:
+        volume = align_maps(volume, truth, hand=True).volume
+        mask = find_mask(truth, inputs.pixel_size) if inputs.mask is None else mask
+    curves = {"masked": fsc(volume, truth, mask), "unmasked": fsc(volume, truth)}
     reached = {
         name: find_resolution(curve, inputs.size, inputs.pixel_size, 0.5)
         for name, curve in curves.items()
     }
     weight = mask.astype(np.float64)
-    error = float((weight * (fit.mean - truth) ** 2).sum())
+    error = float((weight * (volume - truth) ** 2).sum())
     power = float((weight * truth.astype(np.float64) ** 2).sum())
     return AgainstTruth(
-        **curves, resolutions=reached, mean_squared_error=mean_squared_error(fit.mean, truth),
+        **curves, resolutions=reached, mean_squared_error=mean_squared_error(volume, truth),
         relative_error=error / power if power else math.inf,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from fslice.cli._devices import placed_on
 from fslice.cli._inputs import Inputs
 from fslice.cli._messages import Messages
 from fslice.cli._outputs import write_json
+from fslice.cli._unknown_poses import CHECKPOINT, RECORD
 from fslice.data.cluster import ClusterExecutor
 from fslice.posterior.partial_sums import PATTERN
 from fslice.posterior.result import Posterior
@@ -27,10 +28,10 @@ from fslice.solvers.exact import Exact
 from fslice.solvers.progress import Progress
 from fslice.solvers.wiener import Wiener
 
-_RECORD = "checkpoint.json"
 CHECKPOINTS = (
     *("checkpoint_all.npz", "checkpoint_all_half1.npz", "checkpoint_all_half2.npz"),
-    _RECORD,
+    CHECKPOINT,
+    RECORD,
 )
 """What an interrupted run leaves in its folder."""
 
@@ -38,6 +39,7 @@ _SETTINGS = (
     *("particles", "pixel_size", "datadir", "optics_group", "class_index", "passthrough"),
     *("phase_flipped", "posterior", "solver", "batch_size", "prior_variance", "noise_variance"),
     *("noise", "oversampling", "support", "symmetry", "halves", "seed"),
+    *("poses", "initial", "starts"),
 )
 """The arguments on which the course of the fits depends."""
 
@@ -69,7 +71,6 @@ def run_fit(
         There is an interrupted run and no ``--resume``, or its arguments were others; or pixels
         are not finite.
     """
-    _prepare(arguments)
     try:
         with (
             cluster(arguments, inputs, messages) as executor,
@@ -104,7 +105,7 @@ def run_fit(
         raise
     finally:
         if not _checkpoints(arguments.output):
-            (arguments.output / _RECORD).unlink(missing_ok=True)
+            (arguments.output / RECORD).unlink(missing_ok=True)
 
 
 def _solver(
@@ -133,7 +134,7 @@ def _prior(arguments: argparse.Namespace) -> Any:
     return arguments.prior
 
 
-def _prepare(arguments: argparse.Namespace) -> None:
+def prepare_fit(arguments: argparse.Namespace) -> None:
     """Check what an interrupted run has left against what is requested now."""
     folder = arguments.output
     left = _checkpoints(folder)
@@ -143,12 +144,13 @@ def _prepare(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{folder}: holds an interrupted run: go on with --resume, or delete {listed}"
         )
-    if left and (folder / _RECORD).is_file():
-        _compare(_read_record(folder / _RECORD), settings)
+    if left and (folder / RECORD).is_file():
+        _compare(_read_record(folder / RECORD), settings)
     if arguments.resume and not left:
         print(f"{folder}: no interrupted run to resume: starting anew", file=sys.stderr)
-    if arguments.solver == "adam" or uses_cluster(arguments):
-        write_json(folder / _RECORD, settings)
+    kept = arguments.solver == "adam" or arguments.poses == "unknown"
+    if kept or uses_cluster(arguments):
+        write_json(folder / RECORD, settings)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def remove_checkpoints(folder: Path) -> None:
     """Remove what an interrupted run has left: this one has succeeded."""
-    for path in [*_checkpoints(folder), folder / _RECORD]:
+    for path in [*_checkpoints(folder), folder / RECORD]:
         path.unlink(missing_ok=True)
 
 

@@ -82,7 +82,13 @@ def _read_particles(arguments: argparse.Namespace, messages: Messages) -> Partic
     path = arguments.particles
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are among the particles' notes and warnings
-        particles = read_particles(path, **particle_options(arguments))
+        known = arguments.poses == "known"
+        particles = read_particles(path, poses=known, **particle_options(arguments))
+        if not known:
+            n = len(particles)
+            particles = dataclasses.replace(
+                particles, rotations=np.tile(np.eye(3), (n, 1, 1)), shifts=np.zeros((n, 2))
+            )
     for line in particles.notes:
         messages.note(f"{path}: {line}")
     for line in particles.warnings:

@@ -39,10 +39,13 @@ def recorded() -> Iterator[Messages]:
 
     Examples
     --------
-    >>> with warnings.catch_warnings(), recorded() as messages:
+    >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("always")
-    ...     for _ in range(2):
-    ...         messages.warn("the halves share images")
+    ...     warnings.showwarning = lambda message, *_: print("shown:", message)
+    ...     with recorded() as messages:
+    ...         for _ in range(2):
+    ...             messages.warn("the halves share images")
+    shown: the halves share images
     >>> messages.warnings
     ['the halves share images']
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ NAMES = (
     "mask.mrc",
     "fsc.xml",
     "fsc.star",
+    "particles.star",
     "summary.png",
     "result.json",
 )
@@ -61,8 +63,9 @@ def write_results(
     assessment: Assessment,
     messages: Messages,
     report: Reporter,
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write all files into `folder`; return the content of ``result.json``."""
+    """Write all files into `folder`; return the content of ``result.json``, and `more` of it."""
     start = time.perf_counter()
     _write_maps(folder, inputs, fit, assessment)
     if assessment.halves is not None:
@@ -70,7 +73,7 @@ def write_results(
     curves = _curves(inputs, fit, assessment)
     with report.stage("drawing", 3, "steps") as advance:
         _write_summary(folder / "summary.png", inputs, fit, assessment, curves, advance)
-    results = _numbers(inputs, fit, assessment, curves)
+    results = _numbers(inputs, fit, assessment, curves) | dict(more)
     seconds = {"opening": inputs.seconds, **fit.seconds, **report.seconds}
     seconds["writing"] = time.perf_counter() - start
     results["seconds"] = {stage: round(taken, 3) for stage, taken in seconds.items()}

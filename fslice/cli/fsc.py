@@ -10,7 +10,8 @@ import numpy as np
 
 from fslice.cli._arguments import command_parser, fraction, positive
 from fslice.cli._maps import describe_resolution, read_maps
-from fslice.metrics import fsc, resolution, shell_frequencies
+from fslice.cli.align import alignment_results, describe_alignment
+from fslice.metrics import align_maps, fsc, resolution, shell_frequencies
 from fslice.postprocess.fsc import HalfMapFSC, corrected_fsc
 
 _DESCRIPTION = """\
@@ -23,6 +24,7 @@ mask adds to their correlation is taken out, as fslice reconstruct does it.
 _EXAMPLE = """\
   fslice fsc run/recon/mean.mrc run/truth.mrc --mask run/recon/mask.mrc
   fslice fsc half1.mrc half2.mrc --mask mask.mrc --corrected
+  fslice fsc run/recon/mean.mrc reference.mrc --align --hand
 """
 
 _THRESHOLD, _OF_HALVES = 0.5, 0.143
@@ -54,6 +56,12 @@ def add_command(commands: Any) -> None:
         "--corrected 0.143)",
     )
     parser.add_argument(
+        "--align", action="store_true", help="first lay A upon B, as fslice align does"
+    )
+    parser.add_argument(
+        "--hand", action="store_true", help="with --align: try the mirror image too"
+    )
+    parser.add_argument(
         "--pixel-size",
         type=positive,
         metavar="A",
@@ -65,15 +73,22 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare, and print the table."""
     if arguments.corrected and arguments.mask is None:
         raise ValueError("--corrected: expected --mask, for which the maps are corrected, got none")
+    if arguments.hand and not arguments.align:
+        raise ValueError("--hand: expected --align beside it")
     maps, pixel_size = read_maps(
         {"A": arguments.a, "B": arguments.b, "--mask": arguments.mask}, arguments.pixel_size
     )
+    how: dict[str, Any] = {}
+    if arguments.align:
+        found = align_maps(maps["A"], maps["B"], hand=arguments.hand)
+        maps["A"], how = found.volume, alignment_results(found, pixel_size)
+        print("\n".join(describe_alignment(found, pixel_size)))
     if arguments.corrected:
         threshold = arguments.threshold or _OF_HALVES
-        return _corrected(
-            corrected_fsc(maps["A"], maps["B"], maps["--mask"], pixel_size, threshold=threshold),
-            threshold,
+        corrected = corrected_fsc(
+            maps["A"], maps["B"], maps["--mask"], pixel_size, threshold=threshold
         )
+        return {**_corrected(corrected, threshold), **how}
     threshold = arguments.threshold or _THRESHOLD
     curve = fsc(maps["A"], maps["B"], maps.get("--mask"))
     size = len(maps["A"])
@@ -86,6 +101,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "threshold": threshold,
         "frequency_per_angstrom": frequencies,
         "fsc": curve,
+        **how,
     }
 
 

@@ -16,9 +16,10 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
-from fslice.cli._cluster import add_cluster_options, check_cluster, uses_cluster
+from fslice.cli._cluster import add_cluster_options, check_cluster
+from fslice.cli._combinations import check_solver
 from fslice.cli._devices import DEVICES, check_device
-from fslice.cli._fits import remove_checkpoints, resume_hint, run_fit
+from fslice.cli._fits import prepare_fit, remove_checkpoints, resume_hint, run_fit
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
 from fslice.cli._outputs import output_folder
@@ -26,11 +27,19 @@ from fslice.cli._progress import compilation_notice, fit_bar
 from fslice.cli._reading import add_particle_options
 from fslice.cli._report import print_report
 from fslice.cli._results import NAMES, write_results
+from fslice.cli._unknown_poses import (
+    add_unknown_poses,
+    check_unknown_poses,
+    find_unknown_poses,
+    lines_of,
+    numbers_of,
+    write_poses,
+)
 from fslice.solvers.progress import Reporter
 
 _DESCRIPTION = """\
-Reconstruct a map and its uncertainty from particle images with known poses, by maximising
-the evidence lower bound (ELBO).
+Reconstruct a map and its uncertainty from particle images, by maximising the evidence lower
+bound (ELBO). Their poses are known, or found together with the map (--poses unknown).
 
 Writes into DIR, all files together or none:
   mean.mrc     the map of all images: the posterior's mean
@@ -44,6 +53,7 @@ Writes into DIR, all files together or none:
                centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
                not with --posterior dirac
   voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
+  particles.star   with --poses unknown: the particles with the poses that were found
 What an earlier run wrote is replaced when this one has succeeded. With --solver adam Ctrl-C
 keeps what the finished epochs gave, with --workers or --scheduler sums over part of the images;
 --resume goes on from there, to the same result.
@@ -53,6 +63,7 @@ _EXAMPLE = """\
   fslice reconstruct run/particles.star -o run/recon --truth run/truth.mrc
   fslice reconstruct Refine3D/job012 -o recon --support auto --samples 8
   fslice reconstruct J42/particles.cs -o recon --mask mask.mrc
+  fslice reconstruct particles.star -o recon --poses unknown --symmetry C7
 """
 
 
@@ -69,6 +80,7 @@ def add_command(commands: Any) -> None:
     )
     add_output(parser, required=True, help="folder for the results, made if absent")
     add_particle_options(parser.add_argument_group("the file of particles"))
+    add_unknown_poses(parser.add_argument_group("poses"))
     _add_map(parser.add_argument_group("the map"))
     _add_statistics(parser.add_argument_group("prior and noise"))
     _add_evaluation(parser.add_argument_group("resolution and uncertainty"))
@@ -171,7 +183,8 @@ def _add_solver(parser: argparse._ArgumentGroup) -> None:
         "--resume",
         action="store_true",
         help="go on from what an interrupted run has left: with the solver adam the last epoch, "
-        "with --workers or --scheduler sums over part of the images",
+        "with --poses unknown the last round, with --workers or --scheduler sums over part of the "
+        "images",
     )
 
 
@@ -215,21 +228,31 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
-    _check_solver(arguments)
+    check_solver(arguments)
     check_cluster(arguments)
     if arguments.scheduler is None:
         check_device(arguments.device)
+    check_unknown_poses(arguments)
     with recorded() as messages, compilation_notice():
         inputs = read_inputs(arguments, messages)
         try:
             with output_folder(arguments.output, NAMES) as staging, fit_bar() as progress:
+                prepare_fit(arguments)
+                joint = None
+                if arguments.poses == "unknown":
+                    inputs, joint = find_unknown_poses(arguments, inputs, messages, progress)
                 finder = MaskFinder(inputs.pixel_size)
                 fit = run_fit(arguments, inputs, finder, progress, messages)
                 report = Reporter(progress)
-                assessment = assess(inputs, fit, finder.mask, messages, report)
-                results = write_results(
-                    staging, arguments, inputs, fit, assessment, messages, report
+                assessment = assess(
+                    inputs, fit, finder.mask, messages, report, aligned=joint is not None
                 )
+                if joint is not None:
+                    write_poses(staging / "particles.star", arguments.output, inputs, joint)
+                results = write_results(
+                    staging, arguments, inputs, fit, assessment, messages, report,
+                    {} if joint is None else {"poses": numbers_of(joint)},
+                )  # fmt: skip
         except KeyboardInterrupt as interrupt:
             raise type(interrupt)(resume_hint(arguments)) from interrupt
         except OSError as error:
@@ -238,46 +261,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             what = f"{error.strerror}; {resume_hint(arguments)}"
             raise OSError(error.errno, what, error.filename) from error
     remove_checkpoints(arguments.output)
+    if joint is not None:
+        print("\n".join(lines_of(joint)))
     print_report(arguments.output, arguments, inputs, fit, assessment, results)
     return {**results, "output": arguments.output}
-
-
-def _check_solver(arguments: argparse.Namespace) -> None:
-    """Raise where an option belongs to another solver, before anything is read."""
-    belongs = {
-        "exact": {
-            "support auto": arguments.support == "auto",
-            "prior": arguments.prior == "shell",
-            "samples": arguments.samples > 0,
-            "evidence": arguments.evidence,
-        },
-        "exact or wiener": {"robust": arguments.robust},
-        "exact or adam": {"support": arguments.support is not None},
-        "adam": {
-            "epochs": arguments.epochs is not None,
-            "batch-size": arguments.batch_size is not None,
-        },
-    }
-    if not uses_cluster(arguments):
-        belongs["adam"]["resume"] = arguments.resume
-    for solvers, options in belongs.items():
-        for name, requested in options.items():
-            if requested and arguments.solver not in solvers:
-                raise ValueError(f"--{name}: expected --solver {solvers}, got {arguments.solver}")
-    _check_statistics(arguments)
-
-
-def _check_statistics(arguments: argparse.Namespace) -> None:
-    """Raise where options contradict each other."""
-    for name in ("samples", "evidence"):
-        if getattr(arguments, name) and arguments.posterior != "gaussian":
-            raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
-    if arguments.prior == "shell" and arguments.prior_variance is not None:
-        raise ValueError(
-            f"--prior-variance: expected auto with --prior shell, got {arguments.prior_variance:g}"
-        )
-    if arguments.noise != "white" and arguments.noise_variance is not None:
-        raise ValueError(
-            f"--noise-variance: expected auto with --noise {arguments.noise}, got "
-            f"{arguments.noise_variance:g}"
-        )

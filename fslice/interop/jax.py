@@ -3,7 +3,7 @@
 Outside of ``jit``, NumPy reads JAX's arrays where they lie, or CuPy those on a GPU. Traced, a
 function gets no numbers yet, and JAX calls back when it has them, with copies to the host, where
 NumPy computes. JAX is imported with this module:
-``pip install "fslice[jax]"``. Double precision needs ``jax.config.update("jax_enable_x64", True)``.
+``pip install jax``. Double precision needs ``jax.config.update("jax_enable_x64", True)``.
 """
 
 from __future__ import annotations

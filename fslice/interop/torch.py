@@ -2,7 +2,7 @@
 
 DLPack lets both sides read the same memory, so that no array is copied. Tensors on a GPU are
 computed by CuPy, on PyTorch's current stream. PyTorch is imported with this module:
-``pip install "fslice[torch]"``.
+``pip install torch``.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def new_figure(size: tuple[float, float]) -> Figure:
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise ImportError(
-            'drawing needs the package matplotlib: pip install "fslice[plot]"'
+            "drawing needs the package matplotlib, which is missing: pip install matplotlib"
         ) from error
     layout = ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.06, wspace=0.02, hspace=0.02)
     figure = Figure(figsize=size, dpi=150, layout=layout)

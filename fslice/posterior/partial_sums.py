@@ -114,7 +114,8 @@ class PartialSums:
         if found.notes:
             notes["notes"] = np.concatenate([note for _, note in found.notes])
         with atomic_write(path) as file:
-            np.savez(file, identity=key, **notes, **found.total.to_arrays())
+            arrays: dict[str, Any] = found.total.to_arrays()
+            np.savez(file, identity=key, **notes, **arrays)
 
     def _read(self, path: Path, key: str) -> Partial:
         try:

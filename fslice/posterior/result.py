@@ -63,6 +63,9 @@ class Posterior:
     fsc_samples: Array | None = None
     """(K, D//2 + 1) float64: correlation of the mean with each sample of the posterior. Their
     mean predicts that with the truth, their quantiles are its credible band."""
+    joint: Any = field(default=None, repr=False)
+    """How the poses were found with the map, where they were not known: a
+    `fslice.alignment.joint.JointResult`."""
     warnings: tuple[str, ...] = field(default=())
     """What a reader should know before trusting it."""
 

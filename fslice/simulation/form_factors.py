@@ -61,7 +61,7 @@ def _coefficients(atomic_number: Any) -> np.ndarray:
         import gemmi
     except ImportError as error:
         raise ImportError(
-            'form factors of electrons need the package gemmi: pip install "fslice[io]"'
+            "form factors of electrons need the package gemmi, which is missing: pip install gemmi"
         ) from error
     known = isinstance(atomic_number, int) and 0 < atomic_number < 119
     found = gemmi.Element(atomic_number).c4322 if known else None

@@ -76,14 +76,14 @@ def permute(volume: Array, rotation: np.ndarray) -> Array:
     source = abs(signs).argmax(1)
     for coordinate in range(3):
         if signs[coordinate, source[coordinate]] < 0:
-            volume = _mirror(volume, 2 - coordinate)
+            volume = mirror(volume, 2 - coordinate)
     order = [0, 0, 0]
     for coordinate in range(3):
         order[2 - source[coordinate]] = 2 - coordinate
     return xp.transpose(volume, order)
 
 
-def _mirror(volume: Array, axis: int) -> Array:
+def mirror(volume: Array, axis: int) -> Array:
     """Return the volume with one coordinate negated; -D/2 of an even box is its own mirror."""
     xp = array_namespace(volume)
     flipped = xp.flip(volume, axis)
@@ -121,7 +121,7 @@ def _quarter_turns(volume: Array, axes: tuple[int, int], count: int) -> Array:
     """Return ``v(-q, p)`` for a plane (p, q), repeatedly."""
     xp = array_namespace(volume)
     for _ in range(count):
-        volume = xp.swapaxes(_mirror(volume, axes[0]), *axes)
+        volume = xp.swapaxes(mirror(volume, axes[0]), *axes)
     return volume
 
 

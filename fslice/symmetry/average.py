@@ -7,15 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, check_finite, check_real, check_shape
-from fslice.fourier import crop, fast_size, irfft3, pad, radii, rfft3
+from fslice._arrays import Array
 from fslice.symmetry._shears import is_of_grid, shears, turn, turn_adjoint
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
-
-_ROOM = 1.5
-"""Box in which a volume is turned, as a multiple of its own: its corners stay out of the sphere."""
-_BAND = 1.1
-"""How much finer it is sampled meanwhile: shears stretch its spectrum by up to 1.08."""
+from fslice.symmetry.rotation import check_cubic, with_room
 
 
 def symmetrize(volume: Array, symmetry: str) -> Array:
@@ -54,19 +49,9 @@ def symmetrize(volume: Array, symmetry: str) -> Array:
     >>> [(int(y), int(x)) for y, x in np.argwhere(ring)], float(ring.max())
     ([(1, 4), (4, 1), (4, 7), (7, 4)], 2.0)
     """
-    check_real("volume", volume)
-    check_shape("volume", volume, (len(volume) if volume.ndim else "D",) * 3)
-    check_finite("volume", volume)
-    xp, size = array_namespace(volume), len(volume)
+    check_cubic(volume)
     average = GroupAverage(symmetry)
-    if average.keeps_grid:
-        return average(volume)
-    room = fast_size(round(_ROOM * size))
-    fine = fast_size(round(_BAND * room))
-    padded = rfft3(pad(volume, room, 3))
-    padded[radii(room, 3, xp) >= room / 2] = 0
-    turned = rfft3(average(irfft3(_resized(padded, fine))))
-    return xp.ascontiguousarray(crop(irfft3(_resized(turned, room)), size, 3))
+    return average(volume) if average.keeps_grid else with_room(volume, average)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +124,3 @@ def _representatives(group: np.ndarray, kept: np.ndarray) -> np.ndarray:
         coset = kept @ left[0]
         left = [g for g in left if abs(coset - g).max((1, 2)).min() > 1e-6]
     return np.stack(chosen)
-
-
-def _resized(volume_ft: Array, size: int) -> Array:
-    """Return a half spectrum in a larger or smaller box of the same length."""
-    xp, own = array_namespace(volume_ft), volume_ft.shape[0]
-    less = min(own, size)
-    rows = xp.concatenate([xp.arange((less + 1) // 2), xp.arange(-(less // 2), 0)])
-    common = xp.ix_(rows, rows, xp.arange(less // 2 + 1))
-    resized = xp.zeros((size, size, size // 2 + 1), volume_ft.dtype)
-    resized[common] = volume_ft[common]
-    return resized

@@ -14,7 +14,7 @@ from fslice._kernels.numpy import KERNELS as NUMPY
 from standin.array import call
 
 PRIMITIVES = (
-    "gather", "gather_slopes", "gather_curvatures", "scatter", "scatter_squares", "new_gram",
+    "gather", "gather_slopes", "scatter", "scatter_squares", "new_gram",
     "add_gram", "stencil_of", "apply_stencil",
 )  # fmt: skip
 

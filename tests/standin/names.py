@@ -99,6 +99,7 @@ FUNCTIONS = _table("""
     isclose a b rtol atol equal_nan
     isin element test_elements assume_unique invert
     kron a b
+    lexsort keys
     max a axis out keepdims
     mean a axis dtype out keepdims
     median a axis out overwrite_input keepdims

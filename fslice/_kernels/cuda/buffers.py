@@ -47,9 +47,23 @@ class Buffers:
         """Give an array of one axis on the device of another; it is taken back at the end."""
         buffer = self._take(queue, size, dtype)
         if buffer is None:
-            buffer = array_namespace(like).empty(size, dtype)
+            buffer = self._new(size, dtype, like)
         yield buffer[:size]
         self._keep(queue, buffer)
+
+    def _new(self, size: int, dtype: Any, like: Array) -> Array:
+        """Return a new buffer, with what lies idle given back where memory does not suffice."""
+        xp = array_namespace(like)
+        try:
+            return xp.empty(size, dtype)
+        except MemoryError:
+            self.clear()
+            return xp.empty(size, dtype)
+
+    def clear(self) -> None:
+        """Give back what lies idle."""
+        with self._lock:
+            self._idle.clear()
 
     def _take(self, queue: Hashable, size: int, dtype: Any) -> Array | None:
         """Return an idle buffer that is large enough, and not more than twice too large."""

@@ -1,7 +1,7 @@
 """Which bricks a volume has, and into how many parts the views of each are divided.
 
 The plan follows from the geometry and the number of views, not from the card nor from the poses:
-the order of every sum is that of the plan, and equal input gives equal bits on any card.
+the order of every sum is that of the plan, whatever runs first.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Workspace:
     How many views are taken at a time does not depend on the card, so that bits do not.
     """
 
-    deterministic: bool = True  # equal input gives equal bits, on any card; False: atomics
+    deterministic: bool = True  # equal input gives equal bits; False: atomic operations
     most_views: int = 1 << 16  # that are prepared at a time: 9 MB
     most_bytes: int = 1 << 28  # of the slices that are passed from one kernel to the next
     launcher: Launcher = field(default_factory=CupyLauncher)

@@ -16,7 +16,6 @@ class NumpyKernels(ComposedKernels):
 
     gather = staticmethod(slices.gather)
     gather_slopes = staticmethod(slices.gather_slopes)
-    gather_curvatures = staticmethod(slices.gather_curvatures)
     scatter = staticmethod(slices.scatter)
     scatter_squares = staticmethod(slices.scatter_squares)
     new_gram = staticmethod(stencil.new_gram)

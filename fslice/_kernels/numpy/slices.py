@@ -8,12 +8,13 @@ take a few views at a time, so that the tables stay in the cache.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fslice._arrays import real_dtype
+from fslice._arrays import Array, array_namespace, real_dtype
 from fslice._kernels import splines
 from fslice._kernels.filters import of_images
 from fslice._kernels.interface import (
@@ -61,13 +62,16 @@ def gather_slopes(volume, views, amplitude, geometry):
 
 
 def gather_curvatures(volume, views, amplitude, geometry):
-    """Sample slices, their derivatives, and their second derivatives xx, xy, xz, yy, yz, zz."""
-    inside, flat = band(geometry), volume.ravel()
-    sums = np.zeros((10, len(views.rotations), *geometry.slice_shape), volume.dtype)
+    """Sample slices, their derivatives, and their second derivatives xx, xy, xz, yy, yz, zz.
+
+    In arrays of any library.
+    """
+    xp, n = array_namespace(volume), len(views.rotations)
+    places, flat = xp.flatnonzero(band(geometry, xp)), volume.ravel()
+    sums = xp.zeros((10, n, math.prod(geometry.slice_shape)), volume.dtype)
     for block in _blocks(views, amplitude, geometry, volume.dtype):
-        value, *slopes = _read(flat, block, geometry, order=2)
-        for total, item in zip(sums, [value, *slopes], strict=True):
-            total[block.views, inside] = item * block.phase
+        sums[:, block.views, places] = _read(flat, block, geometry, order=2) * block.phase
+    sums = sums.reshape((10, n, *geometry.slice_shape))
     return sums[0], sums[1:4], sums[4:]
 
 
@@ -94,10 +98,10 @@ def _slices(views: Views, geometry: SliceGeometry, dtype: np.dtype) -> np.ndarra
     return np.zeros((len(views.rotations), *geometry.slice_shape), dtype)
 
 
-def _frequencies(geometry: SliceGeometry) -> tuple[np.ndarray, np.ndarray]:
+def _frequencies(geometry: SliceGeometry, xp: Any = np) -> tuple[Array, Array]:
     """Return kx and ky of every sample in the band."""
-    inside = band(geometry)
-    kx, ky = (np.broadcast_to(k, inside.shape) for k in signed_frequencies(geometry, np))
+    inside = band(geometry, xp)
+    kx, ky = (xp.broadcast_to(k, inside.shape) for k in signed_frequencies(geometry, xp))
     return kx[inside], ky[inside]
 
 
@@ -108,8 +112,10 @@ def _shares(views: Views, block: Block, geometry: SliceGeometry) -> np.ndarray:
 
 
 def _blocks(views, amplitude, geometry, dtype) -> Iterator[Block]:
-    kx, ky = _frequencies(geometry)
-    (columns, at_column), (rows, at_row) = (np.unique(k, return_inverse=True) for k in (kx, ky))
+    xp = array_namespace(views.rotations)
+    kx, ky = _frequencies(geometry, xp)
+    at_row, at_column = xp.nonzero(band(geometry, xp))
+    columns, rows = (k.ravel() for k in signed_frequencies(geometry, xp))
     step = max(1, _SAMPLES // len(kx))
     phases = np.result_type(dtype, np.complex64)
     for start in range(0, len(views.rotations), step):
@@ -117,12 +123,11 @@ def _blocks(views, amplitude, geometry, dtype) -> Iterator[Block]:
         axes = views.rotations[part].astype(np.float64) * geometry.scale
         x, y, z = (axes[:, i, :1] * kx + axes[:, i, 1:2] * ky for i in range(3))
         mate = x < 0
-        position = np.stack([x, y, z]) * np.where(mate, -1.0, 1.0)
-        corner = np.floor(position)
+        position = xp.stack([x, y, z]) * xp.where(mate, -1.0, 1.0)
+        corner = xp.floor(position)
         turns = -2j * np.pi * views.shifts[part].astype(np.float64)
-        turns /= [geometry.columns, geometry.rows]
-        phase_x = amplitude * np.exp(turns[:, :1] * columns)
-        phase_y = np.exp(turns[:, 1:] * rows)
+        phase_x = amplitude * xp.exp(turns[:, :1] / geometry.columns * columns)
+        phase_y = xp.exp(turns[:, 1:] / geometry.rows * rows)
         phase = phase_x.astype(phases)[:, at_column] * phase_y.astype(phases)[:, at_row]
         yield Block(
             part,
@@ -161,7 +166,7 @@ def _cells(block: Block, geometry: SliceGeometry, power: int = 1, order: int = 0
             if geometry.taps[a] < 0:  # x may be negative: the mate is stored, at -y and -z
                 ghost = x[a] < 0
                 mirrored = (_wrapped(-z[c], nz) * ny + _wrapped(-y[b], ny)) * nh
-                index = np.where(ghost, mirrored - x[a], index)
+                index = array_namespace(index).where(ghost, mirrored - x[a], index)
             weights = [row * wx[a]]
             if order > 0:
                 weights += [row * sx[a], wz[c] * sy[b] * wx[a], sz[c] * wy[b] * wx[a]]
@@ -173,37 +178,39 @@ def _cells(block: Block, geometry: SliceGeometry, power: int = 1, order: int = 0
 
 def _wrapped(k, size):
     """Return where frequencies along y or z are stored: those below zero after the others."""
-    return np.where(k < 0, k + size, k)
+    return array_namespace(k).where(k < 0, k + size, k)
 
 
 def _taps(block, geometry, axis, size, polynomials, power=1):
     """Return per tap the signed position along an axis and the weight; zero outside the grid."""
+    xp = array_namespace(block.mate)
     if size == 1:  # the first tap reads it, whatever the position
-        first = np.full_like(block.fraction[axis], polynomials is splines.WEIGHTS)
-        others = [np.zeros_like(first)] * (len(geometry.taps) - 1)
-        return [np.zeros_like(block.corner[axis])] * len(geometry.taps), [first, *others]
+        first = xp.full_like(block.fraction[axis], polynomials is splines.WEIGHTS)
+        others = [xp.zeros_like(first)] * (len(geometry.taps) - 1)
+        return [xp.zeros_like(block.corner[axis])] * len(geometry.taps), [first, *others]
     positions, weights = [], []
     for tap, polynomial in zip(geometry.taps, polynomials[len(geometry.taps)], strict=True):
         weight = splines.evaluate(polynomial, block.fraction[axis])
         position = block.corner[axis] + tap
         inside = abs(position) <= (size - 1) // 2
-        positions.append(np.where(inside, position, 0))
-        weights.append(np.where(inside, weight**power, 0).astype(weight.dtype))
+        positions.append(xp.where(inside, position, 0))
+        weights.append(xp.where(inside, weight**power, 0).astype(weight.dtype))
     return positions, weights
 
 
 def _read(flat, block, geometry, order):
     """Return the interpolated values, then the derivatives of each order, as `_cells` says."""
-    sums = np.zeros(((1, 4, 10)[order], *block.mate.shape), flat.dtype)
+    xp = array_namespace(flat)
+    sums = xp.zeros(((1, 4, 10)[order], *block.mate.shape), flat.dtype)
     for index, weights, ghost in _cells(block, geometry, order=order):
         tap = flat[index]
         if ghost is not None:
-            np.conjugate(tap, out=tap, where=ghost)
-        for number, weight in zip(sums, weights, strict=True):
-            number += weight * tap
-    np.conjugate(sums, out=sums, where=block.mate)
+            tap = xp.where(ghost, tap.conj(), tap)
+        for number, weight in enumerate(weights):
+            sums[number] += weight * tap
+    sums = xp.where(block.mate, sums.conj(), sums)
     # a mate is read at minus the position, which turns the sign of odd derivatives
-    sums[1:4] = np.where(block.mate, -sums[1:4], sums[1:4])
+    sums[1:4] = xp.where(block.mate, -sums[1:4], sums[1:4])
     return sums
 
 

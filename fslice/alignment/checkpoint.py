@@ -1,0 +1,133 @@
+"""The state of joint inference on disc, so that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fslice._arrays import to_numpy
+from fslice.alignment.band import Band
+from fslice.alignment.grid_map import GridMap
+from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.rounds import Half, JointState
+from fslice.alignment.selection import HeldOut
+from fslice.data.dataset import Dataset
+from fslice.io._files import atomic_write
+from fslice.likelihoods.gaussian import GaussianNoise
+
+_PROBED = 16
+"""Images whose pixels tell one data set from another."""
+_NUMBERS = ("radius", "round", "start", "finished", "search_next", "searched_last")
+_POSES = tuple(item.name for item in fields(PosePosterior))
+
+
+@dataclass(frozen=True, eq=False)
+class JointCheckpoint:
+    """A file with the state after the last round, and whose it is.
+
+    Parameters
+    ----------
+    path : path or None
+        None: nothing is kept.
+    dataset : Dataset
+    options : Any
+        With a ``repr`` that tells settings apart.
+    """
+
+    path: str | os.PathLike[str] | None
+    dataset: Dataset = field(repr=False)
+    options: Any = field(repr=False)
+
+    def save(self, state: JointState, starts: tuple[HeldOut, ...]) -> None:
+        """Write the state beside the file and put it in its place."""
+        if self.path is None:
+            return
+        assert state.dataset.noise is not None
+        arrays: dict[str, Any] = {
+            "identity": self._identity(),
+            "noise": to_numpy(state.dataset.noise.variances),
+            "numbers": json.dumps([getattr(state, name) for name in _NUMBERS]),
+            "trace": json.dumps(state.trace),
+            "starts": np.array(starts),
+            "curve": np.zeros(0) if state.curve is None else state.curve,
+        }
+        for number, half in enumerate(state.halves):
+            arrays |= {f"{number}_{name}": value for name, value in _of_half(half).items()}
+        with atomic_write(self.path) as file:
+            np.savez(file, **arrays)
+
+    def load(self, dataset: Dataset) -> tuple[JointState, tuple[HeldOut, ...]] | None:
+        """Return the saved state and what the starts said, or None where nothing is saved."""
+        if self.path is None or not Path(self.path).exists():
+            return None
+        try:
+            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+                content = {name: saved[name] for name in saved.files}
+            identity = content["identity"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"checkpoint: {self.path} is not a readable checkpoint") from error
+        if not np.array_equal(identity, self._identity()):
+            raise ValueError(f"checkpoint: {self.path} belongs to other images or settings")
+        numbers = dict(zip(_NUMBERS, json.loads(str(content["numbers"])), strict=True))
+        state = JointState(
+            (_half(content, 0, dataset), _half(content, 1, dataset)),
+            dataset.with_noise(GaussianNoise(dataset.xp.asarray(content["noise"]))),
+            curve=content["curve"] if len(content["curve"]) else None,
+            trace=tuple(json.loads(str(content["trace"]))), **numbers,
+        )  # fmt: skip
+        return state, tuple(HeldOut(*row.tolist()) for row in content["starts"])
+
+    def _identity(self) -> np.ndarray:
+        """Return a digest that differs between other images and settings."""
+        digest = hashlib.sha256()
+        places = np.linspace(0, len(self.dataset) - 1, _PROBED).round().astype(int)
+        for place in np.unique(places):
+            digest.update(np.ascontiguousarray(to_numpy(self.dataset.images[int(place)])).tobytes())
+        settings = replace(self.options, checkpoint=None)
+        digest.update(repr((len(self.dataset), self.dataset, settings)).encode())
+        return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _of_half(half: Half) -> dict[str, Any]:
+    """Return a half as arrays."""
+    map_ = half.map
+    arrays: dict[str, Any] = {
+        "rows": half.rows, "volume": to_numpy(map_.volume), "prior": map_.prior,
+        "map_noise": map_.noise, "radius": map_.band.radius, "shift_std": map_.shift_std,
+        "complexity": map_.complexity,
+    }  # fmt: skip
+    if half.poses is not None:
+        arrays |= {
+            f"poses_{name}": to_numpy(getattr(half.poses, name))
+            for name in _POSES if getattr(half.poses, name) is not None
+        }  # fmt: skip
+    return arrays
+
+
+def _half(content: dict[str, Any], number: int, dataset: Dataset) -> Half:
+    own = {
+        name[2:]: value for name, value in content.items() if name.startswith(f"{number}_")
+    }  # fmt: skip
+    xp = dataset.xp
+    band = Band(dataset.size, own["radius"].item(), interpolation="linear")
+    map_ = GridMap(
+        xp.asarray(own["volume"]),
+        band,
+        own["prior"],
+        own["map_noise"],
+        float(own["shift_std"]),
+        float(own["complexity"]),
+    )
+    poses = None
+    if "poses_weights" in own:
+        poses = PosePosterior(
+            **{name: xp.asarray(own[f"poses_{name}"]) for name in _POSES if f"poses_{name}" in own}
+        )
+    return Half(own["rows"], map_, poses)

@@ -1,0 +1,132 @@
+"""A map of low resolution in the small box of its band, and how it follows from images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from fslice._arrays import Array, array_namespace, to_numpy
+from fslice.alignment.band import Band
+from fslice.fourier import inner_product, irfft3, rfft3, shell_sum
+from fslice.posterior.cg import conjugate_gradients
+from fslice.posterior.latent import LatentMap
+from fslice.posterior.precision import PosteriorPrecision
+from fslice.posterior.stencil import StencilEquations
+from fslice.postprocess.masks import soft_spherical_mask
+from fslice.symmetry.rotation import resized
+
+_ERROR, _SOLVES = 0.01, 60
+"""Of solves: their error in posterior deviations, and iterations at most. A share of the right side
+would ask too little of high frequencies, which hold little of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class GridMap:
+    """A map of low resolution with all that was learned beside it."""
+
+    volume: Array = field(repr=False)
+    """(d, d, d) real: in the box of the band, as its projector takes it."""
+    band: Band
+    prior: np.ndarray = field(repr=False)
+    """(d//2 + 1,) float64: variance of each shell of the latent map."""
+    noise: np.ndarray = field(repr=False)
+    """(shells,) float64: variance of each shell of the images."""
+    shift_std: float
+    complexity: float = 0.0
+    """What the map costs, see `Learned`."""
+    trace: tuple[float, ...] = field(default=(), repr=False)
+    """Log-likelihood of an image above noise alone, step by step."""
+
+    def in_box(self, size: int) -> Array:
+        """Return the map in the box D of the images."""
+        return rescaled(self.volume, size)
+
+    def limited_to(self, band: Band) -> GridMap:
+        """Return the same map in another band; new shells take the last one's variances."""
+        count = band.box // 2 + 1
+        return replace(
+            self, volume=rescaled(self.volume, band.box), band=band,
+            prior=_extended(self.prior, count), noise=_extended(self.noise, int(band.radius) + 1),
+        )  # fmt: skip
+
+
+def rescaled(volume: Array, size: int) -> Array:
+    """Return a map in another box of the same length, its projections keeping their spectra."""
+    own = len(volume)
+    factor = (own / size) ** 0.5
+    return irfft3(resized(rfft3(volume), size)) * volume.dtype.type(factor)
+
+
+def _extended(values: np.ndarray, count: int) -> np.ndarray:
+    return np.concatenate([values, np.full(max(0, count - len(values)), values[-1])])[:count]
+
+
+def sphere(band: Band, radius: float, like: Array) -> Array:
+    """Return a soft sphere in the box of a band; the radius in pixels of the box D."""
+    edge = max(2.0, 0.06 * band.box)
+    xp, dtype = array_namespace(like), like.real.dtype
+    return soft_spherical_mask(band.box, radius * band.scale, edge, dtype.name, xp=xp)
+
+
+class Learned(NamedTuple):
+    """A map, and what was learned beside it."""
+
+    volume: Array
+    """(d, d, d) real."""
+    prior: np.ndarray
+    """(d//2 + 1,) float64."""
+    complexity: float
+    """``1/2 sum m [ |w|^2 / tau^2 + log(1 + a tau^2) ]``, in nats: what the latent map w takes from
+    the log evidence of the images, a being what they say about each coefficient by itself. It is
+    the KL divergence to the prior, and what the map's uncertainty costs the likelihood."""
+
+
+def first_prior(normal: StencilEquations, latent: LatentMap) -> np.ndarray:
+    """Return a prior so wide that the images decide, for `maximisation` to learn from."""
+    density = to_numpy(shell_mean(latent.information(normal), latent.size))
+    return np.full(len(density), 100 / max(float(density.max()), 1e-30))
+
+
+def maximisation(
+    normal: StencilEquations,
+    latent: LatentMap,
+    prior: np.ndarray,
+    *,
+    before: Array | None = None,
+    updates: int = 1,
+    error: float = _ERROR,
+) -> Learned:
+    """Return the map that the weighed images determine, and its prior learned on the way.
+
+    Each update is a step of EM for the variance of a shell: the mean square of the posterior mean,
+    and the posterior variance, that of each coefficient by itself. The solve starts from a map
+    that is near, such as that of the last step: a few iterations are then enough.
+    """
+    start = None if before is None else rfft3(before)
+    information, xp = latent.information(normal), array_namespace(normal.b)
+    for _ in range(updates):
+        precision = PosteriorPrecision(normal, prior, 1.0, latent)
+        diagonal = precision.preconditioner(information)
+        power = inner_product(precision.rhs, precision.rhs / diagonal)
+        tolerance = error * (latent.size**3 / max(power, 1e-30)) ** 0.5
+        start = conjugate_gradients(
+            precision, precision.rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES,
+            start=start,
+        ).x  # fmt: skip
+        left = 1 / (information + 1 / precision.prior_variance)
+        power = start.real**2 + start.imag**2 + left
+        prior = to_numpy(shell_mean(power, latent.size))
+        prior = np.maximum(prior, 1e-6 * prior.max())
+    assert start is not None
+    known = start.real**2 + start.imag**2
+    cost = known / precision.prior_variance + xp.log1p(information * precision.prior_variance)
+    complexity = 0.5 * float(shell_sum(cost, latent.size, 3, corners=True).sum())
+    return Learned(precision.map_of(start), prior, complexity)
+
+
+def shell_mean(values: Array, size: int) -> Array:
+    """Return the mean over each shell of a half spectrum, the corners counting to the last."""
+    ones = array_namespace(values).ones_like(values)
+    return shell_sum(values, size, 3, corners=True) / shell_sum(ones, size, 3, corners=True)

@@ -1,0 +1,148 @@
+"""``fslice poses``: what it writes, what it says, and how it fails."""
+
+import json
+
+import numpy as np
+import pytest
+from cli_tools import fail, names, result, succeed
+
+import fslice
+from fslice.alignment.posterior import PosePosterior
+from fslice.geometry import angle_between
+from fslice.io import StackWriter, read_particles, read_volume, write_volume
+
+FILES = ["particles.star", "poses.png", "posterior.npz", "result.json"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return a folder with a map, and images of it with CTF and shifts."""
+    folder = tmp_path_factory.mktemp("poses")
+    rng = np.random.default_rng(3)
+    model = fslice.simulation.GaussianModel(
+        28 * rng.uniform(-1, 1, (30, 3)), rng.uniform(0.5, 1.5, 30), np.full(30, 40.0)
+    )
+    write_volume(folder / "model.mrc", model.volume(32, 4.0, dtype=np.float32), 4.0)
+    from fslice.cli import main
+
+    words = "simulate", folder / "model.mrc", "-o", folder / "run", "-n", 60, "--snr", 1
+    assert main([str(word) for word in (*words, "--shift-std", 1, "--ctf")]) == 0
+    return folder / "run"
+
+
+def test_poses_are_found_and_written(run, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
+    words = "poses", run / "particles.star", "--volume", run / "truth.mrc", "-o", tmp_path / "out"
+    printed = succeed(capsys, *words, "--check", 5)
+    assert "images" in printed
+    assert "nats from the exact posterior" in printed
+    assert names(tmp_path / "out") == FILES
+    truth = read_particles(run / "particles.star")
+    found = read_particles(tmp_path / "out" / "particles.star")
+    angles = angle_between(found.rotations, truth.rotations)
+    assert np.median(angles) < 4
+    assert np.median(np.hypot(*(found.shifts - truth.shifts).T)) < 0.6
+    assert np.array_equal(np.asarray(found.images), np.asarray(truth.images))
+    posterior = PosePosterior.load(tmp_path / "out" / "posterior.npz")
+    assert np.allclose(posterior.best().rotations, found.rotations, atol=1e-6)
+    star = (tmp_path / "out" / "particles.star").read_text()
+    for column in ("MaxValueProbDistribution", "LogLikeliContribution", "NrOfSignificantSamples"):
+        assert f"_rln{column}" in star
+    results = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert results["images"] == 60
+    assert results["has_signal"]
+    assert results["check"]["images"] == 5
+    assert 0.3 < np.median(angles) / results["predicted_error_degrees"] < 1.6
+    assert results["share_with_particle"] > 0.9
+
+
+def test_poses_of_the_file_are_refined(run, tmp_path, capsys):
+    words = "poses", run / "particles.star", "--volume", run / "truth.mrc", "-o", tmp_path
+    line = result(capsys, *words, "--local", "--shift-std", 1, "--resolution", 9)
+    truth = read_particles(run / "particles.star")
+    found = read_particles(tmp_path / "particles.star")
+    assert (angle_between(found.rotations, truth.rotations) < 10).mean() > 0.9
+    assert line["prior_shift_std_pixels"] == 1
+    assert line["arguments"]["local"] is True
+
+
+def test_a_nearly_symmetric_map_is_relaxed(run, tmp_path, capsys):
+    words = "poses", run / "particles.star", "--volume", run / "truth.mrc", "-o", tmp_path
+    line = result(capsys, *words, "--relax-symmetry", "C2", "--shift-std", 1)
+    assert line["has_signal"]
+    found = read_particles(tmp_path / "particles.star")
+    truth = read_particles(run / "particles.star")
+    assert np.isfinite(angle_between(found.rotations, truth.rotations)).all()
+
+
+@pytest.fixture
+def spoilt(run, tmp_path):
+    """Return a function that writes other images under the same file of particles."""
+
+    def write(images):
+        folder = tmp_path / "spoilt"
+        folder.mkdir()
+        with StackWriter(folder / "particles.mrcs", len(images), 32, 4.0) as writer:
+            writer.write(images.astype(np.float32))
+        (folder / "particles.star").write_text((run / "particles.star").read_text())
+        return folder / "particles.star"
+
+    return write
+
+
+@pytest.mark.parametrize("kind", ["noise", "inverted", "equal"])
+def test_images_that_do_not_show_the_map_end_in_one_line(run, spoilt, kind, tmp_path, capsys, rng):
+    images = np.asarray(read_particles(run / "particles.star").images)
+    noise = images.std() * rng.normal(size=images.shape)
+    spoilt_images = {"noise": noise, "inverted": -images, "equal": np.tile(noise[:1], (60, 1, 1))}
+    star = spoilt(spoilt_images[kind])
+    words = "poses", star, "--volume", run / "truth.mrc", "-o", tmp_path / "out"
+    line = fail(capsys, *words, "--shift-std", 1)
+    assert "the images do not show the map: evidence " in line
+    assert ("its negative: the contrast is inverted" in line) == (kind == "inverted")
+    kept = names(tmp_path / "out")
+    assert set(kept) <= {f"no_signal_{name}" for name in FILES}
+    assert "no_signal_result.json" in kept
+    # a later success leaves none of them
+    succeed(capsys, "poses", run / "particles.star", *words[2:], "--shift-std", 1, "--local")
+    assert set(names(tmp_path / "out")) <= set(FILES)
+
+
+def test_empty_images_among_others_are_listed(run, spoilt, tmp_path, capsys, rng):
+    images = np.asarray(read_particles(run / "particles.star").images).copy()
+    images[[7, 30]] = images.std() * rng.normal(size=(2, 32, 32))
+    star = spoilt(images)
+    line = result(capsys, "poses", star, "--volume", run / "truth.mrc", "-o", tmp_path / "out")
+    assert {7, 30} <= set(line["outliers"])
+    assert len(line["outliers"]) < 8
+    assert 0.85 < line["share_with_particle"] < 0.99
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--symmetry", "C2", "--relax-symmetry", "C3"),
+            "--relax-symmetry: expected --symmetry C1",
+        ),
+        (("--resolution", "1"), "--resolution: expected 8.0 to 42.7 Angstrom, got 1"),
+        (("--noise", "shell", "--noise-variance", "2"), "--noise-variance: expected auto with"),
+        (("--shift-std", "0"), "--shift-std: expected a number above 0, got '0'"),
+    ],
+)
+def test_options_that_contradict_are_one_line(run, words, message, tmp_path, capsys):
+    line = fail(
+        capsys, "poses", run / "particles.star", "--volume", run / "truth.mrc",
+        "-o", tmp_path / "out", *words,
+    )  # fmt: skip
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_map_of_another_box_is_one_line(run, tmp_path, capsys):
+    volume, _ = read_volume(run / "truth.mrc")
+    write_volume(tmp_path / "small.mrc", volume[4:-4, 4:-4, 4:-4].copy(), 4.0)
+    line = fail(
+        capsys, "poses", run / "particles.star", "--volume", tmp_path / "small.mrc", "-o", tmp_path
+    )
+    assert "small.mrc: expected a box of 32 voxels, got 24" in line
