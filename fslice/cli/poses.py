@@ -13,7 +13,7 @@ import numpy as np
 
 from fslice.alignment.find import PoseModel, pose_model, poses_as_posterior
 from fslice.alignment.importance import PoseCheck, check_posterior
-from fslice.alignment.outliers import ParticleShare, particle_share
+from fslice.alignment.outliers import SIGNAL, particle_share
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.cli._arguments import (
@@ -66,6 +66,9 @@ _EXAMPLE = """\
   fslice poses particles.star --volume map.mrc -o poses --symmetry C7 --check 200
   fslice poses Refine3D/job012 --volume map.mrc -o poses --local
 """
+
+_FEW = 64
+"""Images that are compared with the negative of the map."""
 
 
 def add_command(commands: Any) -> None:
@@ -157,9 +160,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if results["has_signal"]:
         print_pose_report(arguments.output, arguments, results, written)
         return {**results, "output": arguments.output}
+    why = f"evidence {results['evidence_for_the_map']:.1f} nats above noise alone"
+    if results["inverted"]:
+        why = "they show its negative, as the contrast is inverted"
     raise ValueError(
-        f"the images do not show the map: evidence {results['evidence_for_the_map']:.1f} nats "
-        f"above noise alone{results['hint']}; files kept as {arguments.output}/no_signal_..."
+        f"the images do not show the map: {why}; files kept as {arguments.output}/no_signal_..."
     )
 
 
@@ -207,17 +212,19 @@ def _run(
     seconds = time.perf_counter() - start
     shown = particle_share(found.evidence)
     checked = _checked(arguments, model, found)
+    inverted = _is_inverted(model, volume, found)
+    has_signal = shown.has_signal and not inverted
     results = numbers_of(found, shown, checked, particles.pixel_size)
     results |= {
-        "has_signal": shown.has_signal,
-        "hint": "" if shown.has_signal else _hint(model, dataset, volume),
+        "has_signal": has_signal,
+        "inverted": inverted,
         "symmetry": arguments.symmetry,
         "noise_variance": model.noise_variance,
         "prior_shift_std_pixels": model.prepared.search.shift_std,
         "seconds": round(seconds, 3),
         "images_per_second": len(found) / seconds,
     }
-    names = {name: folder / name_of(name, shown.has_signal) for name in NAMES}
+    names = {name: folder / name_of(name, has_signal) for name in NAMES}
     write_star_of(names["particles.star"], arguments.output, particles, found)
     found.save(names["posterior.npz"], pixel_size=particles.pixel_size)
     title = f"{len(found):,} images, {arguments.volume.name}"
@@ -264,13 +271,13 @@ def _checked(
     return check_posterior(model, some, np.random.default_rng(arguments.seed))
 
 
-def _hint(model: PoseModel, dataset: Dataset, volume: np.ndarray) -> str:
-    """Say so where the images show the map with the opposite sign."""
-    inverted = pose_model(
-        dataset, -volume, symmetry=model.prepared.symmetry,
+def _is_inverted(model: PoseModel, volume: np.ndarray, found: PosePosterior) -> bool:
+    """Tell whether some of the images show the negative of the map more clearly than the map."""
+    rows = np.unique(np.linspace(0, len(found) - 1, min(len(found), _FEW)).round().astype(int))
+    negative = pose_model(
+        model.dataset, -volume, symmetry=model.prepared.symmetry,
         noise_variance=model.noise_variance, shift_std=model.prepared.search.shift_std,
-        search=dataclasses.replace(model.prepared.search, shift_std=2.0),
+        search=model.prepared.search,
     )  # fmt: skip
-    rows = np.unique(np.linspace(0, len(dataset) - 1, min(len(dataset), 64)).round().astype(int))
-    shown: ParticleShare = particle_share(inverted.find(rows).evidence)
-    return ", but its negative: the contrast is inverted" if shown.has_signal else ""
+    gain = negative.find(rows).evidence.sum() - found[rows].evidence.sum()
+    return bool(gain > SIGNAL)
