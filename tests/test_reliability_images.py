@@ -132,7 +132,7 @@ def test_a_selection_has_all_that_is_known_of_its_images():
     names = {field.name for field in dataclasses.fields(Dataset)}
     assert names == {
         *("images", "poses", "ctf", "noise", "symmetry", "groups", "half_sets", "contrast"),
-        *("aberrations", "ctf_applied"),
+        *("aberrations", "ctf_applied", "origin"),
     }, "select_images has to know every field"
 
 

@@ -50,6 +50,7 @@ def select_images(dataset: Dataset, rows: np.ndarray) -> Dataset:
         groups=of(dataset.groups),
         half_sets=of(dataset.half_sets),
         contrast=of(dataset.contrast),
+        origin=None if dataset.origin is None else dataset.origin[rows],
         aberrations=None if dataset.aberrations is None else dataset.aberrations[rows],
     )
 

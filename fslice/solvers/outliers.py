@@ -130,7 +130,7 @@ def sum_watching(
     dataset: Dataset,
     fold: Fold,
     notes: list[str],
-    parts: Sequence[Array] | None = None,
+    parts: Sequence[Array | None] = (None,),
     **options: Any,
 ) -> list[Any]:
     """Sum over parts of the images, and warn of images that are too loud.
@@ -142,7 +142,7 @@ def sum_watching(
     notes : list of str
         Gets the warning.
     parts : sequence of (k,) int64 arrays, optional
-        The rows of each part. Default: all.
+        The rows of each part; None for all.
     **options
         As in `fslice.data.passes.sum_over`.
 
@@ -151,7 +151,7 @@ def sum_watching(
     list
         The sum over each part.
     """
-    row_sets = [np.arange(len(dataset))] if parts is None else parts
+    row_sets = [np.arange(len(dataset)) if rows is None else rows for rows in parts]
     sums = sums_over(dataset, Watching(fold), row_sets, **options)
     if dataset.noise is None and not notes:  # later, images are whitened
         _warn_of_loud_images(sums, notes)
