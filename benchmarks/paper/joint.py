@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import numpy as np
-from fslice.alignment.joint import Joint
 
 import fslice
 from benchmarks.paper.data import Images, simulated
@@ -15,6 +14,7 @@ from benchmarks.paper.fig6 import GROUP, error_in_group
 from benchmarks.paper.figures import draw_correlations, new_figure, save
 from benchmarks.paper.fits import EDGE, RADIUS, errors
 from benchmarks.paper.settings import Settings, noise_name, noise_title
+from fslice.alignment.joint import Joint
 from fslice.cli._progress import fit_bar
 from fslice.metrics import MapAlignment, align_maps
 from fslice.posterior.result import Posterior
