@@ -17,6 +17,9 @@ from hypothesis import HealthCheck, settings
 from fslice import _devices, _kernels
 from fslice._kernels.cuda import CudaKernels
 
+collect_ignore = ["fuzz/guided.py"]
+"""Runs by itself, with a package that nothing else needs."""
+
 settings.register_profile(
     "repeatable",
     derandomize=True,

@@ -77,7 +77,7 @@ def test_a_run_that_is_killed_at_any_moment(simulated, tmp_path, name):
         run = start(words, folder / output)
         time.sleep(float(rng.uniform(0.2, 1.0)) * seconds)
         run.send_signal(SIGNALS[moment % len(SIGNALS)])
-        _, err = run.communicate(timeout=60)
+        _, err = run.communicate(timeout=600)
         assert "Traceback" not in err, err
         check_whole(folder / output, expected)
         if SIGNALS[moment % len(SIGNALS)] != signal.SIGKILL:

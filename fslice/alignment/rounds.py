@@ -49,7 +49,7 @@ class Rounds:
     searched: int = 2
     draws: int = 2
     search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=12))
-    gain: float = 0.03
+    gain: float = 0.06
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,10 +63,24 @@ def local_workers(count: int) -> Iterator[Any]:
             n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
             memory_limit=0, local_directory=scratch, silence_logs=logging.CRITICAL,
         )  # fmt: skip
-        stack.callback(cluster.close, timeout=_CLOSE_SECONDS)
+        stack.callback(_closed, cluster)
         client = distributed.Client(cluster)
         stack.callback(client.close, timeout=_CLOSE_SECONDS)
         yield client
+
+
+def _closed(cluster: Any) -> None:
+    """Close a cluster of our own; kill what does not end, such as a worker that is restarted."""
+    pids = [nanny.pid for nanny in cluster.workers.values()]
+    closing = threading.Thread(
+        target=cluster.close, kwargs={"timeout": _CLOSE_SECONDS}, daemon=True
+    )
+    closing.start()
+    closing.join(3 * _CLOSE_SECONDS)
+    if closing.is_alive():
+        for pid in filter(None, pids):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
