@@ -166,11 +166,12 @@ def test_the_encoder_is_judged_beside_the_exact_search(run, folder):
 
 
 @pytest.mark.long
-def test_map_and_poses_are_found_together(run, folder):
-    few = "--n", 400, "--size", 32, "--starts", 1
-    level = run("joint", "--snr", 1, *few)["levels"]["1"]
-    assert set(level["curves"]) == {"known poses", "poses found with the map"}
-    assert 0 <= level["found"]["share_within_5_degrees"] <= 1
+def test_map_and_poses_are_found_together(run, folder, data):
+    """Of GroEL-GroES in few large pixels."""
+    model = "--model", data / "atomic" / "1aon.pdb.gz", "--pixel-size", 11.2, "--size", 32
+    level = run("joint", *model, "--snr", 1, "--n", 400, "--starts", 1)["levels"]["1"]
+    known, found = (level[way]["resolution"]["shell"] for way in ("known", "found"))
+    assert found > 0.8 * known
     assert drawn(folder, "joint")
 
 

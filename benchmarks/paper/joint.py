@@ -56,6 +56,7 @@ def run(settings: Settings) -> dict[str, Any]:
             "found": {
                 "seconds": seconds,
                 "mirrored": laid.mirrored,
+                "nats_for_this_hand": laid.hand_nats,
                 **errors(np.asarray(laid.volume), data),
                 **_poses(found, laid, data),
             },
