@@ -15,6 +15,7 @@ from fslice.data.poses import Poses
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators.aberrations import Aberrations
 from fslice.posterior.sums import normal_equations
+from fslice.solvers import model
 
 N, SIZE = 40, 8
 
@@ -94,16 +95,25 @@ class Counting:
         return self.images[index]
 
 
-def test_a_fit_reads_every_image_once(dataset):
+@pytest.fixture
+def few_tell_the_scale(monkeypatch):
+    """Have only four images tell the scale of all, before these are read."""
+    monkeypatch.setattr(model, "_SAMPLE", 4)
+    return 4
+
+
+def test_a_fit_reads_every_image_once(dataset, few_tell_the_scale):
     images = Counting(dataset.images)
     fslice.reconstruct(Dataset(images, dataset.poses, half_sets=1 + np.arange(N) % 2))
-    assert (images.reads == 1).all()
+    assert images.reads.min() == 1
+    assert images.reads.sum() == N + few_tell_the_scale
 
 
-def test_a_fit_of_coloured_noise_reads_every_image_once_too(dataset):
+def test_a_fit_of_coloured_noise_reads_every_image_once_too(dataset, few_tell_the_scale):
     images = Counting(dataset.images)
     fslice.reconstruct(Dataset(images, dataset.poses), noise="shell")
-    assert (images.reads == 1).all()
+    assert images.reads.min() == 1
+    assert images.reads.sum() == N + few_tell_the_scale
 
 
 def test_spectra_are_kept_only_within_the_limit(dataset):
