@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shlex
+import stat
 import sys
 
 import gemmi
@@ -465,8 +466,8 @@ def full_disk(writes, monkeypatch):
     """Let the disk be full at the given write of results that has to reach it."""
     left, write_results = [writes], reconstruct.write_results
 
-    def fsync(_):
-        left[0] -= 1
+    def fsync(descriptor):
+        left[0] -= not stat.S_ISDIR(os.fstat(descriptor).st_mode)
         if left[0] < 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -492,7 +493,8 @@ def test_a_disk_that_fills_up_leaves_no_partial_output(writes, run, tmp_path, mo
     with full_disk(writes, monkeypatch):
         words = "reconstruct", run / "particles.star", "-o", tmp_path / "x"
         line = fail(capsys, *words, warned=True)
-    assert line == f"error: {tmp_path / 'x' / WRITTEN[writes]}: No space left on device\n"
+    full = f"{tmp_path / 'x' / WRITTEN[writes]}: No space left on device"
+    assert line == f"error: {full}; nothing is left behind\n"
     assert names(tmp_path) == []
 
 
@@ -503,8 +505,10 @@ def test_a_disk_that_fills_up_leaves_a_fit_that_can_be_kept(
     words = "reconstruct", run / "particles.star", "-o", tmp_path / "x", "--solver", "adam"
     with full_disk(1, monkeypatch):
         line = fail(capsys, *words, warned=True)
-    assert line == f"error: {tmp_path / 'x' / 'half1.mrc'}: No space left on device\n"
-    assert names(tmp_path / "x") == sorted(_fits.CHECKPOINTS)
+    resume = shlex.join(["fslice", *map(str, words), "--resume"])
+    full = f"{tmp_path / 'x' / 'half1.mrc'}: No space left on device"
+    assert line == f"error: {full}; go on with: {resume}\n"
+    assert names(tmp_path / "x") == sorted({*_fits.CHECKPOINTS} - {_fits.CHECKPOINT})
     succeed(capsys, *words, "--resume")
     assert (tmp_path / "x" / "mean.mrc").read_bytes() == (by_steps / "mean.mrc").read_bytes()
 
