@@ -396,7 +396,7 @@ def test_an_interruption_while_writing_keeps_the_fit(run, by_steps, tmp_path, mo
         patch.setattr(_results, "_write_summary", interrupt)
         assert main(words) == 130
     assert "go on with: fslice reconstruct" in capsys.readouterr().err
-    assert names(tmp_path) == sorted(_fits.CHECKPOINTS)
+    assert names(tmp_path) == sorted({*_fits.CHECKPOINTS} - {_fits.CHECKPOINT})
     succeed(capsys, *words, "--resume")
     assert (tmp_path / "mean.mrc").read_bytes() == (by_steps / "mean.mrc").read_bytes()
 
