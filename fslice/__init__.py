@@ -17,7 +17,7 @@ from fslice.operators.slices import extract_slices, insert_slices
 from fslice.simulation import phantom, simulate
 
 if TYPE_CHECKING:
-    from fslice.alignment.find import find_poses, refine_poses
+    from fslice.alignment.find import find_poses
     from fslice.data.dataset import Dataset
     from fslice.data.poses import Poses
     from fslice.reconstruction import reconstruct
@@ -42,7 +42,6 @@ __all__ = [  # noqa: RUF022 (in plain alphabetical order)
     "phantom",
     "random_rotations",
     "reconstruct",
-    "refine_poses",
     "resolution",
     "rfft2",
     "rfft3",
@@ -61,6 +60,5 @@ __getattr__, __dir__ = lazy_namespace(
         "Wiener": "solvers.wiener",
         "find_poses": "alignment.find",
         "reconstruct": "reconstruction",
-        "refine_poses": "alignment.find",
     },
 )

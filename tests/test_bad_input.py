@@ -143,8 +143,11 @@ NAMESPACES = (
 NOT_AT_THE_EDGE = {
     "adam_init": "takes parameters of any shape",
     "axis_transform": "for operators that have checked their input",
+    "full_axis_transform": "for operators that have checked their input",
     "crop": "for operators that have checked their input",
     "inverse_axis_transform": "for operators that have checked their input",
+    "inverse_transform_about_zero": "for operators that have checked their input",
+    "transform_about_zero": "for operators that have checked their input",
     "inverse_transform": "for operators that have checked their input",
     "pad": "for operators that have checked their input",
     "shell_sum": "for operators that have checked their input",

@@ -22,7 +22,7 @@ def python(*words, **options):
 
 def test_the_commands_are_those_that_are_documented():
     assert COMMANDS == [
-        "simulate", "reconstruct", "fsc", "align", "symmetrize", "info", "certify", "demo",
+        "simulate", "reconstruct", "poses", "fsc", "align", "symmetrize", "info", "certify", "demo",
         "completion",
     ]  # fmt: skip
 
