@@ -106,6 +106,12 @@ def computed_by(request) -> Callable[[str], Iterator[ModuleType]]:
     return computed_by
 
 
+@pytest.fixture(params=["numpy", "numba"])
+def host_backend(request, computed_by) -> Iterator[ModuleType]:
+    """Have one implementation for NumPy's arrays compute the kernels."""
+    yield from computed_by(request.param)
+
+
 @pytest.fixture(params=["numpy", "numba", "standin", "cuda"])
 def backend(request, computed_by) -> Iterator[ModuleType]:
     """Have one implementation compute the kernels; return the library its arrays belong to."""

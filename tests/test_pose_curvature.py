@@ -92,7 +92,7 @@ def test_both_precisions_and_any_layout_are_taken(backend, case):
     assert found.chi_squared.shape == batch
     assert found.gradient.shape == (*batch, coordinates)
     assert found.matrix.shape == (*batch, coordinates, coordinates)
-    assert {array.dtype for array in found} == {np.dtype("float64")}
+    assert {array.dtype for array in found[:3]} == {np.dtype("float64")}
     assert np.linalg.eigvalsh(found.matrix).min() >= -1e-4 * abs(found.matrix).max()
 
 
@@ -104,7 +104,7 @@ def test_the_implementations_agree(case):
     found = []
     for name in ("numba", "numpy"):
         with _kernels.use_kernels(_kernels.host_kernels()[name]):
-            found.append(pose_curvature(*arguments(case)))
+            found.append(pose_curvature(*arguments(case))[:3])
     tolerance = 200 * np.finfo(case.volume.dtype).eps
     for a, b in zip(*found, strict=True):
         assert np.allclose(a, b, rtol=0, atol=tolerance * max(abs(b).max(), 1e-30))
@@ -121,7 +121,7 @@ def scene():
     return projector, volume_ft, rotations, shifts, ctf
 
 
-def test_gauss_newton_finds_the_pose(backend, scene, rng):
+def test_gauss_newton_finds_the_pose(host_backend, scene, rng):
     projector, volume_ft, rotations, shifts, ctf = scene
     images_ft = projector.project_ft(volume_ft, rotations, shifts, ctf)
     r = rotations @ rotvec_to_matrix(0.02 * rng.normal(size=(6, 3)))
@@ -145,7 +145,7 @@ def test_noise_scatters_the_poses_as_the_deviations_say(scene, rng):
     )
     # one linear step from the truth: the estimate to first order in the noise
     steps = -np.linalg.solve(found.matrix, found.gradient[..., None])[..., 0]
-    expected = pose_deviations(PoseCurvature(*(array[0] for array in found)))
+    expected = pose_deviations(PoseCurvature(*(array[0] for array in found[:3])))
     assert np.allclose(steps.std(0) / expected, 1, atol=0.12)
 
 
@@ -171,7 +171,7 @@ def test_one_ctf_serves_all_images_and_a_number_all_frequencies(seed, size):
     many = pose_curvature(
         projector, volume_ft, images_ft, rotations, np.zeros((2, 2)), values, weights
     )
-    for a, b in zip(one, many, strict=True):
+    for a, b in zip(one[:3], many[:3], strict=True):
         assert np.allclose(a, b, rtol=1e-12)
     residual = projector.project_ft(volume_ft, rotations, None, values) - images_ft
     inside = residual * (projector.project_ft(0 * volume_ft + 1, rotations) != 0)

@@ -156,7 +156,7 @@ def test_gradients_chain_to_angles_and_rotation_vectors(case):
 
 
 @pytest.mark.parametrize("parameter", REFINABLE)
-def test_gradients_chain_to_the_parameters_of_the_ctf(backend, parameter, rng):
+def test_gradients_chain_to_the_parameters_of_the_ctf(host_backend, parameter, rng):
     projector, ctf = Projector(6), random_ctf(rng, 3)
     rotations, shifts = poses(rng, (3,)), noise(rng, (3, 2))
     volume, images = noise(rng, (6, 6, 6)), noise(rng, (3, 6, 6))
@@ -329,7 +329,7 @@ def test_one_ctf_serves_all_images(seed, dtype):
 
 
 @given(seed=seeds, dtype=precisions)
-def test_a_ctf_is_as_good_as_its_values(backend, seed, dtype):
+def test_a_ctf_is_as_good_as_its_values(host_backend, seed, dtype):
     rng = np.random.default_rng(seed)
     projector, ctf, rotations = Projector(6), random_ctf(rng, 3), poses(rng, (3,)).astype(dtype)
     volume_ft = rfft3(noise(rng, (6, 6, 6), dtype))
@@ -365,7 +365,7 @@ def direct_projections(volume, rotations, max_radius):
 @pytest.mark.parametrize("size", [6, 7])
 @pytest.mark.parametrize(("interpolation", "order"), [("linear", 2), ("cubic", 4)])
 def test_the_error_falls_with_oversampling_by_the_order_of_the_kernel(
-    backend, interpolation, order, size, rng
+    host_backend, interpolation, order, size, rng
 ):
     volume, rotations = noise(rng, (size,) * 3), random_rotations(4, rng)
     exact = direct_projections(volume, rotations, None)
@@ -378,7 +378,7 @@ def test_the_error_falls_with_oversampling_by_the_order_of_the_kernel(
     assert np.all(rates > order - 0.3), (errors, rates)
 
 
-def test_without_rotation_the_plain_projection_needs_only_the_deconvolution(backend, rng):
+def test_without_rotation_the_plain_projection_needs_only_the_deconvolution(host_backend, rng):
     """At grid points linear interpolation is exact, so what is left is the division by sinc^2."""
     volume = noise(rng, (6, 6, 6))
     projector = Projector(6)

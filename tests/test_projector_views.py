@@ -125,7 +125,7 @@ def test_a_comparison_is_the_sum_of_those_of_each_view(backend, case):
         assert close(every.gradients.shifts[index], weight * gradients.shifts)
         if gradients.ctf is not None:
             assert close(every.gradients.ctf[index], weight * gradients.ctf)
-        for a, b in zip(curvature, pose_curvature(projector, *own), strict=True):
+        for a, b in zip(curvature[:3], pose_curvature(projector, *own)[:3], strict=True):
             assert close(a[index], b)
     assert close(found.volume_ft, total)
     assert close(every.gradients.volume_ft, total)
@@ -164,14 +164,14 @@ def test_diagonal_and_density_sum_the_views(backend, case):
         assert close(without, expected)
 
 
-def test_one_ctf_serves_all_images_of_views(backend, rng):
+def test_one_ctf_serves_all_images_of_views(host_backend, rng):
     projector, ctf, rotations = Projector(6), random_ctf(rng, 1), poses(rng, (4,))
     volume_ft, image_of = rfft3(noise(rng, (6, 6, 6))), np.array([2, 0, 0, 2])
     found = projector.gram(volume_ft, rotations, ctf, image_of=image_of)
     assert close(found, projector.gram(volume_ft, rotations, ctf))
 
 
-def test_a_projection_is_written_where_the_caller_wants(backend, rng):
+def test_a_projection_is_written_where_the_caller_wants(host_backend, rng):
     projector, volume_ft, rotations = Projector(6), rfft3(noise(rng, (6, 6, 6))), poses(rng, (2, 2))
     ctf, out = noise(rng, (2, 2, 6, 4)), np.full((2, 2, 6, 4), np.nan + 0j)
     found = projector.project_ft(volume_ft, rotations, None, ctf, out=out)
@@ -188,7 +188,7 @@ def test_a_projection_is_written_where_the_caller_wants(backend, rng):
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_the_operator_of_given_poses_is_the_projector(backend, dimension, rng):
+def test_the_operator_of_given_poses_is_the_projector(host_backend, dimension, rng):
     projector = Projector(6, 1.5)
     rotations, shifts = poses(rng, (4,), dimension), noise(rng, (4, dimension - 1))
     ctf = noise(rng, (4, *[6] * (dimension - 2), 4))
@@ -205,7 +205,7 @@ def test_the_operator_of_given_poses_is_the_projector(backend, dimension, rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_scipy_rotations_are_taken_wherever_matrices_are(backend, dtype, rng):
+def test_scipy_rotations_are_taken_wherever_matrices_are(host_backend, dtype, rng):
     turns = Rotation.random(3, rng)
     matrices = turns.as_matrix().astype(dtype)
     projector, volume = Projector(6), noise(rng, (6, 6, 6), dtype)

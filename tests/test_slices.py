@@ -114,7 +114,7 @@ def test_gradients_in_quaternions_of_any_length_are_exact(seed):
 
 
 @given(seed=seeds)
-def test_cubic_slices_have_gradients_on_the_faces_of_cells_too(backend, seed):
+def test_cubic_slices_have_gradients_on_the_faces_of_cells_too(host_backend, seed):
     rng = np.random.default_rng(seed)
     rotations = cube_rotations()  # every sample is a grid point
     volume_ft = rfft3(noise(rng, (7, 7, 7)))
@@ -133,7 +133,7 @@ def test_cubic_slices_have_gradients_on_the_faces_of_cells_too(backend, seed):
 
 
 @given(seed=seeds, size=st.integers(1, 9))
-def test_the_slice_at_the_identity_is_the_transform_of_the_sum_over_z(backend, seed, size):
+def test_the_slice_at_the_identity_is_the_transform_of_the_sum_over_z(host_backend, seed, size):
     volume = noise(np.random.default_rng(seed), (size,) * 3)
     found = extract_slices(rfft3(volume), np.eye(3), max_radius=size)
     expected = rfft2(volume.sum(0)) / np.sqrt(size)
@@ -144,7 +144,7 @@ def test_the_slice_at_the_identity_is_the_transform_of_the_sum_over_z(backend, s
 
 
 @pytest.mark.parametrize("size", [7, 8])
-def test_slices_turned_by_right_angles_are_planes_of_the_volume(backend, size, rng):
+def test_slices_turned_by_right_angles_are_planes_of_the_volume(host_backend, size, rng):
     volume = noise(rng, (size,) * 3)
     found = extract_slices(rfft3(volume), cube_rotations())
     centred = np.arange(size) - size // 2
@@ -163,7 +163,7 @@ def test_slices_turned_by_right_angles_are_planes_of_the_volume(backend, size, r
 
 
 @given(seed=seeds, size=st.integers(2, 8))
-def test_samples_beyond_the_radius_are_zero_and_unread(backend, seed, size):
+def test_samples_beyond_the_radius_are_zero_and_unread(host_backend, seed, size):
     rng = np.random.default_rng(seed)
     radius = rng.uniform(0, size)
     rotations = random_rotations(3, rng)
@@ -175,7 +175,7 @@ def test_samples_beyond_the_radius_are_zero_and_unread(backend, seed, size):
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
-def test_nyquist_of_an_even_box_is_neither_read_nor_written(backend, interpolation, rng):
+def test_nyquist_of_an_even_box_is_neither_read_nor_written(host_backend, interpolation, rng):
     rotations = random_rotations(5, rng)
     options = {"interpolation": interpolation, "max_radius": 6.0}
     volume_ft = rfft3(noise(rng, (6, 6, 6)))
