@@ -278,7 +278,9 @@ def test_what_is_missing_or_contradictory_is_one_line(capsys, run, tmp_path, mon
         assert message in fail(capsys, *words, *options)
     monkeypatch.setitem(sys.modules, "distributed", None)
     line = fail(capsys, *words, "--workers", 2)
-    assert line == "error: Dask is not installed: pip install 'fslice[dask]'\n"
+    assert (
+        line == "error: Dask, the extra dask, is not installed: pip install 'dask[distributed]'\n"
+    )
     assert not (tmp_path / "r").exists()
 
 

@@ -35,6 +35,7 @@ def kl_to_prior(found: PosePosterior, shift_std: float, symmetry: str = "C1") ->
 
     Examples
     --------
+    >>> import numpy as np
     >>> pose = PosePosterior(
     ...     np.array([0]), np.eye(3)[None], np.zeros((1, 2)), np.ones(1), 1e-4 * np.eye(5)[None],
     ...     np.zeros(1), np.zeros(1))
@@ -59,6 +60,7 @@ def expected_log_likelihood(found: PosePosterior, shift_std: float, symmetry: st
 
     Examples
     --------
+    >>> import numpy as np
     >>> pose = PosePosterior(
     ...     np.array([0]), np.eye(3)[None], np.zeros((1, 2)), np.ones(1), 1e-4 * np.eye(5)[None],
     ...     np.array([50.0]), np.zeros(1))

@@ -43,6 +43,7 @@ def particle_share(evidence: Array) -> ParticleShare:
 
     Examples
     --------
+    >>> import numpy as np
     >>> found = particle_share(np.array([80.0, 60.0, -9.0, 75.0]))
     >>> found.probability.round(3), found.has_signal
     (array([1., 1., 0., 1.]), True)
@@ -66,6 +67,7 @@ def outliers(found: ParticleShare, level: float = 0.99) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
     >>> outliers(particle_share(np.array([80.0, 60.0, 1.0]))).tolist()
     [False, False, True]
     """

@@ -13,7 +13,7 @@ from fslice._devices import gpu_library, gpus, map_arrays
 from fslice.data.devices import to_library
 from fslice.data.shares import Partial, Share, sum_share
 
-_EXTRA = "Dask is not installed: pip install 'fslice[dask]'"
+_EXTRA = "Dask, the extra dask, is not installed: pip install 'dask[distributed]'"
 
 
 def dask_distributed() -> Any:
