@@ -21,7 +21,7 @@ from fslice.alignment.joint import Joint, infer_poses
 from fslice.alignment.rounds import Rounds, grown
 from fslice.alignment.search import PoseSearch
 from fslice.alignment.starts import GridEM, Level
-from fslice.cli import _unknown_poses
+from fslice.cli import _unknown_poses, main
 from fslice.cli._unknown_poses import lines_of, numbers_of
 from fslice.geometry import angle_between
 from fslice.io import read_particles, read_volume
@@ -267,10 +267,13 @@ def test_the_command_ends_in_one_line_where_there_is_only_noise(tmp_path, capsys
         capsys, "simulate", "phantom", "-o", run, "-n", 200, "--size", SIZE, "--pixel-size", 5,
         "--snr", 1e-6, "--json",
     )  # fmt: skip
-    error = fail(
-        capsys, "reconstruct", run / "particles.star", "-o", tmp_path / "out", "--poses", "unknown",
-        warned=True,
-    )  # fmt: skip
+    out = tmp_path / "out"
+    words = "reconstruct", run / "particles.star", "-o", out, "--poses", "unknown"
+    assert main([str(word) for word in words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    error = printed.err.splitlines(keepends=True)[-1]  # on a slow machine after lines of progress
+    assert error.startswith("error: ")
     assert "no structure" in error
     assert "no_structure.mrc" in error
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["no_structure.mrc"]
