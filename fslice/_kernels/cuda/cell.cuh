@@ -129,48 +129,32 @@ __device__ inline Complex<T> read(const Geometry& g, const Complex<T>* volume, c
   return mate ? conj(sum) : sum;
 }
 
-// The interpolated value, and its slopes along x, y and z of the volume.
-template <int TAPS, typename T>
-__device__ inline void read_slopes(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
-                                   Complex<T> out[4]) {
+// The interpolated value, its slopes along x, y and z of the volume, and with order 2 its second derivatives
+// xx, xy, xz, yy, yz, zz: 4 or 10 numbers.
+template <int TAPS, int ORDER, typename T>
+__device__ inline void read_derivatives(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
+                                        Complex<T>* out) {
+  constexpr int count = ORDER > 1 ? 10 : 4;
   double p[3];
   position(view, kx, ky, p);
   bool mate = p[0] < 0;
-  for (int i = 0; i < 4; ++i) out[i] = {0, 0};
-  for_taps<TAPS, 1>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
+  for (int i = 0; i < count; ++i) out[i] = {0, 0};
+  for_taps<TAPS, ORDER>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
     Complex<T> value = volume[tap.at];
     if (tap.ghost) value = conj(value);
     add(out[0], tap.z * tap.y * tap.x, value);
     add(out[1], tap.z * tap.y * tap.slope_x, value);
     add(out[2], tap.z * tap.slope_y * tap.x, value);
     add(out[3], tap.slope_z * tap.y * tap.x, value);
+    if constexpr (ORDER > 1) {
+      add(out[4], tap.z * tap.y * tap.curvature_x, value);
+      add(out[5], tap.z * tap.slope_y * tap.slope_x, value);
+      add(out[6], tap.slope_z * tap.y * tap.slope_x, value);
+      add(out[7], tap.z * tap.curvature_y * tap.x, value);
+      add(out[8], tap.slope_z * tap.slope_y * tap.x, value);
+      add(out[9], tap.curvature_z * tap.y * tap.x, value);
+    }
   });
-  if (mate)  // read at minus the position, conjugated: the slopes change their sign
-    for (int i = 0; i < 4; ++i) out[i] = i == 0 ? conj(out[i]) : T(-1) * conj(out[i]);
-}
-
-// The value, its slopes, and its second derivatives xx, xy, xz, yy, yz, zz.
-template <int TAPS, typename T>
-__device__ inline void read_curvatures(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
-                                       Complex<T> out[10]) {
-  double p[3];
-  position(view, kx, ky, p);
-  bool mate = p[0] < 0;
-  for (int i = 0; i < 10; ++i) out[i] = {0, 0};
-  for_taps<TAPS, 2>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
-    Complex<T> value = volume[tap.at];
-    if (tap.ghost) value = conj(value);
-    add(out[0], tap.z * tap.y * tap.x, value);
-    add(out[1], tap.z * tap.y * tap.slope_x, value);
-    add(out[2], tap.z * tap.slope_y * tap.x, value);
-    add(out[3], tap.slope_z * tap.y * tap.x, value);
-    add(out[4], tap.z * tap.y * tap.curvature_x, value);
-    add(out[5], tap.z * tap.slope_y * tap.slope_x, value);
-    add(out[6], tap.slope_z * tap.y * tap.slope_x, value);
-    add(out[7], tap.z * tap.curvature_y * tap.x, value);
-    add(out[8], tap.slope_z * tap.slope_y * tap.x, value);
-    add(out[9], tap.curvature_z * tap.y * tap.x, value);
-  });
-  if (mate)  // at minus the position, conjugated: only the slopes change their sign
-    for (int i = 0; i < 10; ++i) out[i] = i >= 1 && i <= 3 ? T(-1) * conj(out[i]) : conj(out[i]);
+  if (mate)  // read at minus the position, conjugated: only the slopes change their sign
+    for (int i = 0; i < count; ++i) out[i] = i >= 1 && i <= 3 ? T(-1) * conj(out[i]) : conj(out[i]);
 }

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(256)
     Pixel k(g, i);
     Complex<T> out[4] = {};
     if (in_band(g, k.kx, k.ky)) {
-      read_slopes<TAPS>(g, volume, views[v], k.kx, k.ky, out);
+      read_derivatives<TAPS, 1>(g, volume, views[v], k.kx, k.ky, out);
       Complex<T> turned = phase<T>(views[v], k.kx, k.ky, amplitude);
       for (int j = 0; j < 4; ++j) out[j] = out[j] * turned;
     }
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(256)
     Pixel k(g, i);
     Complex<T> out[10] = {};
     if (in_band(g, k.kx, k.ky)) {
-      read_curvatures<TAPS>(g, volume, views[v], k.kx, k.ky, out);
+      read_derivatives<TAPS, 2>(g, volume, views[v], k.kx, k.ky, out);
       Complex<T> turned = phase<T>(views[v], k.kx, k.ky, amplitude);
       for (int j = 0; j < 10; ++j) out[j] = out[j] * turned;
     }

@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(256)
     if (in_band(g, k.kx, k.ky)) {
       Complex<T> values[4];
       if (POSES)
-        read_slopes<TAPS>(g, volume, view, k.kx, k.ky, values);
+        read_derivatives<TAPS, 1>(g, volume, view, k.kx, k.ky, values);
       else
         values[0] = read<TAPS>(g, volume, view, k.kx, k.ky);
       const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);

@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(256)
     Pixel k(g, i);
     if (!in_band(g, k.kx, k.ky)) continue;
     Complex<T> values[4];
-    read_slopes<TAPS>(g, volume, views[v], k.kx, k.ky, values);
+    read_derivatives<TAPS, 1>(g, volume, views[v], k.kx, k.ky, values);
     Complex<T> h = cotangents[v * pixels + i] * conj(phase<T>(views[v], k.kx, k.ky, amplitude));
     add_pose_gradient(g, h, values, k.kx, k.ky, sums);
   }
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(256)
     Pixel k(g, i);
     if (!in_band(g, k.kx, k.ky)) continue;
     Complex<T> values[4], factors[6];
-    read_slopes<TAPS>(g, volume, view, k.kx, k.ky, values);
+    read_derivatives<TAPS, 1>(g, volume, view, k.kx, k.ky, values);
     const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);
     pose_derivatives(g, view, own, values, k.kx, k.ky, factors);
     double weight = pair_weight(k.kx) * double(own.weight);
