@@ -89,6 +89,17 @@ def add_output(parser: argparse.ArgumentParser, **options: Any) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, **options)
 
 
+def add_noise_variance(parser: argparse._ActionsContainer) -> None:
+    """Add ``--noise-variance``, None where it is to be learned."""
+    parser.add_argument(
+        "--noise-variance",
+        type=positive_or_auto,
+        metavar="V",
+        help="variance of the noise in a pixel, in the square of the images' unit "
+        "(default: auto, learned)",
+    )
+
+
 def add_symmetry(parser: argparse._ActionsContainer, *, help: str, required: bool = False) -> None:
     """Add ``--symmetry G``."""
     groups = "C1, C2, ..., D1, ..., T, O, I1 to I4, axes as in RELION"

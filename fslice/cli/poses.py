@@ -17,6 +17,7 @@ from fslice.alignment.outliers import SIGNAL, particle_share
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.cli._arguments import (
+    add_noise_variance,
     add_output,
     add_symmetry,
     command_parser,
@@ -24,7 +25,6 @@ from fslice.cli._arguments import (
     given,
     point_group,
     positive,
-    positive_or_auto,
 )
 from fslice.cli._environment import versions
 from fslice.cli._half_sets import Fingerprints
@@ -140,13 +140,7 @@ def _add_noise(parser: argparse._ArgumentGroup) -> None:
         default="white",
         help="one noise variance, or one for each shell of the images (default: white)",
     )
-    parser.add_argument(
-        "--noise-variance",
-        type=positive_or_auto,
-        metavar="V",
-        help="variance of the noise in a pixel, in the square of the images' unit "
-        "(default: auto, learned)",
-    )
+    add_noise_variance(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

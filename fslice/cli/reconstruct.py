@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fslice.cli._arguments import (
+    add_noise_variance,
     add_output,
     add_symmetry,
     at_least_one,
@@ -102,13 +103,7 @@ def _add_statistics(parser: argparse._ArgumentGroup) -> None:
         help="variance of a voxel of the map before anything is seen, in the square of the map's "
         "unit (default: auto, from the power of the images)",
     )
-    parser.add_argument(
-        "--noise-variance",
-        type=positive_or_auto,
-        metavar="V",
-        help="variance of the noise in a pixel, in the square of the images' unit "
-        "(default: auto, learned)",
-    )
+    add_noise_variance(parser)
     parser.add_argument(
         "--noise",
         choices=("white", "shell", "group"),
