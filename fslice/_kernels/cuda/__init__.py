@@ -34,3 +34,4 @@ class CudaKernels(Workspace, ComposedKernels):
     misfit_gradients = fused.misfit_gradients
     gram = fused.gram
     pose_gram = fused.pose_gram
+    pose_curvature = fused.pose_curvature
