@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import peak_memory
 import pytest
 from cli_tools import fail, result, succeed
 from test_cluster_shares import SIZE, N, dataset, equations, expected, same_bits
@@ -315,14 +316,8 @@ def test_a_worker_takes_no_more_than_is_said(client):
     data = Dataset(pixels, Poses(fslice.random_rotations(800, rng)))
     projector = fslice.Projector(size)
     normal_equations(data, projector, executor=ClusterExecutor(client))
-    peak = max(client.run(_peak).values())
+    peak = max(client.run(peak_memory.peak).values())
     assert peak < worker_bytes(data, projector)
     assert sum_bytes(data, projector) == sum(
         array.nbytes for array in (lambda n: (n.b, n.stencil))(normal_equations(data, projector))
     )
-
-
-def _peak():
-    import resource
-
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
