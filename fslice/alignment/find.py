@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_choice, placed
-from fslice.alignment.newton import Starts
+from fslice.alignment.fold import Known, PoseFold
 from fslice.alignment.noise import outer_variance, residual_noise
 from fslice.alignment.posterior import PosePosterior, shift_spread
 from fslice.alignment.prepared import PreparedMap, prepare
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
-from fslice.data.passes import Batch, sum_over
+from fslice.data.passes import sum_over
 from fslice.data.poses import Poses
 from fslice.operators.ctf import CTF
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
@@ -44,14 +44,13 @@ class PoseModel:
     prepared: PreparedMap
 
     def find(
-        self, rows: Array | None = None, progress: Callable[[int], object] | None = None
+        self,
+        rows: Array | None = None,
+        progress: Callable[[int], object] | None = None,
+        executor: Any = None,
     ) -> PosePosterior:
         """Return the posterior over all poses of some images, in the order of the rows."""
-
-        def of_batch(batch: Batch) -> PosePosterior:
-            return self.prepared.find(batch, self.noise_variance)
-
-        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
+        return self._found(None, rows, progress, executor)
 
     def relaxed(self, symmetry: str) -> PoseModel:
         """Return the model under which the map is not symmetric, as far as this group goes.
@@ -69,21 +68,18 @@ class PoseModel:
         poses: PosePosterior,
         rows: Array | None = None,
         progress: Callable[[int], object] | None = None,
+        executor: Any = None,
     ) -> PosePosterior:
         """Return the posterior near the modes of each image's poses, image by image of the rows."""
-        xp = array_namespace(poses.weights)
-        near = bool(xp.isfinite(poses.evidence).all())  # modes that were found, or poses of a file
-        place = xp.zeros(len(self.dataset), np.int64)
-        place[xp.arange(len(self.dataset)) if rows is None else xp.asarray(rows)] = xp.arange(
-            len(poses)
-        )
+        known = Known.of(poses, len(self.dataset), rows)
+        return self._found(known, rows, progress, executor)
 
-        def of_batch(batch: Batch) -> PosePosterior:
-            modes = poses.views(place[batch.rows])
-            starts = Starts(modes.image_of, modes.rotations, modes.shifts)
-            return self.prepared.refine(batch, starts, self.noise_variance, near=near)
-
-        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
+    def _found(
+        self, known: Known | None, rows: Array | None, progress: Any, executor: Any
+    ) -> PosePosterior:
+        fold = PoseFold(self.prepared, self.noise_variance, known)
+        found = sum_over(self.dataset, fold, rows=rows, executor=executor, progress=progress)
+        return found.sorted()
 
 
 def find_poses(
@@ -99,6 +95,7 @@ def find_poses(
     search: PoseSearch | None = None,
     rows: Array | None = None,
     progress: Callable[[int], object] | None = None,
+    executor: Any = None,
 ) -> PosePosterior:
     """Find where the particle of each image may be, given a map.
 
@@ -130,6 +127,9 @@ def find_poses(
         Which images, ascending. Default: all.
     progress : callable, optional
         Called with the number of images of each batch that is done.
+    executor : optional
+        Shares the images among threads, processes, GPUs or machines, as that of
+        `fslice.data.passes.sum_over`. What is learned from some images is learned here.
 
     Returns
     -------
@@ -161,10 +161,11 @@ def find_poses(
         images, volume, ctf, symmetry=relax_symmetry or symmetry, noise=noise,
         noise_variance=noise_variance, shift_std=shift_std, search=search,
     )  # fmt: skip
-    found = model.find(rows, progress)
+    found = model.find(rows, progress, executor)
     if relax_symmetry is None:
         return found
-    return model.relaxed(relax_symmetry).refine(found.relax(relax_symmetry), rows, progress)
+    relaxed = model.relaxed(relax_symmetry)
+    return relaxed.refine(found.relax(relax_symmetry), rows, progress, executor)
 
 
 def refine_poses(
@@ -178,6 +179,7 @@ def refine_poses(
     search: PoseSearch | None = None,
     rows: Array | None = None,
     progress: Callable[[int], object] | None = None,
+    executor: Any = None,
 ) -> PosePosterior:
     """Refine the poses of images, and find how sure they are.
 
@@ -188,7 +190,7 @@ def refine_poses(
     volume : (D, D, D) real array
     poses : PosePosterior, optional
         All of its modes are refined, weighed anew, and pruned. Of the images of `rows`.
-    noise, noise_variance, shift_std, search, rows, progress
+    noise, noise_variance, shift_std, search, rows, progress, executor
         As in `find_poses`; of the search only `radii`, `max_modes` and `window` play a part.
 
     Returns
@@ -207,7 +209,7 @@ def refine_poses(
         dataset, volume, noise=noise, noise_variance=noise_variance, shift_std=shift_std,
         search=search, known=(given, rows),
     )  # fmt: skip
-    return model.refine(given, rows, progress)
+    return model.refine(given, rows, progress, executor)
 
 
 def pose_model(
@@ -257,7 +259,8 @@ def _learned(
         found = model.find(rows)
     else:
         all_rows = np.arange(len(model.dataset)) if known[1] is None else known[1]
-        found = model.refine(known[0][np.isin(all_rows, rows)], rows)
+        chosen = array_namespace(known[0].weights).asarray(np.isin(all_rows, rows))
+        found = model.refine(known[0][chosen], rows)
     dataset, variance, prepared = model.dataset, model.noise_variance, model.prepared
     if noise == "shell" and noise_variance is None:
         dataset, variance = residual_noise(dataset, volume, found, rows), 1.0
