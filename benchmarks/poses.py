@@ -20,7 +20,8 @@ from timing import machine
 import fslice
 from fslice.alignment.find import PoseModel, pose_model, poses_as_posterior
 from fslice.alignment.importance import check_posterior
-from fslice.alignment.newton import Level, Starts, climb
+from fslice.alignment.level import Level
+from fslice.alignment.newton import Starts, climb
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepared import prepare
 from fslice.alignment.search import PoseSearch

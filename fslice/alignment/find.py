@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_choice, placed
+from fslice.alignment.filters import DefocusResponse, defocus_response
 from fslice.alignment.newton import Starts
 from fslice.alignment.noise import outer_variance, residual_noise
-from fslice.alignment.posterior import PosePosterior, shift_spread
+from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepared import PreparedMap, prepare
+from fslice.alignment.priors import shift_spread
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch, sum_over
@@ -49,9 +51,15 @@ class PoseModel:
         """Return the posterior over all poses of some images, in the order of the rows."""
 
         def of_batch(batch: Batch) -> PosePosterior:
-            return self.prepared.find(batch, self.noise_variance)
+            return self.prepared.find(batch, self.noise_variance, self.response(batch))
 
         return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
+
+    def response(self, batch: Batch) -> DefocusResponse | None:
+        """Return how the CTFs of a batch answer to defocus, where that is free."""
+        if self.prepared.search.defocus_std is None:
+            return None
+        return defocus_response(self.dataset, batch)
 
     def relaxed(self, symmetry: str) -> PoseModel:
         """Return the model under which the map is not symmetric, as far as this group goes.
@@ -79,9 +87,12 @@ class PoseModel:
         )
 
         def of_batch(batch: Batch) -> PosePosterior:
-            modes = poses.views(place[batch.rows])
-            starts = Starts(modes.image_of, modes.rotations, modes.shifts)
-            return self.prepared.refine(batch, starts, self.noise_variance, near=near)
+            own = poses[place[batch.rows]]
+            starts = self.prepared.starting(
+                Starts(own.image_of, own.rotations, own.shifts), own.parameters
+            )
+            response = self.response(batch)
+            return self.prepared.refine(batch, starts, self.noise_variance, response, near=near)
 
         return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
 

@@ -9,9 +9,11 @@ from typing import Any
 from fslice._arrays import Array, array_namespace, check_real, check_shape, placed
 from fslice.alignment.band import Band
 from fslice.alignment.coarse import Candidates, Templates, make_templates
+from fslice.alignment.filters import MEANS, DefocusResponse, image_filters
 from fslice.alignment.grid import asymmetric_rotations, cell_radius
+from fslice.alignment.level import Level
 from fslice.alignment.modes import Kept, log_masses, prune
-from fslice.alignment.newton import Level, Quadratic, Starts, climb, moved, settle, shortened
+from fslice.alignment.newton import Quadratic, Starts, climb, moved, settle, shortened
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch, object_radius
 from fslice.data.passes import Batch
@@ -55,33 +57,57 @@ class PreparedMap:
             )
         return replace(self, search=search, templates=templates)
 
-    def find(self, batch: Batch, noise_variance: float) -> PosePosterior:
+    def find(
+        self, batch: Batch, noise_variance: float, response: DefocusResponse | None = None
+    ) -> PosePosterior:
         """Return the posterior over all poses of a batch of images."""
-        return self._refined(batch, self._candidates(batch, noise_variance), noise_variance)
+        starts = self._candidates(batch, noise_variance)
+        return self._refined(batch, self.starting(starts), noise_variance, response)
 
     def refine(
-        self, batch: Batch, starts: Starts, noise_variance: float, *, near: bool = False
-    ) -> PosePosterior:
+        self, batch: Batch, starts: Starts, noise_variance: float,
+        response: DefocusResponse | None = None, *, near: bool = False,
+    ) -> PosePosterior:  # fmt: skip
         """Return the posterior near given poses, of images counted from 0 in the batch.
 
         Where they are near modes already, only the last band is used: in lower ones modes merge.
         """
         first = len(self.levels) - 1 if near else 0
-        return self._refined(batch, starts, noise_variance, first)
+        return self._refined(batch, starts, noise_variance, response, first)
 
-    def level(self, batch: Batch, number: int, noise_variance: float) -> Level:
+    def starting(self, starts: Starts, given: dict[str, Array] | None = None) -> Starts:
+        """Return starts with the parameters that are free, from their means or as given."""
+        if not self.search.parameters:
+            return starts
+        xp, count = array_namespace(starts.shifts), len(starts.shifts)
+        columns = [
+            xp.full(count, MEANS[name]) if name not in (given or {}) else (given or {})[name]
+            for name in self.search.parameters
+        ]
+        return starts._replace(parameters=xp.stack(columns, 1))
+
+    def level(
+        self, batch: Batch, number: int, noise_variance: float,
+        response: DefocusResponse | None = None,
+    ) -> Level:  # fmt: skip
         """Return the images of a batch in one of the bands of the refinement."""
         assert batch.images_ft is not None
         band, volume_ft = self.levels[number]
         images = band.crop(batch.images_ft)
-        ctf = band.crop_ctf(batch.ctf, len(images), images.real.dtype)
-        return Level(band, volume_ft, images, ctf, noise_variance, self.search.shift_std)
+        filters = image_filters(
+            batch, band, images.real.dtype, self.search.parameters, response
+        )
+        return Level(band, volume_ft, images, filters, noise_variance, self.search.shift_std)
 
     @property
     def log_volume(self) -> float:
-        """Log of the volume that poses have under their prior: of the prior's density, minus it."""
+        """Log of the volume that poses have under their prior: of the prior's density, minus it.
+
+        With that of the parameters of images that are free.
+        """
         order = len(symmetry_rotations(self.symmetry))
-        return math.log(8 * math.pi**2 / order * 2 * math.pi * self.search.shift_std**2)
+        free = sum(math.log(2 * math.pi * std**2) / 2 for std in self.search.parameters.values())
+        return math.log(8 * math.pi**2 / order * 2 * math.pi * self.search.shift_std**2) + free
 
     @property
     def _rotations(self) -> int:
@@ -114,15 +140,16 @@ class PreparedMap:
         )
 
     def _refined(
-        self, batch: Batch, starts: Starts, noise_variance: float, first: int = 0
-    ) -> PosePosterior:
+        self, batch: Batch, starts: Starts, noise_variance: float,
+        response: DefocusResponse | None, first: int = 0,
+    ) -> PosePosterior:  # fmt: skip
         assert batch.images_ft is not None
         count = len(batch.images_ft)
         lost = array_namespace(batch.images_ft).zeros(count)
         for number in range(first, len(self.levels)):
             band = self.levels[number][0]
             last = number + 1 == len(self.levels)
-            level = self.level(batch, number, noise_variance)
+            level = self.level(batch, number, noise_variance, response)
             steps = _LAST_STEPS if last else _STEPS
             max_angle = _LONGEST / band.radius
             starts, quadratic = climb(level, starts, steps, max_angle, full=last)
@@ -154,10 +181,14 @@ class PreparedMap:
         best = masses[first]  # the first of an image is its best
         relative = xp.exp(masses - best[starts.image_of])
         sums = xp.bincount(starts.image_of, weights=relative, minlength=count)
+        free = self.search.parameters
+        parameters = {} if starts.parameters is None else dict(
+            zip(free, starts.parameters.T, strict=True)
+        )  # fmt: skip
         return PosePosterior(
             starts.image_of, starts.rotations, starts.shifts,
             relative / sums[starts.image_of], xp.linalg.inv(quadratic.matrix),
-            best + xp.log(sums) - self.log_volume, xp.minimum(lost, 1), batch.rows,
+            best + xp.log(sums) - self.log_volume, xp.minimum(lost, 1), batch.rows, **parameters,
         )  # fmt: skip
 
 
