@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from fslice._arrays import Array, array_namespace
+from fslice.alignment.directions import DirectionPrior
 from fslice.alignment.filters import MEANS
 from fslice.alignment.posterior import PosePosterior
 from fslice.symmetry.groups import symmetry_rotations
@@ -13,7 +14,7 @@ from fslice.symmetry.groups import symmetry_rotations
 
 def kl_to_prior(
     found: PosePosterior, shift_std: float, symmetry: str = "C1",
-    parameters: Mapping[str, float] | None = None,
+    parameters: Mapping[str, float] | None = None, directions: DirectionPrior | None = None,
 ) -> Array:  # fmt: skip
     """Return the Kullback-Leibler divergence of each image's posterior from the prior of poses.
 
@@ -27,6 +28,8 @@ def kl_to_prior(
     parameters : mapping of str to float, optional
         Of defocus and contrast, where they were free, the standard deviations of their priors:
         `PoseSearch.parameters`.
+    directions : DirectionPrior, optional
+        Default: uniform.
 
     Returns
     -------
@@ -58,6 +61,8 @@ def kl_to_prior(
     entropy = (xp.linalg.slogdet(found.covariance)[1] + count * math.log(2 * math.pi * math.e)) / 2
     squares = (found.shifts**2).sum(1) + found.covariance[:, 3, 3] + found.covariance[:, 4, 4]
     terms = math.log(volume) - entropy + squares / (2 * shift_std**2)
+    if directions is not None:
+        terms = terms - directions.log(found.rotations)
     for place, (name, values) in enumerate(found.parameters.items(), 5):
         variance = (parameters or {})[name] ** 2
         squares = (values - MEANS[name]) ** 2 + found.covariance[:, place, place]
@@ -68,7 +73,7 @@ def kl_to_prior(
 
 def expected_log_likelihood(
     found: PosePosterior, shift_std: float, symmetry: str = "C1",
-    parameters: Mapping[str, float] | None = None,
+    parameters: Mapping[str, float] | None = None, directions: DirectionPrior | None = None,
 ) -> Array:  # fmt: skip
     """Return the expected log likelihood of each image above that of noise alone: (n,) float64.
 
@@ -84,4 +89,4 @@ def expected_log_likelihood(
     >>> expected_log_likelihood(pose, shift_std=1.0).round(2)
     array([72.14])
     """
-    return found.evidence + kl_to_prior(found, shift_std, symmetry, parameters)
+    return found.evidence + kl_to_prior(found, shift_std, symmetry, parameters, directions)

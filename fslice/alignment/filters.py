@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from fslice.alignment.band import Band
 from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch
 from fslice.operators.ctf import CTF, electron_wavelength
+
+if TYPE_CHECKING:
+    from fslice.alignment.posterior import PosePosterior
 
 PARAMETERS = ("defocus", "contrast")
 """Offset of the defocus, in Angstrom, of `defocus_u` and `defocus_v` alike; and contrast."""
@@ -56,14 +59,17 @@ def defocus_response(dataset: Dataset, batch: Batch) -> DefocusResponse:
     if not isinstance(ctf, CTF):
         kind = "none" if ctf is None else "its values"
         raise ValueError(f"defocus_std: expected None unless there is a CTF, got {kind}")
-    own = ctf[batch.rows] if len(ctf) > 1 else ctf[dataset.xp.zeros(len(batch.rows), int)]
+    rows, xp = batch.rows, dataset.xp
+    if dataset.origin is not None:  # of a portion, whose images are named as in the whole
+        rows = xp.searchsorted(xp.asarray(dataset.origin), rows)
+    own = ctf[rows] if len(ctf) > 1 else ctf[xp.zeros(len(rows), int)]
     ahead = dataclasses.replace(dataset, ctf=ctf.replace(phase_shift=ctf.phase_shift - 90))
     rates = np.pi * electron_wavelength(own.voltage) / (dataset.size * own.pixel_size) ** 2
     if dataset.ctf_applied != "phase-flipped":
-        return DefocusResponse(ahead.ctf_of(batch.rows), rates)
+        return DefocusResponse(ahead.ctf_of(rows), rates)
     # the images were multiplied by the sign of their CTF as it was thought to be
-    plain = dataclasses.replace(ahead, ctf_applied="none").ctf_of(batch.rows)
-    before = dataclasses.replace(dataset, ctf_applied="none").ctf_of(batch.rows)
+    plain = dataclasses.replace(ahead, ctf_applied="none").ctf_of(rows)
+    before = dataclasses.replace(dataset, ctf_applied="none").ctf_of(rows)
     values = [
         c.evaluate(dataset.size, dataset.dtype) if isinstance(c, CTF) else c
         for c in (plain, before)
@@ -190,3 +196,40 @@ def image_filters(
     squares = ky**2 + xp.arange(band.box // 2 + 1) ** 2
     phases = (response.rates[:, None, None] * squares).astype(dtype)
     return ImageFilters(ctf, stds, quadrature, phases)
+
+
+def at_best(dataset: Dataset, found: PosePosterior) -> Dataset:
+    """Return a data set with the defocus and the contrast of the best modes, where they were free.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    found : PosePosterior
+        Of some of its images; the others stay as they are.
+    """
+    xp, n, best = dataset.xp, len(dataset), found.best_modes()
+    rows = xp.arange(len(found)) if found.rows is None else found.rows
+    if found.contrast is not None:
+        contrast = xp.ones(n) if dataset.contrast is None else dataset.contrast.astype(np.float64)
+        contrast[rows] = contrast[rows] * found.contrast[best]
+        dataset = dataclasses.replace(dataset, contrast=contrast)
+    ctf = dataset.ctf
+    if found.defocus is not None and isinstance(ctf, CTF):
+        offset = xp.zeros(n)
+        offset[rows] = found.defocus[best]
+        dataset = dataclasses.replace(dataset, ctf=defocused(ctf, offset))
+    return dataset
+
+
+def defocused(ctf: CTF, offset: Array) -> CTF:
+    """Return CTFs with an offset, (n,) in Angstrom, on the defocus along both axes.
+
+    Examples
+    --------
+    >>> ctf = CTF(defocus_u=15000, defocus_v=14000, astigmatism_angle=30, voltage=300,
+    ...           spherical_aberration=2.7, amplitude_contrast=0.1, pixel_size=1.5)
+    >>> defocused(ctf, np.array([100.0, -50.0])).defocus_v
+    array([14100., 13950.])
+    """
+    own = ctf if len(ctf) == len(offset) else ctf[array_namespace(offset).zeros(len(offset), int)]
+    return own.replace(defocus_u=own.defocus_u + offset, defocus_v=own.defocus_v + offset)

@@ -10,8 +10,9 @@ import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_choice, placed
 from fslice.alignment.filters import DefocusResponse, defocus_response
+from fslice.alignment.learn import Learn, evenly, learned, map_scale, rescaled
 from fslice.alignment.newton import Starts
-from fslice.alignment.noise import outer_variance, residual_noise
+from fslice.alignment.noise import outer_variance
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepared import PreparedMap, prepare
 from fslice.alignment.priors import shift_spread
@@ -22,8 +23,6 @@ from fslice.data.poses import Poses
 from fslice.operators.ctf import CTF
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
-PILOT = 256
-"""Images from which the noise and the prior of shifts are learned, before all are searched."""
 _WIDE = 0.04
 """Deviation of shifts, in boxes, before any image is seen."""
 
@@ -39,11 +38,14 @@ class PoseModel:
     noise_variance : float
         The factor of that.
     prepared : PreparedMap
+    scale : float, optional
+        Of the images relative to the map, where the contrast is free; the data set has it.
     """
 
     dataset: Dataset
     noise_variance: float
     prepared: PreparedMap
+    scale: float = 1.0
 
     def find(
         self, rows: Array | None = None, progress: Callable[[int], object] | None = None
@@ -251,30 +253,16 @@ def pose_model(
     wide = _WIDE * dataset.size if shift_std is None else shift_std
     options = dataclasses.replace(search or PoseSearch(), shift_std=wide)
     prepared = prepare(volume, options, symmetry, templates=known is None, dtype=dataset.dtype.name)
-    rows = _evenly(known[1] if known and known[1] is not None else np.arange(len(dataset)))
+    rows = evenly(known[1] if known and known[1] is not None else np.arange(len(dataset)))
     variance = outer_variance(dataset, rows) if noise_variance is None else noise_variance
     model = PoseModel(dataset, variance, prepared)
-    if shift_std is None or (noise == "shell" and noise_variance is None):
-        model = _learned(model, volume, rows, noise, noise_variance, shift_std, known)
-    return model
-
-
-def _learned(
-    model: PoseModel, volume: Array, rows: np.ndarray, noise: str, noise_variance: float | None,
-    shift_std: float | None, known: tuple[PosePosterior, Array | None] | None,
-) -> PoseModel:  # fmt: skip
-    """Return the model with what the poses of some images teach."""
-    if known is None:
-        found = model.find(rows)
-    else:
-        all_rows = np.arange(len(model.dataset)) if known[1] is None else known[1]
-        found = model.refine(known[0][np.isin(all_rows, rows)], rows)
-    dataset, variance, prepared = model.dataset, model.noise_variance, model.prepared
-    if noise == "shell" and noise_variance is None:
-        dataset, variance = residual_noise(dataset, volume, found, rows), 1.0
-    if shift_std is None:
-        prepared = prepared.with_shift_std(shift_spread(found))
-    return PoseModel(dataset, variance, prepared)
+    learn = Learn(
+        noise == "shell" and noise_variance is None, shift_std is None,
+        options.contrast_std is not None, options.prior_directions == "learned",
+    )  # fmt: skip
+    if learn.scale:
+        model = rescaled(model, map_scale(model, rows))
+    return learned(model, volume, rows, learn, known) if any(learn) else model
 
 
 def as_dataset(images: Any, volume: Array, ctf: CTF | Array | None = None) -> Dataset:
@@ -294,9 +282,3 @@ def poses_as_posterior(poses: Poses) -> PosePosterior:
         xp.arange(n), poses.rotations.astype(np.float64), shifts, xp.ones(n),
         xp.full((n, 5, 5), xp.nan), xp.full(n, xp.nan), xp.full(n, xp.nan),
     )  # fmt: skip
-
-
-def _evenly(rows: Array) -> np.ndarray:
-    """Return at most `PILOT` of the rows, evenly spaced."""
-    places = np.linspace(0, len(rows) - 1, min(PILOT, len(rows))).round().astype(np.int64)
-    return np.asarray(rows)[places]

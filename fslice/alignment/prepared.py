@@ -9,6 +9,7 @@ from typing import Any
 from fslice._arrays import Array, array_namespace, check_real, check_shape, placed
 from fslice.alignment.band import Band
 from fslice.alignment.coarse import Candidates, Templates, make_templates
+from fslice.alignment.directions import DirectionPrior
 from fslice.alignment.filters import MEANS, DefocusResponse, image_filters
 from fslice.alignment.grid import asymmetric_rotations, cell_radius
 from fslice.alignment.level import Level
@@ -39,12 +40,15 @@ class PreparedMap:
         Bands of the refinement, and the spectrum of the map in each.
     templates : Templates, or None
         For the search over all poses.
+    directions : DirectionPrior, optional
+        Prior of the direction of view. Default: uniform.
     """
 
     search: PoseSearch
     symmetry: str
     levels: tuple[tuple[Band, Array], ...]
     templates: Templates | None
+    directions: DirectionPrior | None = None
 
     def with_shift_std(self, shift_std: float) -> PreparedMap:
         """Return the same with another prior of shifts; the grid of shifts is made anew."""
@@ -56,6 +60,14 @@ class PreparedMap:
                 templates, shifts=shifts, log_prior=_log_prior(shifts, shift_std, templates.slices)
             )
         return replace(self, search=search, templates=templates)
+
+    def with_directions(self, directions: DirectionPrior) -> PreparedMap:
+        """Return the same with a prior of the direction of view."""
+        templates = self.templates
+        if templates is not None:
+            log = directions.log(templates.rotations).astype(templates.slices.dtype)
+            templates = replace(templates, log_directions=log)
+        return replace(self, directions=directions, templates=templates)
 
     def find(
         self, batch: Batch, noise_variance: float, response: DefocusResponse | None = None
@@ -170,13 +182,17 @@ class PreparedMap:
         self, starts: Starts, quadratic: Quadratic, count: int, window: float, most: int
     ) -> Kept:
         group = symmetry_rotations(self.symmetry, like=starts.rotations)
-        return prune(starts, log_masses(quadratic), group, count, window, most)
+        return prune(starts, self._log_masses(starts, quadratic), group, count, window, most)
+
+    def _log_masses(self, starts: Starts, quadratic: Quadratic) -> Array:
+        masses = log_masses(quadratic)
+        return masses if self.directions is None else masses + self.directions.log(starts.rotations)
 
     def _posterior(
         self, batch: Batch, starts: Starts, quadratic: Quadratic, lost: Array
     ) -> PosePosterior:
         xp, count = array_namespace(lost), len(lost)
-        masses = log_masses(quadratic)
+        masses = self._log_masses(starts, quadratic)
         first = xp.searchsorted(starts.image_of, xp.arange(count))
         best = masses[first]  # the first of an image is its best
         relative = xp.exp(masses - best[starts.image_of])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fslice._arrays import array_namespace
+from fslice._arrays import Array, array_namespace
 from fslice.alignment.posterior import PosePosterior
 
 
@@ -12,6 +12,11 @@ def shift_spread(found: PosePosterior) -> float:
     covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
     squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
     per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
-    seen = ~(found.evidence < 0)
-    seen = seen if bool(seen.any()) else ~seen
-    return max(float(xp.sqrt((per_image * seen).sum() / (2 * seen.sum()))), 0.1)
+    shown = seen(found)
+    return max(float(xp.sqrt((per_image * shown).sum() / (2 * shown.sum()))), 0.1)
+
+
+def seen(found: PosePosterior) -> Array:
+    """Return which images show the particle, by their evidence; all if none does: (n,) bool."""
+    shown = ~(found.evidence < 0)
+    return shown if bool(shown.any()) else ~shown

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace
+from fslice._arrays import Array, array_namespace, check_choice
 from fslice.alignment.grid import cell_radius, hexagonal_shifts
 from fslice.symmetry.groups import symmetry_rotations
 
@@ -58,6 +58,8 @@ class PoseSearch:
     contrast_std : float, optional
         Each image's contrast is free: a factor, of this standard deviation about one. The scale
         of the map is then learned. Default: that of the data set holds.
+    prior_directions : {"uniform", "learned"}, optional
+        The density of directions of view before the image is seen; learned from up to 1024 images.
 
     Raises
     ------
@@ -76,12 +78,14 @@ class PoseSearch:
     window: float = 12.0
     defocus_std: float | None = None
     contrast_std: float | None = None
+    prior_directions: str = "uniform"
 
     def __post_init__(self) -> None:
         for name in _NUMBERS:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a number above 0, got {value}")
+        check_choice("prior_directions", self.prior_directions, ("uniform", "learned"))
         if self.radii is not None and (not self.radii or list(self.radii) != sorted(self.radii)):
             raise ValueError(f"radii: expected ascending numbers, got {self.radii}")
 
