@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from fslice.alignment.band import Band
 from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch
 from fslice.operators.ctf import CTF, electron_wavelength
-
-if TYPE_CHECKING:
-    from fslice.alignment.posterior import PosePosterior
 
 PARAMETERS = ("defocus", "contrast")
 """Offset of the defocus, in Angstrom, of `defocus_u` and `defocus_v` alike; and contrast."""
@@ -196,29 +193,6 @@ def image_filters(
     squares = ky**2 + xp.arange(band.box // 2 + 1) ** 2
     phases = (response.rates[:, None, None] * squares).astype(dtype)
     return ImageFilters(ctf, stds, quadrature, phases)
-
-
-def at_best(dataset: Dataset, found: PosePosterior) -> Dataset:
-    """Return a data set with the defocus and the contrast of the best modes, where they were free.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    found : PosePosterior
-        Of some of its images; the others stay as they are.
-    """
-    xp, n, best = dataset.xp, len(dataset), found.best_modes()
-    rows = xp.arange(len(found)) if found.rows is None else found.rows
-    if found.contrast is not None:
-        contrast = xp.ones(n) if dataset.contrast is None else dataset.contrast.astype(np.float64)
-        contrast[rows] = contrast[rows] * found.contrast[best]
-        dataset = dataclasses.replace(dataset, contrast=contrast)
-    ctf = dataset.ctf
-    if found.defocus is not None and isinstance(ctf, CTF):
-        offset = xp.zeros(n)
-        offset[rows] = found.defocus[best]
-        dataset = dataclasses.replace(dataset, ctf=defocused(ctf, offset))
-    return dataset
 
 
 def defocused(ctf: CTF, offset: Array) -> CTF:

@@ -14,8 +14,8 @@ import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, to_numpy
 from fslice.alignment.directions import DirectionPrior
-from fslice.alignment.find import PoseModel
 from fslice.alignment.level import Level
+from fslice.alignment.model import PoseModel
 from fslice.alignment.newton import Starts, moved
 from fslice.alignment.posterior import PosePosterior
 from fslice.data.passes import Batch, sum_over
@@ -105,7 +105,12 @@ def check_posterior(
         step = max(1, _VIEWS // draws)
         parts = [
             _check(
-                level, own, slice(start, start + step), rng, draws, degrees,
+                level,
+                own,
+                slice(start, start + step),
+                rng,
+                draws,
+                degrees,
                 model.prepared.directions,
             )
             for start in range(0, len(own), step)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
 from fslice.alignment.directions import learned_directions
-from fslice.alignment.filters import at_best
+from fslice.alignment.filters import defocused
+from fslice.alignment.model import PoseModel
 from fslice.alignment.noise import residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.priors import seen, shift_spread
@@ -17,10 +18,8 @@ from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch, sum_over
 from fslice.geometry import grid_rotations
 from fslice.likelihoods.scales import optimal_scales
+from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
-
-if TYPE_CHECKING:
-    from fslice.alignment.find import PoseModel
 
 PILOT = 256
 """Images from which all this is learned, before all are searched."""
@@ -143,9 +142,7 @@ def map_scale(model: PoseModel, rows: np.ndarray) -> float:
     return float(xp.sqrt(above / squares)) if above > 0 and squares > 0 else 1.0
 
 
-def fitted_scale(
-    model: PoseModel, volume: Array, found: PosePosterior, rows: np.ndarray
-) -> float:
+def fitted_scale(model: PoseModel, volume: Array, found: PosePosterior, rows: np.ndarray) -> float:
     """Return the most likely factor on the contrast of all images, given their poses.
 
     Parameters
@@ -173,8 +170,7 @@ def fitted_scale(
 
     def of_batch(batch: Batch) -> Array:
         own = place[batch.rows]
-        poses = drawn.rotations[own], drawn.shifts[own]
-        poses = [values.astype(dataset.dtype) for values in poses]
+        poses = [each[own].astype(dataset.dtype) for each in (drawn.rotations, drawn.shifts)]
         expected = projector.project_ft(volume_ft, *poses, batch.ctf)
         assert batch.images_ft is not None
         scales, precisions = optimal_scales(batch.images_ft, expected)
@@ -184,6 +180,29 @@ def fitted_scale(
 
     above, below = sum_over(dataset, of_batch, rows=rows)
     return max(float(above / below), 1e-3) if below > 0 else 1.0
+
+
+def at_best(dataset: Dataset, found: PosePosterior) -> Dataset:
+    """Return a data set with the defocus and the contrast of the best modes, where they were free.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    found : PosePosterior
+        Of some of its images; the others stay as they are.
+    """
+    xp, n, best = dataset.xp, len(dataset), found.best_modes()
+    rows = xp.arange(len(found)) if found.rows is None else found.rows
+    if found.contrast is not None:
+        contrast = xp.ones(n) if dataset.contrast is None else dataset.contrast.astype(np.float64)
+        contrast[rows] = contrast[rows] * found.contrast[best]
+        dataset = dataclasses.replace(dataset, contrast=contrast)
+    ctf = dataset.ctf
+    if found.defocus is not None and isinstance(ctf, CTF):
+        offset = xp.zeros(n)
+        offset[rows] = found.defocus[best]
+        dataset = dataclasses.replace(dataset, ctf=defocused(ctf, offset))
+    return dataset
 
 
 def _at_defocus(dataset: Dataset, found: PosePosterior) -> Dataset:

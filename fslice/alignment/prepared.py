@@ -106,9 +106,7 @@ class PreparedMap:
         assert batch.images_ft is not None
         band, volume_ft = self.levels[number]
         images = band.crop(batch.images_ft)
-        filters = image_filters(
-            batch, band, images.real.dtype, self.search.parameters, response
-        )
+        filters = image_filters(batch, band, images.real.dtype, self.search.parameters, response)
         return Level(band, volume_ft, images, filters, noise_variance, self.search.shift_std)
 
     @property

@@ -15,7 +15,6 @@ from fslice.alignment.find import PoseModel, pose_model, poses_as_posterior
 from fslice.alignment.importance import PoseCheck, check_posterior
 from fslice.alignment.outliers import SIGNAL, particle_share
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.search import PoseSearch
 from fslice.cli._arguments import (
     add_noise_variance,
     add_output,
@@ -32,6 +31,13 @@ from fslice.cli._inputs import dataset_of
 from fslice.cli._maps import read_maps
 from fslice.cli._messages import Messages, recorded
 from fslice.cli._outputs import output_folder, write_json
+from fslice.cli._pose_priors import (
+    add_priors,
+    check_priors,
+    prior_arrays,
+    prior_numbers,
+    search_of,
+)
 from fslice.cli._pose_results import (
     NAMES,
     REJECTED,
@@ -93,6 +99,7 @@ def add_command(commands: Any) -> None:
     add_output(parser, required=True, help="folder for the results, made if absent")
     add_particle_options(parser.add_argument_group("the file of particles"))
     _add_search(parser.add_argument_group("the search"))
+    add_priors(parser.add_argument_group("what else is free in an image"))
     _add_noise(parser.add_argument_group("noise"))
 
 
@@ -201,6 +208,7 @@ def _run(
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the files into a folder; return the numbers and the names."""
     start = time.perf_counter()
+    check_priors(arguments, particles)
     dataset = dataset_of(particles, Fingerprints(particles.images), "C1", None)
     model, found = _found(arguments, dataset, volume, particles.pixel_size)
     seconds = time.perf_counter() - start
@@ -209,6 +217,7 @@ def _run(
     inverted = _is_inverted(model, volume, found)
     has_signal = shown.has_signal and not inverted
     results = numbers_of(found, shown, checked, particles.pixel_size)
+    results |= prior_numbers(model, found)
     results |= {
         "has_signal": has_signal,
         "inverted": inverted,
@@ -220,7 +229,8 @@ def _run(
     }
     names = {name: folder / name_of(name, has_signal) for name in NAMES}
     write_star_of(names["particles.star"], arguments.output, particles, found)
-    found.save(names["posterior.npz"], pixel_size=particles.pixel_size)
+    arrays = prior_arrays(model)
+    found.save(names["posterior.npz"], pixel_size=particles.pixel_size, **arrays)
     title = f"{len(found):,} images, {arguments.volume.name}"
     missing = write_picture(names["poses.png"], found, arguments.symmetry, title)
     if missing is not None:
@@ -241,7 +251,7 @@ def _found(
     model = pose_model(
         dataset, volume, symmetry=relaxed or arguments.symmetry, noise=arguments.noise,
         noise_variance=arguments.noise_variance, shift_std=arguments.shift_std,
-        search=PoseSearch(radius=radius),
+        search=search_of(arguments, radius),
         known=None if file_poses is None else (file_poses, None),
     )  # fmt: skip
     with image_bar("refining" if arguments.local else "searching", len(dataset)) as done:
@@ -271,7 +281,7 @@ def _is_inverted(model: PoseModel, volume: np.ndarray, found: PosePosterior) -> 
     negative = pose_model(
         model.dataset, -volume, symmetry=model.prepared.symmetry,
         noise_variance=model.noise_variance, shift_std=model.prepared.search.shift_std,
-        search=model.prepared.search,
+        search=dataclasses.replace(model.prepared.search, prior_directions="uniform"),
     )  # fmt: skip
     gain = negative.find(rows).evidence.sum() - found[rows].evidence.sum()
     return bool(gain > SIGNAL)

@@ -150,9 +150,9 @@ def pose_hessian(
     gram, second = poses.kernels.pose_curvature(*arguments)
     free = _free(poses)
     residual = second[:, free, free]
-    return PoseHessian(
-        *_in_pose(poses, gram), residual.reshape((*poses.batch, *residual.shape[1:]))
-    )
+    chi_squared, gradient, matrix = _in_pose(poses, gram)
+    residual = residual.reshape((*poses.batch, *residual.shape[1:]))
+    return PoseHessian(chi_squared, gradient, matrix, residual)
 
 
 def _free(poses: Posed) -> slice:
