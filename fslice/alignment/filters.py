@@ -36,6 +36,10 @@ class DefocusResponse(NamedTuple):
     rates: Array
     """(n,) float64: what an Angstrom takes from gamma at ``|k| = 1``, in units of 1/D, radians."""
 
+    def take(self, index: Array) -> DefocusResponse:
+        """Select images."""
+        return DefocusResponse(self.quadrature[index], self.rates[index])
+
 
 def defocus_response(dataset: Dataset, batch: Batch) -> DefocusResponse:
     """Return how the CTFs of a batch answer to defocus.

@@ -53,8 +53,8 @@ def find_poses(
         Point group of the map: poses are searched for in its asymmetric unit. Default: that of
         the data set, else C1.
     relax_symmetry : str, optional
-        Point group that the map has only nearly: poses are searched for in its asymmetric unit,
-        then all equivalent ones are refined against the map as it is, and their weights decide.
+        Point group that the map has only nearly: candidates are found in its asymmetric unit, then
+        all equivalent ones are refined against the map as it is, and their weights decide.
     noise : {"white", "shell"}, optional
         One noise variance, or one for each shell, learned from what some images leave at their
         best poses.
@@ -93,17 +93,11 @@ def find_poses(
     >>> bool(angle_between(found.best().rotations, data.rotations).max() < 10)
     True
     """
-    given = symmetry or (images.symmetry if isinstance(images, Dataset) else "C1")
-    if relax_symmetry is not None and symmetry_name(given) != "C1":
-        raise ValueError(f"relax_symmetry: expected None beside the symmetry {given}")
     model = pose_model(
-        images, volume, ctf, symmetry=relax_symmetry or symmetry, noise=noise,
+        images, volume, ctf, symmetry=symmetry, relax_symmetry=relax_symmetry, noise=noise,
         noise_variance=noise_variance, shift_std=shift_std, search=search,
     )  # fmt: skip
-    found = model.find(rows, progress)
-    if relax_symmetry is None:
-        return found
-    return model.relaxed(relax_symmetry).refine(found.relax(relax_symmetry), rows, progress)
+    return model.find(rows, progress)
 
 
 def refine_poses(
@@ -155,6 +149,7 @@ def pose_model(
     ctf: CTF | Array | None = None,
     *,
     symmetry: str | None = None,
+    relax_symmetry: str | None = None,
     noise: str = "white",
     noise_variance: float | None = None,
     shift_std: float | None = None,
@@ -165,7 +160,7 @@ def pose_model(
 
     Parameters
     ----------
-    images, volume, ctf, symmetry, noise, noise_variance, shift_std, search
+    images, volume, ctf, symmetry, relax_symmetry, noise, noise_variance, shift_std, search
         As in `find_poses`.
     known : (PosePosterior, rows), optional
         Where poses are only refined.
@@ -173,12 +168,17 @@ def pose_model(
     check_choice("noise", noise, ("white", "shell"))
     dataset = as_dataset(images, volume, ctf)
     symmetry = dataset.symmetry if symmetry is None else symmetry
+    if relax_symmetry is not None and symmetry_name(symmetry) != "C1":
+        raise ValueError(f"relax_symmetry: expected None beside the symmetry {symmetry}")
     dataset = dataclasses.replace(dataset, symmetry="C1")
     if len(volume) != dataset.size:
         raise ValueError(f"volume: expected a box of {dataset.size} voxels, got {len(volume)}")
     wide = _WIDE * dataset.size if shift_std is None else shift_std
     options = dataclasses.replace(search or PoseSearch(), shift_std=wide)
-    prepared = prepare(volume, options, symmetry, templates=known is None, dtype=dataset.dtype.name)
+    prepared = prepare(
+        volume, options, symmetry, templates=known is None, dtype=dataset.dtype.name,
+        relax=relax_symmetry,
+    )  # fmt: skip
     rows = evenly(known[1] if known and known[1] is not None else np.arange(len(dataset)))
     variance = outer_variance(dataset, rows) if noise_variance is None else noise_variance
     model = PoseModel(dataset, variance, prepared)

@@ -170,8 +170,10 @@ def fitted_scale(model: PoseModel, volume: Array, found: PosePosterior, rows: np
 
     def of_batch(batch: Batch) -> Array:
         own = place[batch.rows]
-        poses = [each[own].astype(dataset.dtype) for each in (drawn.rotations, drawn.shifts)]
-        expected = projector.project_ft(volume_ft, *poses, batch.ctf)
+        rotations, shifts = (
+            each[own].astype(dataset.dtype) for each in (drawn.rotations, drawn.shifts)
+        )
+        expected = projector.project_ft(volume_ft, rotations, shifts, batch.ctf)
         assert batch.images_ft is not None
         scales, precisions = optimal_scales(batch.images_ft, expected)
         variances = model.noise_variance / xp.maximum(precisions, 1e-30) + std**2

@@ -14,7 +14,6 @@ from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepared import PreparedMap
 from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch, sum_over
-from fslice.symmetry.groups import symmetry_rotations
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,17 +51,6 @@ class PoseModel:
         if self.prepared.search.defocus_std is None:
             return None
         return defocus_response(self.dataset, batch)
-
-    def relaxed(self, symmetry: str) -> PoseModel:
-        """Return the model under which the map is not symmetric, as far as this group goes.
-
-        It keeps modes enough for all equivalent ones.
-        """
-        order = len(symmetry_rotations(symmetry))
-        most = max(self.prepared.search.max_modes, 2 * order)
-        search = dataclasses.replace(self.prepared.search, max_modes=most)
-        prepared = dataclasses.replace(self.prepared, search=search, symmetry="C1", templates=None)
-        return dataclasses.replace(self, prepared=prepared)
 
     def refine(
         self,

@@ -28,6 +28,13 @@ class Starts(NamedTuple):
         """Select some of the list."""
         return Starts(*(None if values is None else values[index] for values in self))
 
+    def mates(self, group: Array) -> Starts:
+        """Return all equivalent poses g R, of rotations g (order, 3, 3), start by start."""
+        xp, order = array_namespace(self.shifts), len(group)
+        every = self.take(xp.repeat(xp.arange(len(self.shifts)), order))
+        rotations = (group @ self.rotations[:, None]).reshape((-1, 3, 3))
+        return every._replace(rotations=rotations)
+
 
 class Quadratic(NamedTuple):
     """The log posterior about poses, to second order.

@@ -22,6 +22,7 @@ from fslice.operators.projector import Projector
 from fslice.symmetry.groups import symmetry_rotations
 
 _TOGETHER = 32  # images that are scored together
+_STARTS = 1 << 15  # that are refined together where a symmetry is relaxed
 _SEPARATION = 1.5  # cells of the grid between candidates
 _COARSE_WINDOW = 18.0  # nats that scores on the grid may be too low
 _STEPS, _LAST_STEPS = 1, 12
@@ -42,6 +43,8 @@ class PreparedMap:
         For the search over all poses.
     directions : DirectionPrior, optional
         Prior of the direction of view. Default: uniform.
+    relax : str, optional
+        Point group that the map has only nearly: each pose is taken for all equivalent ones.
     """
 
     search: PoseSearch
@@ -49,6 +52,7 @@ class PreparedMap:
     levels: tuple[tuple[Band, Array], ...]
     templates: Templates | None
     directions: DirectionPrior | None = None
+    relax: str | None = None
 
     def with_shift_std(self, shift_std: float) -> PreparedMap:
         """Return the same with another prior of shifts; the grid of shifts is made anew."""
@@ -73,8 +77,11 @@ class PreparedMap:
         self, batch: Batch, noise_variance: float, response: DefocusResponse | None = None
     ) -> PosePosterior:
         """Return the posterior over all poses of a batch of images."""
-        starts = self._candidates(batch, noise_variance)
-        return self._refined(batch, self.starting(starts), noise_variance, response)
+        assert batch.images_ft is not None
+        starts = self.starting(self._candidates(batch, noise_variance))
+        if self.relax is None:
+            return self._refined(batch, starts, noise_variance, response)
+        return self._relaxed(batch, starts, noise_variance, response)
 
     def refine(
         self, batch: Batch, starts: Starts, noise_variance: float,
@@ -84,6 +91,8 @@ class PreparedMap:
 
         Where they are near modes already, only the last band is used: in lower ones modes merge.
         """
+        if self.relax is not None:
+            return self._relaxed(batch, starts, noise_variance, response)
         first = len(self.levels) - 1 if near else 0
         return self._refined(batch, starts, noise_variance, response, first)
 
@@ -133,7 +142,8 @@ class PreparedMap:
         ctf = band.crop_ctf(batch.ctf, len(images), images.real.dtype)
         ctf = None if ctf is None else band.flatten(ctf)
         separation = _SEPARATION * cell_radius(self._rotations)
-        window = self.search.window + _COARSE_WINDOW
+        # what a pose scores says little of its mates', where the map is not symmetric
+        window = math.inf if self.relax else self.search.window + _COARSE_WINDOW
         found = []
         for start in range(0, len(images), _TOGETHER):
             part = slice(start, start + _TOGETHER)
@@ -148,6 +158,30 @@ class PreparedMap:
             templates.rotations[joined.rotation],
             templates.shifts[joined.shift],
         )
+
+    def _relaxed(
+        self, batch: Batch, starts: Starts, noise_variance: float,
+        response: DefocusResponse | None,
+    ) -> PosePosterior:  # fmt: skip
+        """Return the posterior near starts and all that are equivalent, some images at a time.
+
+        They are refined together from the first band on: where the map is not quite symmetric, the
+        right one may be the only one of them that is better than poses elsewhere.
+        """
+        assert self.relax is not None
+        group = symmetry_rotations(self.relax, like=starts.rotations)
+        n, xp = len(batch.rows), array_namespace(starts.shifts)
+        step = max(1, _STARTS // (self.search.candidates * len(group)))
+        found = []
+        for first in range(0, n, step):
+            part = slice(first, min(first + step, n))
+            here = (starts.image_of >= part.start) & (starts.image_of < part.stop)
+            own = starts.take(here).mates(group)
+            own = own._replace(image_of=own.image_of - first)
+            chosen = xp.arange(part.start, part.stop)
+            answer = None if response is None else response.take(chosen)
+            found.append(self._refined(_some(batch, chosen), own, noise_variance, answer))
+        return sum(found[1:], found[0])
 
     def _refined(
         self, batch: Batch, starts: Starts, noise_variance: float,
@@ -208,7 +242,7 @@ class PreparedMap:
 
 def prepare(
     volume: Array, search: PoseSearch, symmetry: str = "C1", *, templates: bool = True,
-    dtype: Any = None,
+    dtype: Any = None, relax: str | None = None,
 ) -> PreparedMap:  # fmt: skip
     """Transform a map, crop it to all bands, and read the slices of the grid.
 
@@ -222,12 +256,18 @@ def prepare(
         False where poses are only refined.
     dtype : {"float32", "float64"}, optional
         Of all that is computed. Default: that of the map.
+    relax : str, optional
+        As in `PreparedMap`: its asymmetric unit is searched. With the symmetry C1.
     """
     check_real("volume", volume)
     size = len(volume)
     check_shape("volume", volume, (size,) * 3)
     volume = volume if dtype is None else volume.astype(dtype, copy=False)
-    search = search.chosen(size, object_radius(volume), symmetry)
+    unit = symmetry if relax is None else relax
+    search = search.chosen(size, object_radius(volume), unit)
+    if relax is not None:  # room for all equivalent ones
+        order = len(symmetry_rotations(relax))
+        search = replace(search, max_modes=max(search.max_modes, 2 * order))
     assert search.rotations is not None
     assert search.coarse_radius is not None
     oversampling = 2 if size % 2 else 1.5  # a whole box; what remains is far below the noise
@@ -237,14 +277,21 @@ def prepare(
     levels = tuple((band, band.crop_volume(spectrum)) for band in bands)
     found = None
     if templates:
-        rotations = asymmetric_rotations(search.rotations, symmetry)
+        rotations = asymmetric_rotations(search.rotations, unit)
         rotations = placed(rotations, volume, "float64")
         shifts = placed(search.shifts(), volume, "float64")
         found = make_templates(
             coarse.crop_volume(spectrum), coarse, rotations, shifts,
             log_prior=_log_prior(shifts, search.shift_std, volume),
         )  # fmt: skip
-    return PreparedMap(search, symmetry, levels, found)
+    return PreparedMap(search, symmetry, levels, found, relax=relax)
+
+
+def _some(batch: Batch, chosen: Array) -> Batch:
+    """Return some images of a batch, whose poses play no part."""
+    assert batch.images_ft is not None
+    ctf = None if batch.ctf is None else batch.ctf[chosen]
+    return batch._replace(rows=batch.rows[chosen], images_ft=batch.images_ft[chosen], ctf=ctf)
 
 
 def _log_prior(shifts: Array, shift_std: float, like: Array) -> Array:

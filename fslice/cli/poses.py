@@ -246,22 +246,17 @@ def _found(
 ) -> tuple[PoseModel, PosePosterior]:
     """Return the model and the posterior under it."""
     radius = radius_of(arguments.resolution, dataset.size, pixel_size)
-    relaxed = arguments.relax_symmetry
     file_poses = poses_as_posterior(dataset.poses) if arguments.local else None
     model = pose_model(
-        dataset, volume, symmetry=relaxed or arguments.symmetry, noise=arguments.noise,
-        noise_variance=arguments.noise_variance, shift_std=arguments.shift_std,
-        search=search_of(arguments, radius),
+        dataset, volume, symmetry=arguments.symmetry, relax_symmetry=arguments.relax_symmetry,
+        noise=arguments.noise, noise_variance=arguments.noise_variance,
+        shift_std=arguments.shift_std, search=search_of(arguments, radius),
         known=None if file_poses is None else (file_poses, None),
     )  # fmt: skip
     with image_bar("refining" if arguments.local else "searching", len(dataset)) as done:
         found = model.find(progress=done) if file_poses is None else model.refine(
             file_poses, progress=done
         )  # fmt: skip
-    if relaxed is not None:
-        model = model.relaxed(relaxed)
-        with image_bar("relaxing", len(dataset)) as done:
-            found = model.refine(found.relax(relaxed), progress=done)
     return model, found
 
 
@@ -280,7 +275,8 @@ def _is_inverted(model: PoseModel, volume: np.ndarray, found: PosePosterior) -> 
     rows = np.unique(np.linspace(0, len(found) - 1, min(len(found), _FEW)).round().astype(int))
     negative = pose_model(
         model.dataset, -volume, symmetry=model.prepared.symmetry,
-        noise_variance=model.noise_variance, shift_std=model.prepared.search.shift_std,
+        relax_symmetry=model.prepared.relax, noise_variance=model.noise_variance,
+        shift_std=model.prepared.search.shift_std,
         search=dataclasses.replace(model.prepared.search, prior_directions="uniform"),
     )  # fmt: skip
     gain = negative.find(rows).evidence.sum() - found[rows].evidence.sum()
