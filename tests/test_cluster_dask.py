@@ -229,7 +229,7 @@ def test_a_scheduler_that_dies_is_one_line_and_another_run_goes_on(
     seen = on_third_sum(scheduler.kill)
     assert main([str(word) for word in [*words, "--scheduler", where]]) == 2
     said, line = capsys.readouterr().err.splitlines()
-    assert said == "1 worker, each of up to 0.3 GB of memory; sums of 0.5 MB"
+    assert said == "1 worker, each of up to 0.4 GB of memory; sums of 0.5 MB"
     assert line.startswith("error: scheduler tcp://")
     assert "the connection to it was lost; go on with: fslice reconstruct" in line
     assert line.endswith("--resume")

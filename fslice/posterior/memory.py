@@ -10,8 +10,8 @@ from fslice.data.passes import BATCH_BYTES
 from fslice.data.shares import parts_of
 from fslice.operators.projector import Projector
 
-_PROCESS = 300 << 20
-"""Interpreter, libraries and compiled kernels."""
+_PROCESS = 400 << 20
+"""Interpreter, libraries, and kernels while they are compiled."""
 _STENCIL, _COMPLEX = 14, 2
 _MOMENTS = 32
 """Records of moments that compiled kernels add to, before they are a stencil."""
