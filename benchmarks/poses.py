@@ -23,7 +23,7 @@ from fslice.alignment.importance import check_posterior
 from fslice.alignment.level import Level
 from fslice.alignment.newton import Starts, climb
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.prepared import prepare
+from fslice.alignment.prepare import prepare
 from fslice.alignment.search import PoseSearch
 from fslice.data.passes import make_batch
 from fslice.fourier import rfft2

@@ -225,7 +225,7 @@ def test_a_scheduler_that_dies_is_one_line_and_another_run_goes_on(
 ):
     where, scheduler = cluster
     words = ["reconstruct", run / "particles.star", "-o", tmp_path / "r"]
-    _wait_for_workers(where)
+    wait_for_workers(where)
     seen = on_third_sum(scheduler.kill)
     assert main([str(word) for word in [*words, "--scheduler", where]]) == 2
     said, line = capsys.readouterr().err.splitlines()
@@ -243,7 +243,7 @@ def test_a_scheduler_that_dies_is_one_line_and_another_run_goes_on(
     assert not list((tmp_path / "r").glob("checkpoint*"))
 
 
-def _wait_for_workers(where):
+def wait_for_workers(where):
     from distributed import Client
 
     with Client(scheduler_file=str(where)) as client:

@@ -13,7 +13,7 @@ from fslice.alignment.learn import Learn, evenly, learned, map_scale, rescaled
 from fslice.alignment.model import PoseModel
 from fslice.alignment.noise import outer_variance
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.prepared import prepare
+from fslice.alignment.prepare import prepare
 from fslice.alignment.priors import shift_spread
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
@@ -38,6 +38,7 @@ def find_poses(
     search: PoseSearch | None = None,
     rows: Array | None = None,
     progress: Callable[[int], object] | None = None,
+    executor: Any = None,
 ) -> PosePosterior:
     """Find where the particle of each image may be, given a map.
 
@@ -69,6 +70,9 @@ def find_poses(
         Which images, ascending. Default: all.
     progress : callable, optional
         Called with the number of images of each batch that is done.
+    executor : optional
+        Shares the images among threads, processes, GPUs or machines, as that of
+        `fslice.data.passes.sum_over`. What is learned from some images is learned here.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def find_poses(
         images, volume, ctf, symmetry=symmetry, relax_symmetry=relax_symmetry, noise=noise,
         noise_variance=noise_variance, shift_std=shift_std, search=search,
     )  # fmt: skip
-    return model.find(rows, progress)
+    return model.find(rows, progress, executor)
 
 
 def refine_poses(
@@ -111,6 +115,7 @@ def refine_poses(
     search: PoseSearch | None = None,
     rows: Array | None = None,
     progress: Callable[[int], object] | None = None,
+    executor: Any = None,
 ) -> PosePosterior:
     """Refine the poses of images, and find how sure they are.
 
@@ -121,7 +126,7 @@ def refine_poses(
     volume : (D, D, D) real array
     poses : PosePosterior, optional
         All of its modes are refined, weighed anew, and pruned. Of the images of `rows`.
-    noise, noise_variance, shift_std, search, rows, progress
+    noise, noise_variance, shift_std, search, rows, progress, executor
         As in `find_poses`; of the search only `radii`, `max_modes` and `window` play a part.
 
     Returns
@@ -140,7 +145,7 @@ def refine_poses(
         dataset, volume, noise=noise, noise_variance=noise_variance, shift_std=shift_std,
         search=search, known=(given, rows),
     )  # fmt: skip
-    return model.refine(given, rows, progress)
+    return model.refine(given, rows, progress, executor)
 
 
 def pose_model(

@@ -99,20 +99,15 @@ def check_posterior(
     place[rows] = xp.arange(len(found))
     last = len(model.prepared.levels) - 1
 
+    directions = model.prepared.directions
+
     def of_batch(batch: Batch) -> PoseCheck:
-        level = model.prepared.level(batch, last, model.noise_variance, model.response(batch))
+        response = model.prepared.response(model.dataset, batch)
+        level = model.prepared.level(batch, last, model.noise_variance, response)
         own = found[place[batch.rows]]
         step = max(1, _VIEWS // draws)
         parts = [
-            _check(
-                level,
-                own,
-                slice(start, start + step),
-                rng,
-                draws,
-                degrees,
-                model.prepared.directions,
-            )
+            _check(level, own, slice(start, start + step), rng, draws, degrees, directions)
             for start in range(0, len(own), step)
         ]
         return sum(parts[1:], parts[0])

@@ -89,7 +89,8 @@ def _posterior(
     if known is None:
         return model.find(rows)
     all_rows = np.arange(len(model.dataset)) if known[1] is None else known[1]
-    return model.refine(known[0][np.isin(all_rows, rows)], rows)
+    chosen = array_namespace(known[0].weights).asarray(np.isin(all_rows, rows))
+    return model.refine(known[0][chosen], rows)
 
 
 def rescaled(model: PoseModel, factor: float) -> PoseModel:

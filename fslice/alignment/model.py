@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
-from fslice._arrays import Array, array_namespace
-from fslice.alignment.filters import DefocusResponse, defocus_response
-from fslice.alignment.newton import Starts
+from fslice._arrays import Array
+from fslice.alignment.fold import Known, PoseFold
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepared import PreparedMap
 from fslice.data.dataset import Dataset
-from fslice.data.passes import Batch, sum_over
+from fslice.data.passes import sum_over
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,41 +35,28 @@ class PoseModel:
     scale: float = 1.0
 
     def find(
-        self, rows: Array | None = None, progress: Callable[[int], object] | None = None
+        self,
+        rows: Array | None = None,
+        progress: Callable[[int], object] | None = None,
+        executor: Any = None,
     ) -> PosePosterior:
         """Return the posterior over all poses of some images, in the order of the rows."""
-
-        def of_batch(batch: Batch) -> PosePosterior:
-            return self.prepared.find(batch, self.noise_variance, self.response(batch))
-
-        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
-
-    def response(self, batch: Batch) -> DefocusResponse | None:
-        """Return how the CTFs of a batch answer to defocus, where that is free."""
-        if self.prepared.search.defocus_std is None:
-            return None
-        return defocus_response(self.dataset, batch)
+        return self._found(None, rows, progress, executor)
 
     def refine(
         self,
         poses: PosePosterior,
         rows: Array | None = None,
         progress: Callable[[int], object] | None = None,
+        executor: Any = None,
     ) -> PosePosterior:
         """Return the posterior near the modes of each image's poses, image by image of the rows."""
-        xp = array_namespace(poses.weights)
-        near = bool(xp.isfinite(poses.evidence).all())  # modes that were found, or poses of a file
-        place = xp.zeros(len(self.dataset), np.int64)
-        place[xp.arange(len(self.dataset)) if rows is None else xp.asarray(rows)] = xp.arange(
-            len(poses)
-        )
+        known = Known.of(poses, len(self.dataset), rows)
+        return self._found(known, rows, progress, executor)
 
-        def of_batch(batch: Batch) -> PosePosterior:
-            own = poses[place[batch.rows]]
-            starts = self.prepared.starting(
-                Starts(own.image_of, own.rotations, own.shifts), own.parameters
-            )
-            response = self.response(batch)
-            return self.prepared.refine(batch, starts, self.noise_variance, response, near=near)
-
-        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
+    def _found(
+        self, known: Known | None, rows: Array | None, progress: Any, executor: Any
+    ) -> PosePosterior:
+        fold = PoseFold(self.prepared, self.noise_variance, known)
+        found = sum_over(self.dataset, fold, rows=rows, executor=executor, progress=progress)
+        return found.sorted()

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
-from fslice._arrays import Array, array_namespace, check_real, check_shape, placed
+from fslice._arrays import Array, array_namespace, placed
 from fslice.alignment.band import Band
-from fslice.alignment.coarse import Candidates, Templates, make_templates
+from fslice.alignment.coarse import Candidates, Templates
 from fslice.alignment.directions import DirectionPrior
-from fslice.alignment.filters import MEANS, DefocusResponse, image_filters
-from fslice.alignment.grid import asymmetric_rotations, cell_radius
+from fslice.alignment.filters import MEANS, DefocusResponse, defocus_response, image_filters
+from fslice.alignment.grid import cell_radius
 from fslice.alignment.level import Level
 from fslice.alignment.modes import Kept, log_masses, prune
 from fslice.alignment.newton import Quadratic, Starts, climb, moved, settle, shortened
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.search import PoseSearch, object_radius
+from fslice.alignment.search import PoseSearch
+from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch
-from fslice.operators.projector import Projector
 from fslice.symmetry.groups import symmetry_rotations
 
 _TOGETHER = 32  # images that are scored together
@@ -61,7 +60,9 @@ class PreparedMap:
             shifts = search.shifts()
             shifts = placed(shifts, templates.rotations, "float64")
             templates = replace(
-                templates, shifts=shifts, log_prior=_log_prior(shifts, shift_std, templates.slices)
+                templates,
+                shifts=shifts,
+                log_prior=shift_log_prior(shifts, shift_std, templates.slices),
             )
         return replace(self, search=search, templates=templates)
 
@@ -72,6 +73,11 @@ class PreparedMap:
             log = directions.log(templates.rotations).astype(templates.slices.dtype)
             templates = replace(templates, log_directions=log)
         return replace(self, directions=directions, templates=templates)
+
+    def response(self, dataset: Dataset, batch: Batch) -> DefocusResponse | None:
+        """Return how the CTFs of a batch of a data set answer to defocus, where that is free."""
+        free = self.search.defocus_std is not None
+        return defocus_response(dataset, batch) if free else None
 
     def find(
         self, batch: Batch, noise_variance: float, response: DefocusResponse | None = None
@@ -240,53 +246,6 @@ class PreparedMap:
         )  # fmt: skip
 
 
-def prepare(
-    volume: Array, search: PoseSearch, symmetry: str = "C1", *, templates: bool = True,
-    dtype: Any = None, relax: str | None = None,
-) -> PreparedMap:  # fmt: skip
-    """Transform a map, crop it to all bands, and read the slices of the grid.
-
-    Parameters
-    ----------
-    volume : (D, D, D) real array
-    search : PoseSearch
-    symmetry : str, optional
-        Point group of the map: the asymmetric unit of poses is searched.
-    templates : bool, optional
-        False where poses are only refined.
-    dtype : {"float32", "float64"}, optional
-        Of all that is computed. Default: that of the map.
-    relax : str, optional
-        As in `PreparedMap`: its asymmetric unit is searched. With the symmetry C1.
-    """
-    check_real("volume", volume)
-    size = len(volume)
-    check_shape("volume", volume, (size,) * 3)
-    volume = volume if dtype is None else volume.astype(dtype, copy=False)
-    unit = symmetry if relax is None else relax
-    search = search.chosen(size, object_radius(volume), unit)
-    if relax is not None:  # room for all equivalent ones
-        order = len(symmetry_rotations(relax))
-        search = replace(search, max_modes=max(search.max_modes, 2 * order))
-    assert search.rotations is not None
-    assert search.coarse_radius is not None
-    oversampling = 2 if size % 2 else 1.5  # a whole box; what remains is far below the noise
-    coarse = Band(size, search.coarse_radius, oversampling)
-    bands = [Band(size, radius, oversampling) for radius in search.radii or ()]
-    spectrum = Projector(size, coarse.oversampling, coarse.interpolation).transform(volume)
-    levels = tuple((band, band.crop_volume(spectrum)) for band in bands)
-    found = None
-    if templates:
-        rotations = asymmetric_rotations(search.rotations, unit)
-        rotations = placed(rotations, volume, "float64")
-        shifts = placed(search.shifts(), volume, "float64")
-        found = make_templates(
-            coarse.crop_volume(spectrum), coarse, rotations, shifts,
-            log_prior=_log_prior(shifts, search.shift_std, volume),
-        )  # fmt: skip
-    return PreparedMap(search, symmetry, levels, found, relax=relax)
-
-
 def _some(batch: Batch, chosen: Array) -> Batch:
     """Return some images of a batch, whose poses play no part."""
     assert batch.images_ft is not None
@@ -294,5 +253,6 @@ def _some(batch: Batch, chosen: Array) -> Batch:
     return batch._replace(rows=batch.rows[chosen], images_ft=batch.images_ft[chosen], ctf=ctf)
 
 
-def _log_prior(shifts: Array, shift_std: float, like: Array) -> Array:
+def shift_log_prior(shifts: Array, shift_std: float, like: Array) -> Array:
+    """Return the log prior of shifts, (T, 2), less its constant: (T,), in the dtype of `like`."""
     return (-0.5 / shift_std**2 * (shifts**2).sum(1)).astype(like.dtype)

@@ -189,8 +189,21 @@ def _sum_on_gpu(work: Any, share: Share, name: Any) -> Partial:
     number = int(name) if str(name).isdecimal() else 0
     with devices[number % len(devices)]:
         dataset = to_library(share.dataset, xp)
-        found = sum_share(_on_device(work, xp), Share(dataset, share.rows, share.travelled))
+        moved = _kept_on_device(work, xp)
+        found = sum_share(moved, Share(dataset, share.rows, share.travelled))
         return map_arrays(found, to_numpy)
+
+
+_on_devices: dict[int, tuple[Any, Any]] = {}
+"""What was copied to a device last, by the number of the device, and of what."""
+
+
+def _kept_on_device(work: Any, xp: Any) -> Any:
+    """Return `_on_device`, which is the same for all shares of a pass."""
+    number = int(xp.cuda.Device())
+    if _on_devices.get(number, (None,))[0] is not work:
+        _on_devices[number] = work, _on_device(work, xp)
+    return _on_devices[number][1]
 
 
 def _on_device(work: Any, xp: Any) -> Any:
@@ -201,4 +214,6 @@ def _on_device(work: Any, xp: Any) -> Any:
         moved = copy.copy(function)
         vars(moved).update(map_arrays(vars(function), xp.asarray))
         fold = type(fold)(moved)
+    else:
+        fold = map_arrays(fold, xp.asarray)
     return type(work)(work.func, fold, *options)
