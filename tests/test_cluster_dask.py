@@ -18,7 +18,7 @@ from test_cluster_shares import SIZE, N, dataset, equations, expected, same_bits
 import fslice
 from fslice.cli import _cluster, _progress, _results, main
 from fslice.data import shares, workers
-from fslice.data.cluster import ClusterExecutor
+from fslice.data.cluster import ClusterExecutor, on_every_worker
 from fslice.data.dataset import Dataset
 from fslice.data.passes import sum_over
 from fslice.data.poses import Poses
@@ -31,7 +31,9 @@ from fslice.posterior.partial_sums import PATTERN
 from fslice.posterior.sums import normal_equations
 from fslice.solvers.exact import Exact
 
-pytest.importorskip("distributed", reason="Dask is not installed: the extra dask")
+CommClosedError = pytest.importorskip(
+    "distributed.comm", reason="Dask is not installed: the extra dask"
+).CommClosedError
 pytestmark = pytest.mark.filterwarnings("default")  # of Dask's and its packages' own
 
 
@@ -160,6 +162,27 @@ def stack(tmp_path):
     with StackWriter(tmp_path / "a.mrcs", N, SIZE, 1.0) as writer:
         writer.write(np.asarray(dataset().images, "f4"))
     return open_stack(tmp_path / "a.mrcs")
+
+
+def test_workers_whose_connections_are_lost_are_asked_again(monkeypatch):
+    """As a worker that dies while all are asked closes its own."""
+
+    class Client:
+        failures = 2
+
+        def run(self, function, *arguments):
+            if self.failures:
+                self.failures -= 1
+                raise CommClosedError("in <TCP (closed)>: Stream is closed")
+            return {"tcp://a": function(*arguments)}
+
+    monkeypatch.setattr("fslice.data.cluster._PAUSE", 0.0)
+    assert on_every_worker(Client(), abs, -3) == {"tcp://a": 3}
+    lost = Client()
+    lost.failures = 100
+    with pytest.raises(OSError, match="Stream is closed"):
+        on_every_worker(lost, abs, -3)
+    assert lost.failures == 95
 
 
 def test_a_file_that_a_worker_cannot_read_names_file_and_worker(client, stack):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from fslice.data.devices import to_library
 from fslice.data.shares import Partial, Share, sum_share
 
 _EXTRA = "Dask, the extra dask, is not installed: pip install 'dask[distributed]'"
+_ATTEMPTS, _PAUSE = 5, 1.0
+"""How often workers are asked whose connections are lost, and seconds until they are asked again:
+a scheduler notices that a worker has died."""
 
 
 def dask_distributed() -> Any:
@@ -28,6 +32,25 @@ def dask_distributed() -> Any:
         return importlib.import_module("distributed")
     except ModuleNotFoundError as error:
         raise ImportError(_EXTRA) from error
+
+
+def on_every_worker(client: Any, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """Return what a function returns in each worker, by its address.
+
+    A worker that dies meanwhile closes its connection: those that are left are asked again.
+
+    Raises
+    ------
+    OSError
+        Connections are lost again and again.
+    """
+    lost = dask_distributed().comm.CommClosedError
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return client.run(function, *arguments)
+        except lost:
+            time.sleep(_PAUSE)
+    return client.run(function, *arguments)
 
 
 class ClusterExecutor:
@@ -99,7 +122,7 @@ class ClusterExecutor:
         return {name: sent - before.get(name, 0) for name, sent in self._sent().items()}
 
     def _sent(self) -> dict[str, int]:
-        return self.client.run(_bytes_sent)
+        return on_every_worker(self.client, _bytes_sent)
 
     def _submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Any:
         return self.client.submit(function, *arguments, pure=False, priority=priority)

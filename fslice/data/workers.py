@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fslice.data.cluster import dask_distributed
+from fslice.data.cluster import dask_distributed, on_every_worker
 
 _ALLOWED_FAILURES = 20
 """Workers that may die of one share before it is given up, where the scheduler is our own."""
@@ -141,7 +141,7 @@ def check_files(client: Any, paths: Iterable[str | os.PathLike[str]]) -> None:
     """
     sizes = {os.path.abspath(path): os.path.getsize(path) for path in paths}
     try:
-        found = client.run(_first_problem, sizes)
+        found = on_every_worker(client, _first_problem, sizes)
     except ImportError as error:
         raise ImportError(f"workers: {error}: expected fslice where they run") from error
     for worker, problem in found.items():
