@@ -65,7 +65,7 @@ def find_poses(
     shift_std : float, optional
         Standard deviation, in pixels, of shifts along x and along y. Default: learned.
     search : PoseSearch, optional
-        How much is searched.
+        How much is searched, and whether defocus and contrast of each image are free too.
     rows : (k,) int64 array, optional
         Which images, ascending. Default: all.
     progress : callable, optional
@@ -83,7 +83,8 @@ def find_poses(
     -----
     Every rotation of a grid and every shift of another is scored at low frequency; the best that
     are apart are refined by Newton's method at rising frequency; the modes that are left are
-    weighed by their mass, ``exp(score) (2 pi)^(5/2) det(H)^(-1/2)``, with the full curvature H.
+    weighed by their mass, ``exp(score) (2 pi)^(c/2) det(H)^(-1/2)``, with the full curvature H in c
+    coordinates: five of the pose, and those that are free beside it.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def refine_poses(
     poses : PosePosterior, optional
         All of its modes are refined, weighed anew, and pruned. Of the images of `rows`.
     noise, noise_variance, shift_std, search, rows, progress, executor
-        As in `find_poses`; of the search only `radii`, `max_modes` and `window` play a part.
+        As in `find_poses`; of the search what concerns the grid plays no part.
 
     Returns
     -------

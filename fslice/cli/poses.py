@@ -65,7 +65,8 @@ refining the best ones.
 
 Writes into DIR, all files together or none:
   particles.star  the particles with their most probable poses (RELION 3.1), the probability
-                  of that mode, and the evidence of each image against noise alone, in nats
+                  of that mode, and the evidence of each image against noise alone, in nats;
+                  with defocus and contrast, where these are refined too
   posterior.npz   all modes with weights and covariances; fslice.alignment.posterior reads it
   result.json     predicted errors, outliers, images per second, warnings, arguments
   poses.png       directions of view, predicted errors, some posteriors (needs matplotlib)
@@ -75,7 +76,7 @@ Where the images do not show the map the files are called no_signal_..., and the
 _EXAMPLE = """\
   fslice poses run/particles.star --volume run/truth.mrc -o run/poses
   fslice poses particles.star --volume map.mrc -o poses --symmetry C7 --check 200
-  fslice poses Refine3D/job012 --volume map.mrc -o poses --local
+  fslice poses Refine3D/job012 --volume map.mrc -o poses --local --refine-defocus 300
 """
 
 
