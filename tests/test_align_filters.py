@@ -1,6 +1,9 @@
 """Defocus and contrast as coordinates of an image's posterior: derivatives and closed forms."""
 
 import dataclasses
+import pathlib
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import noise, random_ctf, seeds
 
+import fslice
 from fslice import Dataset, Poses, Projector, random_rotations, rfft2
 from fslice.alignment.band import Band
 from fslice.alignment.filters import defocus_response, image_filters
@@ -46,10 +50,11 @@ def joint(found, rows):
     return np.concatenate([found.gradient, rows.gradient], 1), hessian
 
 
-@settings(max_examples=8)
-@given(seed=seeds, size=st.integers(5, 9), weighted=st.booleans())
-def test_the_joint_hessian_is_the_second_difference_of_the_misfit(seed, size, weighted):
-    """In any direction of pose, defocus and contrast together."""
+def errors(seed, size, weighted, curvature=filter_curvature, changed=None):
+    """Return by how much slope and curvature of the misfit differ from differences, relatively.
+
+    In a random direction of pose, defocus and contrast together.
+    """
     rng, n = np.random.default_rng(seed), 3
     projector = Projector(size, 2, "cubic", (size - 1) / 2.2)
     volume_ft = projector.transform(noise(rng, (size,) * 3))
@@ -58,26 +63,70 @@ def test_the_joint_hessian_is_the_second_difference_of_the_misfit(seed, size, we
     weights = 0.5 + rng.random((size, size // 2 + 1)) if weighted else 1.7
     dataset = Dataset(noise(rng, (n, size, size)), Poses(rotations), ctf)
     direction = UNITS * noise(rng, (n, 7))
-    contrast, step = 0.8, 1e-4
+    offset, contrast, step = 200.0, 0.8, 1e-4
 
     def misfit(along):
         own = along * direction
         moved = rotations @ rotvec_to_matrix(own[:, :3]), shifts + own[:, 3:5]
-        values = (contrast + own[:, 6, None, None]) * shifted(ctf, own[:, 5]).evaluate(size)
+        values = (contrast + own[:, 6, None, None]) * shifted(ctf, offset + own[:, 5]).evaluate(
+            size
+        )
         return projector.misfit(volume_ft, images_ft, *moved, values, weights).chi_squared / 2
 
     filters = filters_of(dataset, images_ft)[2]
-    own = filters.derivatives(np.arange(n), np.tile([0.0, contrast], (n, 1)))
+    if changed is not None:
+        filters = changed(*(getattr(filters, field.name) for field in dataclasses.fields(filters)))
+    own = filters.derivatives(np.arange(n), np.tile([offset, contrast], (n, 1)))
     common = projector, volume_ft, images_ft, rotations, shifts, own.values
-    rows = filter_curvature(*common, own.first, own.second, weights)
+    rows = curvature(*common, own.first, own.second, weights)
     gradient, hessian = joint(pose_hessian(*common, weights), rows)
     ahead, here, back = misfit(step), misfit(0.0), misfit(-step)
     slope = np.einsum("na,na->n", direction, gradient)
     slopes = np.einsum("na,na->n", abs(direction), abs(gradient))
-    assert (abs((ahead - back) / (2 * step) - slope) < 1e-5 * slopes).all()
+    slope_error = abs((ahead - back) / (2 * step) - slope) / slopes
     bend = np.einsum("na,nab,nb->n", direction, hessian, direction)
     bends = np.einsum("na,nab,nb->n", abs(direction), abs(hessian), abs(direction))
-    assert (abs((ahead - 2 * here + back) / step**2 - bend) < 3e-5 * bends).all()
+    bend_error = abs((ahead - 2 * here + back) / step**2 - bend) / bends
+    return slope_error.max(), bend_error.max()
+
+
+@settings(max_examples=8)
+@given(seed=seeds, size=st.integers(5, 9), weighted=st.booleans())
+def test_the_joint_hessian_is_the_second_difference_of_the_misfit(seed, size, weighted):
+    slope, bend = errors(seed, size, weighted)
+    assert slope < 1e-5
+    assert bend < 3e-5
+
+
+FAULTS = (
+    ("operators/filter_curvature.py", "power = (", "power = 2 * ("),
+    ("operators/filter_curvature.py", "residual = slices * values - images_ft",
+     "residual = slices * values"),
+    ("operators/filter_curvature.py", "(weighted * values) * slices", "weighted * slices"),
+    ("operators/filter_curvature.py", "in_pose(weighted * residual)", "in_pose(own * residual)"),
+    ("operators/filter_curvature.py", "summed(bend * against)", "0"),
+    ("operators/filter_curvature.py", "product - product.swapaxes(1, 2)",
+     "product + product.swapaxes(1, 2)"),
+    ("operators/filter_curvature.py", "xp.where(kx == 0, 1.0, 2.0)", "xp.where(kx == 0, 1.0, 1.0)"),
+    ("alignment/filters.py", "slope = -phases * ahead", "slope = phases * ahead"),
+    ("alignment/filters.py", "-(phases**2) * values", "(phases**2) * values"),
+    ("alignment/filters.py", "second[0, 1] = slope", "second[0, 1] = ctf"),
+    ("alignment/filters.py", "first.append(ctf)", "first.append(values)"),
+    ("alignment/filters.py", "ctf * cosine - ahead * sine", "ctf * cosine + ahead * sine"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "right", "wrong"), FAULTS, ids=[f[2] for f in FAULTS])
+def test_a_fault_in_the_derivatives_is_noticed(file, right, wrong):
+    source = (pathlib.Path(fslice.__file__).parent / file).read_text()
+    assert source.count(right) == 1, f"{file} has changed: find {right!r} anew"
+    module = types.ModuleType("mutated")
+    sys.modules["mutated"] = module  # where dataclasses look for it
+    exec(compile(source.replace(right, wrong), file, "exec"), vars(module))
+    changed = {"changed": module.ImageFilters} if "filters.py" in file else {
+        "curvature": module.filter_curvature
+    }  # fmt: skip
+    assert max(errors(3, 7, True, **changed)) > 1e-3
 
 
 KINDS = {

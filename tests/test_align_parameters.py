@@ -11,7 +11,7 @@ from fslice.alignment.bound import expected_log_likelihood, kl_to_prior
 from fslice.alignment.find import find_poses, pose_model, poses_as_posterior
 from fslice.alignment.importance import check_posterior, log_density, modes_of
 from fslice.alignment.learn import at_best
-from fslice.alignment.newton import moved
+from fslice.alignment.newton import CONVERGED, moved
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.geometry import angle_between, matrix_to_rotvec
@@ -134,6 +134,17 @@ def test_poses_are_found_with_a_map_of_another_scale(scene):
     angles = angle_between(found.best().astype("f4").rotations, few.poses.rotations)
     assert (angles < 10).mean() > 0.8
     assert np.corrcoef(found.contrast[found.best_modes()], scene.contrast[:20])[0, 1] > 0.8
+
+
+def test_a_symmetry_is_relaxed_with_defocus_and_contrast_free(scene):
+    few, options = scene.data.portion(np.arange(10)), {"noise_variance": scene.noise_variance}
+    search = dataclasses.replace(FREE, rotations=6000)
+    plain = find_poses(few, scene.volume, shift_std=1.0, search=search, **options)
+    found = find_poses(
+        few, scene.volume, shift_std=1.0, search=search, relax_symmetry="C2", **options
+    )
+    assert np.median(abs(found.evidence - plain.evidence)) < CONVERGED
+    assert found.columns == plain.columns
 
 
 def test_the_divergence_from_the_prior_is_what_draws_give(rng):
