@@ -68,9 +68,8 @@ def errors(seed, size, weighted, curvature=filter_curvature, changed=None):
     def misfit(along):
         own = along * direction
         moved = rotations @ rotvec_to_matrix(own[:, :3]), shifts + own[:, 3:5]
-        values = (contrast + own[:, 6, None, None]) * shifted(ctf, offset + own[:, 5]).evaluate(
-            size
-        )
+        values = shifted(ctf, offset + own[:, 5]).evaluate(size)
+        values *= contrast + own[:, 6, None, None]
         return projector.misfit(volume_ft, images_ft, *moved, values, weights).chi_squared / 2
 
     filters = filters_of(dataset, images_ft)[2]
