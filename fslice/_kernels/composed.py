@@ -58,7 +58,7 @@ class ComposedKernels(Kernels):
             poses = Views(views.rotations[part], views.shifts[part])
             own = xp.where(inside, cotangent[part], 0)
             values, slopes = self.gather_slopes(volume, poses, amplitude, geometry)
-            gradients = _pose_gradients(own, values, slopes, geometry)
+            gradients = pose_gradients(own, values, slopes, geometry)
             grad_rotations[part], grad_shifts[part] = gradients
             grad_volume += self.scatter(own, poses, amplitude, geometry)
         return grad_volume, grad_rotations, grad_shifts
@@ -112,7 +112,7 @@ class ComposedKernels(Kernels):
             if grad_ctf is not None:
                 grad_ctf[part] = (weighted.conj() * slices).real
             cotangent = _filtered(weighted, residual.ctf)
-            gradients = _pose_gradients(cotangent, slices, slopes, geometry)
+            gradients = pose_gradients(cotangent, slices, slopes, geometry)
             grad_rotations[part], grad_shifts[part] = gradients
             grad_volume += self.scatter(cotangent, poses, amplitude, geometry)
         return losses, grad_volume, grad_rotations, grad_shifts, grad_ctf
@@ -249,7 +249,7 @@ def _no_gradients(views: Views) -> tuple[Array, Array]:
     return xp.zeros((len(views.rotations), 3, 3)), xp.zeros((len(views.rotations), 2))
 
 
-def _pose_gradients(
+def pose_gradients(
     cotangent: Array, values: Array, slopes: Array, geometry: SliceGeometry
 ) -> tuple[Array, Array]:
     """Chain the cotangent of slices to the matrix entries (eq. 7) and to the shift (eq. 12)."""

@@ -80,22 +80,26 @@ class PoseFold:
         return PROCESS + _COPIES * self.nbytes() + _BATCHES * pixels + _SEARCH
 
     def start(self, dataset: Dataset) -> Any:
-        """Return the posterior of no images."""
-        return None
+        """Return the data set of the images, and the posterior of none."""
+        return dataset, None
 
-    def add(self, total: Any, batch: Batch) -> PosePosterior:
-        """Return the posterior of the images that there were, then of those of a batch."""
-        found = self._of_batch(batch)
-        return found if total is None else total + found
+    def add(self, total: Any, batch: Batch) -> Any:
+        """Return the same with the posterior of the images that there were, and of a batch."""
+        dataset, before = total
+        found = self._of_batch(dataset, batch)
+        return dataset, found if before is None else before + found
 
     def finish(self, total: Any, dataset: Dataset, rows: Array) -> PosePosterior:
         """Return the posterior of all images."""
-        return total
+        return total[1]
 
-    def _of_batch(self, batch: Batch) -> PosePosterior:
+    def _of_batch(self, dataset: Dataset, batch: Batch) -> PosePosterior:
+        response = self.prepared.response(dataset, batch)
         if self.known is None:
-            return self.prepared.find(batch, self.noise_variance)
+            return self.prepared.find(batch, self.noise_variance, response)
         known = self.known
-        modes = known.poses.views(known.place[batch.rows])
-        starts = Starts(modes.image_of, modes.rotations, modes.shifts)
-        return self.prepared.refine(batch, starts, self.noise_variance, near=known.near)
+        own = known.poses[known.place[batch.rows]]
+        starts = self.prepared.starting(
+            Starts(own.image_of, own.rotations, own.shifts), own.parameters
+        )
+        return self.prepared.refine(batch, starts, self.noise_variance, response, near=known.near)

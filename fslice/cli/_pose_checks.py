@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
@@ -31,8 +33,9 @@ def is_inverted(model: PoseModel, volume: Array, found: PosePosterior) -> bool:
     assert some.rows is not None
     negative = pose_model(
         model.dataset, -volume, symmetry=model.prepared.symmetry,
-        noise_variance=model.noise_variance, shift_std=model.prepared.search.shift_std,
-        search=model.prepared.search,
+        relax_symmetry=model.prepared.relax, noise_variance=model.noise_variance,
+        shift_std=model.prepared.search.shift_std,
+        search=dataclasses.replace(model.prepared.search, prior_directions="uniform"),
     )  # fmt: skip
     gain = negative.find(to_numpy(some.rows)).evidence.sum() - some.evidence.sum()
     return bool(gain > SIGNAL)

@@ -16,7 +16,6 @@ from fslice._devices import map_arrays
 from fslice.alignment.find import PoseModel, pose_model, poses_as_posterior
 from fslice.alignment.outliers import particle_share
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.search import PoseSearch
 from fslice.cli._arguments import (
     add_noise_variance,
     add_output,
@@ -36,6 +35,13 @@ from fslice.cli._maps import read_maps
 from fslice.cli._messages import Messages, recorded
 from fslice.cli._outputs import output_folder, write_json
 from fslice.cli._pose_checks import checked_posterior, is_inverted
+from fslice.cli._pose_priors import (
+    add_priors,
+    check_priors,
+    prior_arrays,
+    prior_numbers,
+    search_of,
+)
 from fslice.cli._pose_results import (
     NAMES,
     REJECTED,
@@ -59,7 +65,8 @@ refining the best ones.
 
 Writes into DIR, all files together or none:
   particles.star  the particles with their most probable poses (RELION 3.1), the probability
-                  of that mode, and the evidence of each image against noise alone, in nats
+                  of that mode, and the evidence of each image against noise alone, in nats;
+                  with defocus and contrast, where these are refined too
   posterior.npz   all modes with weights and covariances; fslice.alignment.posterior reads it
   result.json     predicted errors, outliers, images per second, warnings, arguments
   poses.png       directions of view, predicted errors, some posteriors (needs matplotlib)
@@ -69,7 +76,7 @@ Where the images do not show the map the files are called no_signal_..., and the
 _EXAMPLE = """\
   fslice poses run/particles.star --volume run/truth.mrc -o run/poses
   fslice poses particles.star --volume map.mrc -o poses --symmetry C7 --check 200
-  fslice poses Refine3D/job012 --volume map.mrc -o poses --local
+  fslice poses Refine3D/job012 --volume map.mrc -o poses --local --refine-defocus 300
 """
 
 
@@ -95,6 +102,7 @@ def add_command(commands: Any) -> None:
     add_output(parser, required=True, help="folder for the results, made if absent")
     add_particle_options(parser.add_argument_group("the file of particles"))
     _add_search(parser.add_argument_group("the search"))
+    add_priors(parser.add_argument_group("what else is free in an image"))
     _add_noise(parser.add_argument_group("noise"))
     shared = parser.add_argument_group("GPUs, many processes or machines")
     add_device(
@@ -211,6 +219,7 @@ def _run(
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the files into a folder; return the numbers and the names."""
     start = time.perf_counter()
+    check_priors(arguments, particles)
     dataset = dataset_of(particles, Fingerprints(particles.images), "C1", None)
     with placed_poses(arguments, particles.images, dataset, volume) as (dataset, on_it, sharing):
         model, found = _found(arguments, dataset, on_it, particles.pixel_size, sharing, messages)
@@ -221,6 +230,7 @@ def _run(
     shown = particle_share(found.evidence)
     has_signal = shown.has_signal and not inverted
     results = numbers_of(found, shown, checked, particles.pixel_size)
+    results |= prior_numbers(model, found)
     results |= {
         "has_signal": has_signal,
         "inverted": inverted,
@@ -232,7 +242,8 @@ def _run(
     }
     names = {name: folder / name_of(name, has_signal) for name in NAMES}
     write_star_of(names["particles.star"], arguments.output, particles, found)
-    found.save(names["posterior.npz"], pixel_size=particles.pixel_size)
+    arrays = prior_arrays(model)
+    found.save(names["posterior.npz"], pixel_size=particles.pixel_size, **arrays)
     title = f"{len(found):,} images, {arguments.volume.name}"
     missing = write_picture(names["poses.png"], found, arguments.symmetry, title)
     if missing is not None:
@@ -253,22 +264,20 @@ def _found(
 ) -> tuple[PoseModel, PosePosterior]:
     """Return the model and the posterior under it."""
     radius = radius_of(arguments.resolution, dataset.size, pixel_size)
-    relaxed = arguments.relax_symmetry
     file_poses = poses_as_posterior(dataset.poses) if arguments.local else None
     model = pose_model(
-        dataset, volume, symmetry=relaxed or arguments.symmetry, noise=arguments.noise,
-        noise_variance=arguments.noise_variance, shift_std=arguments.shift_std,
-        search=PoseSearch(radius=radius),
+        dataset, volume, symmetry=arguments.symmetry, relax_symmetry=arguments.relax_symmetry,
+        noise=arguments.noise, noise_variance=arguments.noise_variance,
+        shift_std=arguments.shift_std, search=search_of(arguments, radius),
         known=None if file_poses is None else (file_poses, None),
     )  # fmt: skip
-    with sharing.executor(arguments, model, messages) as executor:
-        with image_bar("refining" if arguments.local else "searching", len(dataset)) as done:
-            found = (
-                model.find(progress=done, executor=executor) if file_poses is None
-                else model.refine(file_poses, progress=done, executor=executor)
-            )  # fmt: skip
-        if relaxed is not None:
-            model = model.relaxed(relaxed)
-            with image_bar("relaxing", len(dataset)) as done:
-                found = model.refine(found.relax(relaxed), progress=done, executor=executor)
+    name = "refining" if arguments.local else "searching"
+    with (
+        sharing.executor(arguments, model, messages) as executor,
+        image_bar(name, len(dataset)) as done,
+    ):
+        found = (
+            model.find(progress=done, executor=executor) if file_poses is None
+            else model.refine(file_poses, progress=done, executor=executor)
+        )  # fmt: skip
     return model, found
