@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,14 +99,23 @@ def test_threads_and_workers_give_the_same_bits_in_the_order_of_images(
     np.testing.assert_allclose(some.evidence, found.evidence[rows], rtol=1e-4)
 
 
-def test_refinement_and_relaxed_symmetry_are_shared_too(client, dataset, volume):
-    def both(executor):
-        relaxed = searched(dataset, volume, executor, relax_symmetry="C2")
-        return relaxed, refine_poses(dataset, volume, shift_std=0.5, executor=executor)
+def test_refinement_relaxed_symmetry_and_defocus_are_shared_too(client, dataset, volume):
+    free = replace(SEARCH, defocus_std=300.0, contrast_std=0.2)
+
+    def each(executor):
+        options = {"shift_std": 0.5, "executor": executor}
+        yield searched(dataset, volume, executor, relax_symmetry="C2")
+        yield refine_poses(dataset, volume, **options)
+        yield refine_poses(dataset, volume, search=free, **options)
 
     with ThreadPoolExecutor(2) as threads:
-        expected = both(threads)
-    assert all(map(same_bits, both(ClusterExecutor(client)), expected))
+        expected = list(each(threads))
+    found = list(each(ClusterExecutor(client)))
+    assert all(map(same_bits, found, expected))
+    assert found[-1].covariance.shape[1:] == (7, 7)
+    assert np.array_equal(found[-1].defocus, expected[-1].defocus)
+    alone = refine_poses(dataset, volume, search=free, shift_std=0.5)  # not in shares
+    np.testing.assert_allclose(found[-1].defocus, alone.defocus, rtol=1e-3, atol=1)
 
 
 def test_workers_that_are_killed_change_no_bit(client, dataset, volume, by_threads):
