@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import to_numpy
+from fslice._arrays import array_namespace, to_numpy
 from fslice.alignment.model import PoseModel
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.cli._arguments import positive
 from fslice.io import Particles
+from fslice.postprocess.healpix import bin_directions
 
 
 def add_priors(parser: argparse._ArgumentGroup) -> None:
@@ -68,7 +69,8 @@ def prior_numbers(model: PoseModel, found: PosePosterior) -> dict[str, Any]:
         numbers["map_scale"] = model.scale
     directions = model.prepared.directions
     if directions is not None:
-        density = np.exp(to_numpy(directions.log_density))
+        every = bin_directions(16, array_namespace(directions.weights))
+        density = np.exp(to_numpy(directions.at(every)))
         numbers["direction_density"] = {"least": density.min(), "most": density.max()}
     return numbers
 
@@ -77,5 +79,5 @@ def prior_arrays(model: PoseModel) -> dict[str, np.ndarray]:
     """Return what is kept of the priors beside a posterior, for ``posterior.npz``."""
     directions = model.prepared.directions
     return {} if directions is None else {
-        "direction_log_density": to_numpy(directions.log_density)
+        "direction_weights": to_numpy(directions.weights)
     }  # fmt: skip
