@@ -165,7 +165,8 @@ def _moved(executor: ClusterExecutor, dataset: Dataset) -> str:
     images = gigabytes(len(dataset) * dataset.size**2 * 4)
     return (
         f"cluster: {len(sent)} worker{'s' * (len(sent) != 1)} sent {total}, {least} to {most} "
-        f"each, and read the images, {images}, where they are"
+        f"each, took a map of {gigabytes(executor.bytes_broadcast())}, and read the images, "
+        f"{images}, where they are"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from fslice._arrays import to_numpy
 from fslice._devices import gpu_library, gpus, map_arrays
 from fslice.data.devices import to_library
-from fslice.data.shares import Partial, Share, sum_share
+from fslice.data.shares import Partial, Share, nbytes, sum_share
 
 _EXTRA = "Dask, the extra dask, is not installed: pip install 'dask[distributed]'"
 _ATTEMPTS, _PAUSE = 5, 1.0
@@ -120,6 +120,13 @@ class ClusterExecutor:
         """Return what each worker has sent to others and to the client, by its address."""
         before = self._sent_before
         return {name: sent - before.get(name, 0) for name, sent in self._sent().items()}
+
+    def bytes_broadcast(self) -> int:
+        """Return the bytes of what every worker was given last, such as a map, once.
+
+        The engine counts none of them.
+        """
+        return nbytes(self._broadcast[0])
 
     def _sent(self) -> dict[str, int]:
         return on_every_worker(self.client, _bytes_sent)

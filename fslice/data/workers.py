@@ -72,9 +72,12 @@ def local_workers(count: int) -> Iterator[Any]:
 def _closed(cluster: Any) -> None:
     """Close a cluster of our own; kill what does not end, such as a worker that is restarted."""
     pids = [nanny.pid for nanny in cluster.workers.values()]
-    closing = threading.Thread(
-        target=cluster.close, kwargs={"timeout": _CLOSE_SECONDS}, daemon=True
-    )
+
+    def close() -> None:
+        with contextlib.suppress(TimeoutError):  # of one that is busy: it is killed below
+            cluster.close(timeout=_CLOSE_SECONDS)
+
+    closing = threading.Thread(target=close, daemon=True)
     closing.start()
     closing.join(3 * _CLOSE_SECONDS)
     if closing.is_alive():
