@@ -78,14 +78,14 @@ class Level:
         score = powers[starts.image_of] - chi_squared / 2 - apart**2 @ precision / 2
         gradient = gradient * units + precision * apart
         matrix = matrix * outer + precision * xp.eye(len(precision))
-        bend = residual[0] * outer if full else 0
+        hessian = matrix + residual[0] * outer if full else matrix
         if self.directions is not None:
             density = self.directions.derivatives(starts.rotations)
             score = score + density.value
             gradient[:, :3] -= density.gradient
             if full:
-                bend[:, :3, :3] -= density.hessian
-        return Quadratic(score, gradient, _bounded(matrix + bend, matrix) if full else matrix)
+                hessian[:, :3, :3] -= density.hessian
+        return Quadratic(score, gradient, _bounded(hessian, matrix) if full else matrix)
 
     def scores(self, starts: Starts, powers: Array) -> Array:
         """Return the log posterior alone, (m,): `Quadratic.score`."""
