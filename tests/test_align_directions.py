@@ -179,6 +179,8 @@ def test_the_evidence_is_that_of_importance_sampling_and_the_bound_has_the_prior
     assert apart.max() < CONVERGED
 
 
-def test_the_choice_is_checked():
+def test_choices_are_checked():
     with pytest.raises(ValueError, match="prior_directions: expected 'uniform' or 'learned', got"):
         PoseSearch(prior_directions="some")
+    with pytest.raises(ValueError, match="contrast_std: expected at most"):
+        PoseSearch(contrast_std=0.6)

@@ -90,3 +90,12 @@ def test_defocus_without_a_ctf_is_one_line(run, tmp_path, capsys):
         "-o", tmp_path / "out", "--local", "--refine-defocus", 300,
     )  # fmt: skip
     assert "--refine-defocus: expected a CTF, got none in " in line
+
+
+def test_a_contrast_that_could_be_negative_is_one_line(run, tmp_path, capsys):
+    folder = run[0]
+    line = fail(
+        capsys, "poses", folder / "particles.star", "--volume", folder / "map.mrc",
+        "-o", tmp_path / "out", "--contrast", 0.7,
+    )  # fmt: skip
+    assert "--contrast: expected at most 0.5, as a contrast is positive, got 0.7" in line

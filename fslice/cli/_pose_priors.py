@@ -10,7 +10,7 @@ import numpy as np
 from fslice._arrays import array_namespace, to_numpy
 from fslice.alignment.model import PoseModel
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.search import PoseSearch
+from fslice.alignment.search import MOST_CONTRAST, PoseSearch
 from fslice.cli._arguments import positive
 from fslice.io import Particles
 from fslice.postprocess.healpix import bin_directions
@@ -42,9 +42,14 @@ def add_priors(parser: argparse._ArgumentGroup) -> None:
 
 
 def check_priors(arguments: argparse.Namespace, particles: Particles) -> None:
-    """Raise where the particles lack what an option needs."""
+    """Raise where the particles lack what an option needs, or its value is out of range."""
     if arguments.refine_defocus is not None and particles.ctf is None:
         raise ValueError(f"--refine-defocus: expected a CTF, got none in {arguments.particles}")
+    if (arguments.contrast or 0) > MOST_CONTRAST:
+        raise ValueError(
+            f"--contrast: expected at most {MOST_CONTRAST}, as a contrast is positive, got "
+            f"{arguments.contrast:g}"
+        )
 
 
 def search_of(arguments: argparse.Namespace, radius: float | None) -> PoseSearch:
