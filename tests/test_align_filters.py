@@ -99,9 +99,9 @@ def test_the_joint_hessian_is_the_second_difference_of_the_misfit(seed, size, we
 
 FAULTS = (
     ("operators/filter_curvature.py", "power = (", "power = 2 * ("),
-    ("operators/filter_curvature.py", "residual = slices * values - images_ft",
-     "residual = slices * values"),
-    ("operators/filter_curvature.py", "(weighted * values) * slices", "weighted * slices"),
+    ("operators/filter_curvature.py", "residual = slices * ctf - images_ft",
+     "residual = slices * ctf"),
+    ("operators/filter_curvature.py", "(weighted * ctf) * slices", "weighted * slices"),
     ("operators/filter_curvature.py", "in_pose(weighted * residual)", "in_pose(own * residual)"),
     ("operators/filter_curvature.py", "summed(bend * against)", "0"),
     ("operators/filter_curvature.py", "product - product.swapaxes(1, 2)",
