@@ -16,9 +16,7 @@ from fslice.data.dataset import Dataset
 from fslice.metrics import MapAlignment, align_maps, align_nearby
 
 _GROWTH = 1.5
-"""Of the radius from round to round, where the halves agree up to its end."""
-_BEYOND = 3
-"""Shells beyond the last one on which the halves agree, else."""
+"""Of the radius, where the halves agree up to its end."""
 _AGREE = 0.143
 _NEAR = 2 / 3
 """Share of the band up to which halves agree if they are laid right."""
@@ -40,14 +38,15 @@ class Rounds:
     search : PoseSearch
         Its radii are set round by round.
     gain : float
-        Share of the evidence: a round at the last radius that gains less is the last one.
+        Share of the evidence: a round that refines poses in the same band, or those of all
+        images, and gains less is the last one.
     """
 
     most: int = 10
     folds: int = 4
     draws: int = 2
     search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=28))
-    gain: float = 0.01
+    gain: float = 0.03
 
     def __post_init__(self) -> None:
         check_size("folds", self.folds, 2)
@@ -148,9 +147,7 @@ def grown(radius: int, agreed: int, most: int) -> int:
     >>> grown(12, 12, 31), grown(24, 18, 31), grown(16, 15, 31)
     (18, 24, 24)
     """
-    if agreed >= radius - 1:
-        return min(most, max(radius + 2, round(_GROWTH * radius)))
-    return min(most, max(radius, agreed + _BEYOND))
+    return min(most, max(radius + 2, round(_GROWTH * radius))) if agreed >= radius - 1 else radius
 
 
 def agreed_shell(curve: Array, threshold: float) -> int:

@@ -7,25 +7,27 @@ noise, in the very pose that the image had, and scored against it the image woul
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from fslice._arrays import Array, to_numpy
+from fslice._large import at_once
 from fslice.alignment.band import Band
 from fslice.alignment.equations import expected_equations
 from fslice.alignment.find import pose_model
-from fslice.alignment.grid_map import GridMap, maximisation, rescaled, sphere
+from fslice.alignment.grid_map import GridMap, Learned, maximisation, rescaled, sphere
 from fslice.alignment.noise import residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
-from fslice.posterior.latent import latent_map
+from fslice.posterior.latent import LatentMap, latent_map
+from fslice.posterior.stencil import StencilEquations
 
-_ROUGH, _ERROR = 0.03, 0.01
-"""Of solves, in posterior deviations: where the band has just grown, and where it stays."""
-_FOLD_ERROR = 0.1
-"""Of the maps without a fold, which begin at the map of all and lie half a deviation from it."""
+_ERROR = 0.03
+"""Of solves, in posterior deviations; each begins at the map of the round before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class ImageSet:
     rows: np.ndarray
     """(k,) int64: which images, ascending."""
     map: GridMap
-    """Of all of them."""
+    """The mean of the maps without a fold: about that of all of them."""
     without: tuple[Array, ...] = field(default=(), repr=False)
     """(d, d, d) real, in the box of the band: the map without each fold; none before the first
     round, as the map to begin with is of too low a frequency to hold an image's noise."""
@@ -122,21 +124,46 @@ def mapped(
         )
         for places in part.folds(folds)
     ]
+    before, grew = part.map.limited_to(band), part.map.band.radius < radius
+    starts = [rescaled(volume, band.box) for volume in part.without] or [before.volume] * folds
+    latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), sums[0].b)
+    others = _sums_of_others(sums)
+    prior = before.prior
+    if grew:  # what new shells hold is not known yet
+        prior = maximisation(next(others), latent, prior, before=starts[0], error=_ERROR).prior
+        others = _sums_of_others(sums)
+    made = _solved(others, latent, prior, starts)
+    learned = replace(
+        before, volume=sum(each.volume for each in made) / folds,
+        prior=np.mean([each.prior for each in made], 0), shift_std=spread_of(part.poses),
+    )  # fmt: skip
+    return replace(part, map=learned, without=tuple(each.volume for each in made))
+
+
+def _sums_of_others(sums: list[StencilEquations]) -> Iterator[StencilEquations]:
+    """Yield the normal equations without each fold, one after the other."""
     normal = sums[0]
     for other in sums[1:]:
         normal = normal + other
-    before, grew = part.map.limited_to(band), part.map.band.radius < radius
-    latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), normal.b)
-    made = maximisation(
-        normal, latent, before.prior, before=before.volume, updates=2 if grew else 1,
-        error=_ROUGH if grew else _ERROR,
-    )  # fmt: skip
-    without = tuple(
-        maximisation(normal - own, latent, made.prior, before=made.volume, error=_FOLD_ERROR).volume
-        for own in sums
-    )
-    learned = replace(before, volume=made.volume, prior=made.prior, shift_std=spread_of(part.poses))
-    return replace(part, map=learned, without=without)
+    for own in sums:
+        yield normal - own
+
+
+def _solved(
+    others: Iterator[StencilEquations], latent: LatentMap, prior: np.ndarray, starts: list[Array]
+) -> list[Learned]:
+    """Return the maps without a fold, two at a time: elementwise arithmetic has one thread."""
+    made: list[Learned] = []
+
+    def solve(normal: StencilEquations, start: Array) -> Learned:
+        return maximisation(normal, latent, prior, before=start, error=_ERROR)
+
+    for place in range(0, len(starts) - 1, 2):
+        first, second = (partial(solve, next(others), starts[place + i]) for i in (0, 1))
+        made += at_once(first, second, like=starts[0])
+    if len(starts) % 2:
+        made.append(solve(next(others), starts[-1]))
+    return made
 
 
 def spread_of(poses: PosePosterior) -> float:

@@ -19,8 +19,6 @@ from fslice.metrics import MapAlignment
 
 _GROWTH = 1.2
 """Of the radius from round to round."""
-_SEARCH = 0.03
-"""Share of the evidence: after a search that gains less, modes are only refined."""
 
 
 def poses_in_one_frame(state: JointState, laid: MapAlignment) -> PosePosterior:
@@ -38,11 +36,11 @@ def joined(
     """Return the state before the first round on all images, with the map of their poses."""
     poses = poses_in_one_frame(state, laid)
     whole = ImageSet(np.arange(len(state.dataset)), state.halves[0].map, poses=poses)
+    radius = round(state.radius / _GROWTH)  # poses are searched well within the band, and faster
     whole = mapped(
-        state.dataset, whole, state.radius, sphere_radius, rng, folds=options.folds,
-        draws=options.draws,
-    )  # fmt: skip
-    return replace(state, whole=whole, finished=False, round=0, search_next=True)
+        state.dataset, whole, radius, sphere_radius, rng, folds=options.folds, draws=options.draws
+    )
+    return replace(state, whole=whole, radius=radius, finished=False, round=0, search_next=True)
 
 
 def next_round_of_all(
@@ -71,7 +69,7 @@ def next_round_of_all(
     part = mapped(
         dataset, part, radius, sphere_radius, rng, folds=options.folds, draws=options.draws
     )
-    again = state.search_next and gain > _SEARCH * abs(entry["evidence"])
+    again = state.search_next and gain > options.gain * abs(entry["evidence"])
     return replace(
         state, whole=part, dataset=dataset, radius=radius, trace=trace, round=round_,
         search_next=again,
