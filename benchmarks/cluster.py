@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from timing import peak
 
 import fslice
 from fslice._threads import one_thread
@@ -48,7 +48,7 @@ def main() -> None:
     found["threads"], _ = _timed(lambda: normal_equations_of_sets(dataset, projector, halves))
     for count in options.workers:
         found[f"workers_{count}"] = _by_workers(count, dataset, projector, halves, wanted)
-    found["client_peak"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found["client_peak"] = peak()
     print(json.dumps(found, indent=2))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
@@ -87,7 +87,7 @@ def _by_workers(count: int, dataset, projector, halves, wanted) -> dict[str, obj
         seconds, found = _timed(
             lambda: normal_equations_of_sets(dataset, projector, halves, executor=executor)
         )
-        sent, peaks = executor.bytes_sent(), client.run(_peak)
+        sent, peaks = executor.bytes_sent(), client.run(peak)
     for one, other in zip(found, wanted, strict=True):
         for name in SUMS:
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
@@ -95,10 +95,6 @@ def _by_workers(count: int, dataset, projector, halves, wanted) -> dict[str, obj
         "start": started, "seconds": seconds, "sent": list(sent.values()),
         "peak": max(peaks.values()),
     }  # fmt: skip
-
-
-def _peak() -> int:
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _timed(function):

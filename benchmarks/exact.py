@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from timing import machine
+from timing import machine, peak
 
 import fslice
 from fslice.posterior.elbo import elbo, mean_field_std
@@ -114,11 +113,6 @@ def make_images(size: int, n: int, snr: float) -> tuple[np.ndarray, np.ndarray, 
     for image in images:
         image += np.sqrt(noise) * rng.standard_normal(image.shape, dtype=np.float32)
     return images, rotations, noise
-
-
-def peak() -> int:
-    """Return the most memory that this process has held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

@@ -72,6 +72,9 @@ def operations(kernels: Any, given: Arrays) -> dict[str, Callable[[], Any]]:
             *against, with_ctf, 1.0, geometry
         ),
         "pose curvature, with CTF": lambda: kernels.pose_gram(*against, with_ctf, 1.0, geometry),
+        "pose curvature and the residual's, with CTF": lambda: kernels.pose_curvature(
+            *against, with_ctf, 1.0, geometry
+        ),
         "values of CTFs": lambda: kernels.ctf_values(with_ctf.ctf, geometry, dtype),
     }
     if len(geometry.taps) == 2:
@@ -137,6 +140,7 @@ def time_kernels(
         "misfit, all gradients": 2 * volume + images,
         "misfit, volume gradient, with CTF": 2 * volume + images,
         "pose curvature, with CTF": volume + images,
+        "pose curvature and the residual's, with CTF": volume + images,
         "values of CTFs": images // 2,
         "product with the stencil": 14 * volume // 2 + 2 * volume,
     }

@@ -18,11 +18,13 @@ import numpy as np
 from timing import machine
 
 import fslice
+from fslice.alignment.filters import defocused
 from fslice.alignment.find import PoseModel, pose_model, poses_as_posterior
 from fslice.alignment.importance import check_posterior
-from fslice.alignment.newton import Level, Starts, climb
+from fslice.alignment.level import Level
+from fslice.alignment.newton import Starts, climb
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.prepared import prepare
+from fslice.alignment.prepare import prepare
 from fslice.alignment.search import PoseSearch
 from fslice.data.passes import make_batch
 from fslice.fourier import rfft2
@@ -40,17 +42,27 @@ def main() -> None:
     parser.add_argument("--symmetry", default="C1", help="of which poses are searched")
     parser.add_argument("--equivalent", help="group by which poses count as one (default: that)")
     parser.add_argument("--shift-std", type=float, help="pixels (default: learned)")
+    parser.add_argument(
+        "--defocus-std", type=float, help="Angstrom: errors of the defocus, which is refined then"
+    )
     parser.add_argument("--check", type=int, default=0, help="images by importance sampling")
     parser.add_argument("--baseline", action="store_true", help="also from one random pose each")
     parser.add_argument("--output", type=Path, help="JSON with all figures")
     arguments = parser.parse_args()
     data, volume, truth = read(arguments.folder, arguments.n)
+    offset = None
+    if arguments.defocus_std is not None:
+        offset = arguments.defocus_std * np.random.default_rng(1).standard_normal(len(data))
+        data = dataclasses.replace(data, ctf=defocused(data.ctf, -offset))
     group = symmetry_rotations(arguments.equivalent or arguments.symmetry)
     report: dict[str, Any] = {"machine": machine(), "settings": vars(arguments)}
     model, found, report["speed"] = searched(arguments, data, volume)
     report["recovery"] = recovery(model, found, truth, group)
-    report["calibration"] = calibration(found, truth, group)
-    if arguments.check:
+    report["calibration"] = calibration(found, truth, group, offset)
+    if offset is not None:
+        error = offset - found.defocus[found.best_modes()]
+        report["recovery"]["defocus error, Angstrom"] = round(float(error.std()), 1)
+    if arguments.check and offset is None:
         report["importance"] = importance(model, found, truth, group, arguments.check)
     if arguments.baseline:
         report["one random start"] = one_start(model, volume, truth, group)
@@ -74,7 +86,10 @@ def searched(
     arguments: argparse.Namespace, data: fslice.Dataset, volume: np.ndarray
 ) -> tuple[PoseModel, PosePosterior, dict[str, float]]:
     """Search once more than is timed, as kernels are compiled the first time."""
-    options = {"symmetry": arguments.symmetry, "shift_std": arguments.shift_std}
+    search = PoseSearch(defocus_std=arguments.defocus_std)
+    options = {
+        "symmetry": arguments.symmetry, "shift_std": arguments.shift_std, "search": search,
+    }  # fmt: skip
     pose_model(data, volume, **options).find(np.arange(4))
     start, spent = time.perf_counter(), time.process_time()
     model = pose_model(data, volume, **options)
@@ -108,7 +123,7 @@ def recovery(
     steps, angle = errors(found, truth, group)
     near = (angle < 2) & (np.hypot(*steps[:, 3:].T) < 0.5)
     rng = np.random.default_rng(0)
-    roots = np.linalg.cholesky(found.covariance[found.best_modes()])
+    roots = np.linalg.cholesky(found.covariance[found.best_modes(), :5, :5])
     drawn = np.einsum("nij,snj->sni", roots, rng.standard_normal((200, len(truth), 5)))
     predicted = (np.linalg.norm(drawn[..., :3], axis=-1) < np.radians(2)) & (
         np.linalg.norm(drawn[..., 3:], axis=-1) < 0.5
@@ -135,14 +150,19 @@ def top_mass(found: PosePosterior) -> np.ndarray:
     return found.evidence + np.log(found.weights[found.best_modes()])
 
 
-def calibration(found: PosePosterior, truth: fslice.Poses, group: np.ndarray) -> dict[str, Any]:
+def calibration(
+    found: PosePosterior, truth: fslice.Poses, group: np.ndarray, offset: np.ndarray | None
+) -> dict[str, Any]:
     """Return the variances of the whitened errors, near the truth, and their sum of squares."""
     steps, angle = errors(found, truth, group)
-    precision = np.linalg.inv(found.covariance[found.best_modes()])
+    best = found.best_modes()
+    if offset is not None:
+        steps = np.concatenate([steps, (offset - found.defocus[best])[:, None]], 1)
+    precision = np.linalg.inv(found.covariance[best])
     white = np.einsum("nji,nj->ni", np.linalg.cholesky(precision), steps)[angle < ELSEWHERE]
     return {
         "variances of whitened errors": white.var(0).round(2).tolist(),
-        "mean chi-squared of 5": round(float((white**2).sum(1).mean()), 2),
+        f"mean chi-squared of {steps.shape[1]}": round(float((white**2).sum(1).mean()), 2),
     }
 
 

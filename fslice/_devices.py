@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -106,9 +107,10 @@ def gpu_names(cupy: Any) -> list[str]:
 
 
 def map_arrays(value: Any, function: Callable[[Array], Array]) -> Any:
-    """Return a value with a function of every array inside of it, through data classes and tuples.
+    """Return a value with a function of every array inside of it.
 
-    What has no array in it is returned as it is, the same object; nothing is checked again.
+    Through data classes, tuples, lists, dictionaries, and what partial functions are given. What
+    has no array in it is returned as it is, the same object; nothing is checked again.
 
     Examples
     --------
@@ -124,9 +126,21 @@ def map_arrays(value: Any, function: Callable[[Array], Array]) -> Any:
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, dict):
         return {key: map_arrays(part, function) for key, part in value.items()}
+    if isinstance(value, functools.partial):
+        return _map_partial(value, function)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _map_fields(value, function)
     return value
+
+
+def _map_partial(value: functools.partial, function: Callable[[Array], Array]) -> Any:
+    given = value.args, tuple(value.keywords.values())
+    arguments, options = map_arrays(given, function)
+    if arguments is given[0] and options is given[1]:
+        return value
+    return functools.partial(
+        value.func, *arguments, **dict(zip(value.keywords, options, strict=True))
+    )
 
 
 def _map_fields(value: Any, function: Callable[[Array], Array]) -> Any:

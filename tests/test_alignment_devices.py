@@ -1,6 +1,7 @@
 """The search for poses on arrays of a device: the same posterior, no undocumented copy."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def problem():
 
 def searched(xp, **options):
     given = {name: on(xp, problem()[name]) for name in ("images", "volume", "ctf")}
-    return find_poses(**given, search=SEARCH, **options)
+    return find_poses(**given, **({"search": SEARCH} | options))
 
 
 FIELDS = ("rotations", "shifts", "weights", "covariance", "evidence")
@@ -55,8 +56,10 @@ FIELDS = ("rotations", "shifts", "weights", "covariance", "evidence")
         {},
         {"noise": "shell", "shift_std": 1.0},
         {"relax_symmetry": "C2", "shift_std": 1.0},
+        {"search": replace(SEARCH, defocus_std=300.0, contrast_std=0.2), "noise": "shell"},
+        {"search": replace(SEARCH, prior_directions="learned"), "shift_std": 1.0},
     ],
-    ids=["given", "learned", "noise per shell", "symmetry relaxed"],
+    ids=["given", "learned", "noise per shell", "symmetry relaxed", "filters", "directions"],
 )
 def test_poses_on_the_device_are_those_of_numpy(device, options):
     if "noise_variance" in options:
@@ -66,7 +69,7 @@ def test_poses_on_the_device_are_those_of_numpy(device, options):
         found = searched(device, **options)
     assert undocumented(transfers) == []
     assert to_numpy(found.image_of).tolist() == expected.image_of.tolist()
-    for name in FIELDS:
+    for name in (*FIELDS, *expected.parameters):
         one, other = to_numpy(getattr(found, name)), getattr(expected, name)
         assert isinstance(getattr(found, name), device.ndarray)
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1, abs(other).max()))

@@ -9,16 +9,35 @@ from hypothesis import strategies as st
 from strategies import noise, seeds
 
 from fslice import _kernels, random_rotations, rfft2, rfft3
+from fslice._arrays import to_numpy
+from fslice._devices import map_arrays
 from fslice._kernels import Filters, Views
 from fslice.geometry import angle_between, rotvec_to_matrix
 from fslice.operators.sampling import slice_geometry
 
 
-@pytest.fixture(params=["numpy", "numba", "numba in plain loops"])
+class OnDevice:
+    """Kernels of a device that take and give arrays of the host."""
+
+    def __init__(self, kernels, xp):
+        self.kernels, self.xp = kernels, xp
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            found = getattr(self.kernels, name)(*map_arrays(arguments, self.xp.asarray))
+            return map_arrays(found, to_numpy)
+
+        return call
+
+
+@pytest.fixture(params=["numpy", "numba", "numba in plain loops", "cuda"])
 def kernels(request):
     """Return one implementation."""
     if request.param == "numpy":
         return _kernels.host_kernels()["numpy"]
+    if request.param == "cuda":
+        xp = request.getfixturevalue("gpu")
+        return OnDevice(_kernels.select.DEFAULTS["cupy"](), xp)
     compiled = pytest.importorskip("fslice._kernels.numba", reason="Numba is not installed")
     return compiled.NumbaKernels(plain=request.param.endswith("loops"))
 

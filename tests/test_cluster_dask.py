@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import peak_memory
 import pytest
 from cli_tools import fail, result, succeed
 from test_cluster_shares import SIZE, N, dataset, equations, expected, same_bits
@@ -17,7 +18,7 @@ from test_cluster_shares import SIZE, N, dataset, equations, expected, same_bits
 import fslice
 from fslice.cli import _cluster, _progress, _results, main
 from fslice.data import shares, workers
-from fslice.data.cluster import ClusterExecutor
+from fslice.data.cluster import ClusterExecutor, on_every_worker
 from fslice.data.dataset import Dataset
 from fslice.data.passes import sum_over
 from fslice.data.poses import Poses
@@ -30,7 +31,9 @@ from fslice.posterior.partial_sums import PATTERN
 from fslice.posterior.sums import normal_equations
 from fslice.solvers.exact import Exact
 
-pytest.importorskip("distributed", reason="Dask is not installed: the extra dask")
+CommClosedError = pytest.importorskip(
+    "distributed.comm", reason="Dask is not installed: the extra dask"
+).CommClosedError
 pytestmark = pytest.mark.filterwarnings("default")  # of Dask's and its packages' own
 
 
@@ -161,6 +164,27 @@ def stack(tmp_path):
     return open_stack(tmp_path / "a.mrcs")
 
 
+def test_workers_whose_connections_are_lost_are_asked_again(monkeypatch):
+    """As a worker that dies while all are asked closes its own."""
+
+    class Client:
+        failures = 2
+
+        def run(self, function, *arguments):
+            if self.failures:
+                self.failures -= 1
+                raise CommClosedError("in <TCP (closed)>: Stream is closed")
+            return {"tcp://a": function(*arguments)}
+
+    monkeypatch.setattr("fslice.data.cluster._PAUSE", 0.0)
+    assert on_every_worker(Client(), abs, -3) == {"tcp://a": 3}
+    lost = Client()
+    lost.failures = 100
+    with pytest.raises(OSError, match="Stream is closed"):
+        on_every_worker(lost, abs, -3)
+    assert lost.failures == 95
+
+
 def test_a_file_that_a_worker_cannot_read_names_file_and_worker(client, stack):
     data = dataclasses.replace(dataset(), images=stack)
     os.unlink(stack.files[0].path)
@@ -224,11 +248,11 @@ def test_a_scheduler_that_dies_is_one_line_and_another_run_goes_on(
 ):
     where, scheduler = cluster
     words = ["reconstruct", run / "particles.star", "-o", tmp_path / "r"]
-    _wait_for_workers(where)
+    wait_for_workers(where)
     seen = on_third_sum(scheduler.kill)
     assert main([str(word) for word in [*words, "--scheduler", where]]) == 2
     said, line = capsys.readouterr().err.splitlines()
-    assert said == "1 worker, each of up to 0.3 GB of memory; sums of 0.5 MB"
+    assert said == "1 worker, each of up to 0.4 GB of memory; sums of 0.5 MB"
     assert line.startswith("error: scheduler tcp://")
     assert "the connection to it was lost; go on with: fslice reconstruct" in line
     assert line.endswith("--resume")
@@ -242,7 +266,7 @@ def test_a_scheduler_that_dies_is_one_line_and_another_run_goes_on(
     assert not list((tmp_path / "r").glob("checkpoint*"))
 
 
-def _wait_for_workers(where):
+def wait_for_workers(where):
     from distributed import Client
 
     with Client(scheduler_file=str(where)) as client:
@@ -315,14 +339,8 @@ def test_a_worker_takes_no_more_than_is_said(client):
     data = Dataset(pixels, Poses(fslice.random_rotations(800, rng)))
     projector = fslice.Projector(size)
     normal_equations(data, projector, executor=ClusterExecutor(client))
-    peak = max(client.run(_peak).values())
+    peak = max(client.run(peak_memory.peak).values())
     assert peak < worker_bytes(data, projector)
     assert sum_bytes(data, projector) == sum(
         array.nbytes for array in (lambda n: (n.b, n.stencil))(normal_equations(data, projector))
     )
-
-
-def _peak():
-    import resource
-
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -126,6 +126,9 @@ def test_no_views_give_empty_results_and_a_volume_of_zeros(cupy, rng):
     ]
     assert all(v.shape == (6, 6, 4) and not to_numpy(v).any() for v in volumes)
     assert kernels.pose_gram(volume, slices, *filtered).shape == (0, 6, 6)
+    matrices = kernels.pose_curvature(volume, slices, *filtered)
+    assert [found.shape for found in matrices] == [(0, 6, 6), (0, 5, 5)]
+    assert kernels.peaks(cupy.zeros((0, 4)), cupy.zeros((4, 3, 3)), 2, 1.0, 1.0).shape == (0, 2)
     assert kernels.ctf_values(cupy.zeros((0, 7)), geometry, "float64").shape == (0, 6, 4)
 
 

@@ -9,7 +9,7 @@ import pytest
 import standin
 from strategies import noise, poses
 
-from fslice._kernels import LINEAR, SliceGeometry, Views
+from fslice._kernels import LINEAR, Filters, SliceGeometry, Views
 from fslice._kernels.cuda import launch
 from fslice._kernels.cuda.buffers import Buffers, Tables
 from fslice._kernels.cuda.launch import CupyLauncher
@@ -259,18 +259,49 @@ def test_tables_keep_those_used_last():
     assert made == list("abcb")
 
 
+CALLS = {
+    "scatter": (
+        lambda kernels, volume, slices, views: kernels.scatter(slices, views, 1.0, GEOMETRY_8),
+        [GEOMETRY_8.volume_shape],
+    ),
+    "pose_curvature": (
+        lambda kernels, volume, slices, views: kernels.pose_curvature(
+            volume, slices, views, Filters(), 1.0, GEOMETRY_8
+        ),
+        [(3, 6, 6), (3, 5, 5)],
+    ),
+    "best_over_shifts": (
+        lambda kernels, volume, slices, views: kernels.best_over_shifts(
+            slices.real.copy(), slices[:, 0].real.copy(), slices[0, :, 0].real.copy()
+        ),
+        [(3, 5), (3, 5)],
+    ),
+    "peaks": (
+        lambda kernels, volume, slices, views: kernels.peaks(
+            views.rotations.reshape(9, 3), views.rotations, 2, 1.0, 1.0
+        ),
+        [(9, 2)],
+    ),
+}
+"""Calls, and the shapes of their results."""
+
+
 @needs_compiler
-def test_calls_after_the_first_allocate_and_upload_no_more_than_results(cupy, rng, monkeypatch):
-    kernels = cuda_host.host_kernels()
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_after_the_first_allocate_and_upload_no_more_than_results(
+    cupy, rng, monkeypatch, name
+):
+    kernels, (call, shapes) = cuda_host.host_kernels(), CALLS[name]
     views = Views(cupy.asarray(poses(rng, (3,))), cupy.asarray(noise(rng, (3, 2))))
     slices = cupy.asarray(noise(rng, (3, 8, 5), complex))
+    arguments = cupy.asarray(noise(rng, (8, 8, 5), complex)), slices, views
     sizes = []
     empty = cupy.empty
     monkeypatch.setattr(cupy, "empty", lambda shape, *a: sizes.append(shape) or empty(shape, *a))
-    kernels.scatter(slices, views, 1.0, GEOMETRY_8)
+    call(kernels, *arguments)
     before, sizes[:] = len(sizes), []
     with standin.recorded() as transfers:
-        kernels.scatter(slices, views, 1.0, GEOMETRY_8)
-    assert before > 1
-    assert sizes == [GEOMETRY_8.volume_shape]
+        call(kernels, *arguments)
+    assert before > len(shapes) or name == "best_over_shifts"
+    assert sizes == shapes
     assert transfers == []

@@ -20,13 +20,17 @@ from fslice._arrays import complex_dtype, to_numpy
 from fslice._kernels import CUBIC, LINEAR, Filters, SliceGeometry, Views
 from fslice._kernels.cuda.sources import FOLDER, SOURCES, source_of
 from fslice._kernels.numpy import KERNELS as DEFINITION
-from fslice.geometry import euler_to_matrix
+from fslice.geometry import euler_to_matrix, random_rotations
 
 pytestmark = pytest.mark.skipif(
     cuda_host.compiler() is None, reason="there is no C++ compiler to run the CUDA source with"
 )
 ORDERS = (0, 1, 4)
 IMAGES = 3
+_integers = np.random.default_rng(1).integers
+SCORES, CROSS = 1.0 * _integers(-3, 6, (IMAGES, 600)), 1.0 * _integers(-3, 3, (IMAGES, 5, 90))
+"""Scores, many of which are equal."""
+ROTATIONS = random_rotations(600, np.random.default_rng(2))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +77,12 @@ class Probe:
         return [to_numpy(value) for value in (found if type(found) is tuple else (found,))]
 
 
+def converted(kernels, *arrays):
+    """Return arrays in the library of the kernels."""
+    convert = np.asarray if kernels is DEFINITION else standin.library._modules()["cupy"].asarray
+    return tuple(map(convert, arrays))
+
+
 def gather(kernels, volume, slices, views, filters, geometry):
     return kernels.gather(volume, views, 1.5, geometry)
 
@@ -104,8 +114,7 @@ def stencil(kernels, volume, slices, views, filters, geometry):
 def product(kernels, volume, slices, views, filters, geometry):
     rows = np.arange(14.0)[:, None, None, None]
     expected = np.cos(rows + np.arange(volume.size).reshape(volume.shape))
-    convert = np.asarray if kernels is DEFINITION else standin.library._modules()["cupy"].asarray
-    return kernels.apply_stencil(convert(expected), volume)
+    return kernels.apply_stencil(*converted(kernels, expected), volume)
 
 
 def ctf(kernels, volume, slices, views, filters, geometry):
@@ -123,6 +132,19 @@ def gradients(kernels, volume, slices, views, filters, geometry):
 
 def pose_gram(kernels, volume, slices, views, filters, geometry):
     return kernels.pose_gram(volume, slices, views, filters, 1.5, geometry)
+
+
+def pose_curvature(kernels, volume, slices, views, filters, geometry):
+    return kernels.pose_curvature(volume, slices, views, filters, 1.5, geometry)
+
+
+def best_over_shifts(kernels, volume, slices, views, filters, geometry):
+    given = converted(kernels, CROSS, SCORES[:, :90], np.arange(5.0) - 2)
+    return kernels.best_over_shifts(*given)
+
+
+def peaks(kernels, volume, slices, views, filters, geometry):
+    return kernels.peaks(*converted(kernels, SCORES, ROTATIONS), 40, 0.9, 0.5)
 
 
 PROBES = {
@@ -146,6 +168,9 @@ PROBES = {
     "views": Probe(misfit),
     "misfit": Probe(gradients, size=24),
     "pose": Probe(pose_gram),
+    "curvature": Probe(pose_curvature, taps=CUBIC),
+    "shifts": Probe(best_over_shifts),
+    "peaks": Probe(peaks),
 }
 
 

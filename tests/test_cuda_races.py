@@ -32,11 +32,13 @@ print(noticed(PROBES[name], mutated(*faults) if faults else {}, THREAD))
 PROBES = (
     "gather", "slopes", "scatter", "bricks", "many", "chunks", "squares", "stencil", "moments",
     "product", "ctf", "views", "misfit", "pose",
+    "curvature", "peaks",
 )  # fmt: skip
 RACES = {
     "wrong class: stride one short", "taps not in step", "queue read before it is written",
     "moments read before they are written", "moments overwritten before they are read",
-    "sums read before they are written",
+    "sums read before they are written", "peaks: best read before it is written",
+    "peaks: best overwritten before it is read",
 }  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
 import bz2
 import gzip
-import resource
 import struct
 
 import numpy as np
+import peak_memory
 import pytest
 from cs_files import make_rows
 from cs_files import save as save_cs
@@ -23,13 +23,6 @@ def header(size, extended=0):
     return words.tobytes()
 
 
-def peak_growth(function):
-    """Return how much more memory than before a function takes at most, in bytes."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    function()
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-
-
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress])
 @pytest.mark.parametrize(("size", "extended"), [(640, 0), (1024, 0), (8, 2_000_000_000)])
 def test_a_small_file_that_claims_gigabytes_takes_no_memory(tmp_path, compress, size, extended):
@@ -40,7 +33,7 @@ def test_a_small_file_that_claims_gigabytes_takes_no_memory(tmp_path, compress, 
         with pytest.raises(ValueError, match=r"expected at most .* got a header that claims"):
             read_volume(path)
 
-    assert peak_growth(read) < 1e8
+    assert peak_memory.growth(read) < 1e8
 
 
 def test_an_extended_header_is_dropped_while_it_is_read(tmp_path):
@@ -50,7 +43,7 @@ def test_an_extended_header_is_dropped_while_it_is_read(tmp_path):
     head = content[:92] + extended + content[96:1024]
     (tmp_path / "a.mrc.gz").write_bytes(gzip.compress(head + bytes(50_000_000) + content[1024:], 1))
     volumes = []
-    assert peak_growth(lambda: volumes.append(read_volume(tmp_path / "a.mrc.gz")[0])) < 1e8
+    assert peak_memory.growth(lambda: volumes.append(read_volume(tmp_path / "a.mrc.gz")[0])) < 1e8
     assert (volumes[0] == 1).all()
 
 
@@ -62,7 +55,7 @@ def test_compressed_newlines_are_no_molecule(tmp_path):
         with pytest.raises(ValueError, match=r"expected at most .* bytes of text in a compressed"):
             read_atoms(path)
 
-    assert peak_growth(read) < 3e8
+    assert peak_memory.growth(read) < 3e8
 
 
 def test_a_stack_that_shrinks_is_one_line_and_not_the_end_of_the_process(tmp_path):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-MINIMUM = re.compile(r"([\w-]+)>=([\d.]+)")
+MINIMUM = re.compile(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)")
 
 
 def minima():
     """Return the least version of every package that users and their tests need."""
     listed = [*PROJECT["dependencies"]]
-    for extra in ("fast", "plot", "tools"):
+    for extra in ("fast", "plot", "dask", "tools"):
         listed += PROJECT["optional-dependencies"][extra]
     return dict(found.groups() for found in map(MINIMUM.match, listed) if found)
 
@@ -31,7 +31,7 @@ def test_the_oldest_versions_that_are_allowed_are_installed_by_a_job():
         if name not in tools_of_one_version
     }
     workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text()
-    assert "-c .github/oldest.txt && python -m pytest" in workflow
+    assert "-c .github/oldest.txt && python -m pytest -n 2" in workflow
     assert f'python-version: "{PROJECT["requires-python"].removeprefix(">=")}"' in workflow
 
 

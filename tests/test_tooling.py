@@ -13,7 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 TEST_COMMAND = (
     'python3 -m venv .venv && .venv/bin/python -m pip install -e ".[dev]" '
-    "&& .venv/bin/python -m pytest"
+    "&& .venv/bin/python -m pytest -n 2"
 )
 
 

@@ -33,7 +33,7 @@ SHOWN = {
 
 def run(settings: Settings) -> dict[str, Any]:
     """Fit to the first n images for each n, and read resolutions."""
-    figure = new_figure((4.8 * len(settings.snr), 4.2))
+    figure = new_figure((4.8 * len(settings.snr), 4.8))
     panels = figure.subplots(1, len(settings.snr), squeeze=False)[0]
     report = {}
     for axes, snr in zip(panels, settings.snr, strict=True):
@@ -41,7 +41,8 @@ def run(settings: Settings) -> dict[str, Any]:
         rows = _rows(data, settings.options["counts"])
         _draw(axes, rows, noise_name(snr))
         report[noise_name(snr)] = rows
-    panels[0].legend(frameon=False, fontsize=SMALL)
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
     panels[0].set_ylabel("resolution [Å]", fontsize=NORMAL)
     save(figure, settings.figure_path("data_efficiency"))
     return {"levels": report}

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, real_dtype
-from fslice._kernels import scores
 from fslice._kernels.derivatives import first_derivatives, second_derivatives
 from fslice._kernels.filters import ctf_of, ctf_values, of_images, part_of, weights_of
 from fslice._kernels.interface import (
@@ -24,6 +23,7 @@ from fslice._kernels.interface import (
     band,
     signed_frequencies,
 )
+from fslice._kernels.scores import best_over_shifts, peaks
 
 _PIXELS = 1 << 19
 """Pixels of slices that are held at a time, unless the volume, which is summed into, has more."""
@@ -58,7 +58,7 @@ class ComposedKernels(Kernels):
             poses = Views(views.rotations[part], views.shifts[part])
             own = xp.where(inside, cotangent[part], 0)
             values, slopes = self.gather_slopes(volume, poses, amplitude, geometry)
-            gradients = _pose_gradients(own, values, slopes, geometry)
+            gradients = pose_gradients(own, values, slopes, geometry)
             grad_rotations[part], grad_shifts[part] = gradients
             grad_volume += self.scatter(own, poses, amplitude, geometry)
         return grad_volume, grad_rotations, grad_shifts
@@ -112,7 +112,7 @@ class ComposedKernels(Kernels):
             if grad_ctf is not None:
                 grad_ctf[part] = (weighted.conj() * slices).real
             cotangent = _filtered(weighted, residual.ctf)
-            gradients = _pose_gradients(cotangent, slices, slopes, geometry)
+            gradients = pose_gradients(cotangent, slices, slopes, geometry)
             grad_rotations[part], grad_shifts[part] = gradients
             grad_volume += self.scatter(cotangent, poses, amplitude, geometry)
         return losses, grad_volume, grad_rotations, grad_shifts, grad_ctf
@@ -196,13 +196,13 @@ class ComposedKernels(Kernels):
 
     def best_over_shifts(self, cross: Array, norm: Array, log_prior: Array) -> tuple[Array, Array]:
         """Return what `Kernels.best_over_shifts` says."""
-        return scores.best_over_shifts(cross, norm, log_prior)
+        return best_over_shifts(cross, norm, log_prior)
 
     def peaks(
-        self, scores_: Array, rotations: Array, most: int, separation: float, window: float
+        self, scores: Array, rotations: Array, most: int, separation: float, window: float
     ) -> Array:
         """Return what `Kernels.peaks` says."""
-        return scores.peaks(scores_, rotations, most, separation, window)
+        return peaks(scores, rotations, most, separation, window)
 
     def ctf_values(self, coefficients: Array, geometry: SliceGeometry, dtype: Any) -> Array:
         """Return what `Kernels.ctf_values` says."""
@@ -249,7 +249,7 @@ def _no_gradients(views: Views) -> tuple[Array, Array]:
     return xp.zeros((len(views.rotations), 3, 3)), xp.zeros((len(views.rotations), 2))
 
 
-def _pose_gradients(
+def pose_gradients(
     cotangent: Array, values: Array, slopes: Array, geometry: SliceGeometry
 ) -> tuple[Array, Array]:
     """Chain the cotangent of slices to the matrix entries (eq. 7) and to the shift (eq. 12)."""

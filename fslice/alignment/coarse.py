@@ -72,6 +72,8 @@ class Templates:
     encoder : (2P, r) real array, or None
         From real, then imaginary parts of a centred image to that basis; None: no basis.
     square_encoder : (P, r2) real array, or None
+    log_directions : (G,) real array, optional
+        What is added to the scores at each rotation.
     """
 
     band: Band
@@ -82,6 +84,7 @@ class Templates:
     squares: Array = field(repr=False)
     encoder: Array | None = field(repr=False)
     square_encoder: Array | None = field(repr=False)
+    log_directions: Array | None = field(default=None, repr=False)
 
     def encode(self, images: Array, ctf: Array | None, noise_variance: float = 1.0) -> Encoded:
         """Return images as the templates take them.
@@ -114,7 +117,7 @@ class Templates:
         """Return the log posterior, up to the prior's constant, above that of noise: (n, T, G)."""
         cross = encoded.centred @ self.slices.T
         cross += self.log_prior[:, None]
-        cross -= (encoded.squared_ctf @ self.squares.T)[:, None]
+        cross -= self._norm(encoded, slice(None))[:, None]
         return cross
 
     def best_over_shifts(self, encoded: Encoded) -> tuple[Array, Array]:
@@ -127,9 +130,14 @@ class Templates:
         for start in range(0, len(self.rotations), TILE):
             part = slice(start, start + TILE)
             cross = (flat @ self.slices[part].T).reshape((n, count, -1))
-            norm = encoded.squared_ctf @ self.squares[part].T
+            norm = self._norm(encoded, part)
             best[:, part], shift[:, part] = kernels.best_over_shifts(cross, norm, self.log_prior)
         return best, shift
+
+    def _norm(self, encoded: Encoded, part: slice) -> Array:
+        """Return what is taken from the scores at some rotations, (n, g)."""
+        norm = encoded.squared_ctf @ self.squares[part].T
+        return norm if self.log_directions is None else norm - self.log_directions[part]
 
     def candidates(
         self, encoded: Encoded, most: int, separation: float, window: float

@@ -9,81 +9,20 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_choice, placed
-from fslice.alignment.newton import Starts
-from fslice.alignment.noise import outer_variance, residual_noise
-from fslice.alignment.posterior import PosePosterior, shift_spread
-from fslice.alignment.prepared import PreparedMap, prepare
+from fslice.alignment.learn import Learn, evenly, learned, map_scale, rescaled
+from fslice.alignment.model import PoseModel
+from fslice.alignment.noise import outer_variance
+from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.prepare import prepare
+from fslice.alignment.priors import shift_spread
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
-from fslice.data.passes import Batch, sum_over
 from fslice.data.poses import Poses
 from fslice.operators.ctf import CTF
-from fslice.symmetry.groups import symmetry_name, symmetry_rotations
+from fslice.symmetry.groups import symmetry_name
 
-PILOT = 256
-"""Images from which the noise and the prior of shifts are learned, before all are searched."""
 _WIDE = 0.04
 """Deviation of shifts, in boxes, before any image is seen."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PoseModel:
-    """What is assumed of images beside the map: given, or learned from some of them.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        With its model of the noise.
-    noise_variance : float
-        The factor of that.
-    prepared : PreparedMap
-    """
-
-    dataset: Dataset
-    noise_variance: float
-    prepared: PreparedMap
-
-    def find(
-        self, rows: Array | None = None, progress: Callable[[int], object] | None = None
-    ) -> PosePosterior:
-        """Return the posterior over all poses of some images, in the order of the rows."""
-
-        def of_batch(batch: Batch) -> PosePosterior:
-            return self.prepared.find(batch, self.noise_variance)
-
-        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
-
-    def relaxed(self, symmetry: str) -> PoseModel:
-        """Return the model under which the map is not symmetric, as far as this group goes.
-
-        It keeps modes enough for all equivalent ones.
-        """
-        order = len(symmetry_rotations(symmetry))
-        most = max(self.prepared.search.max_modes, 2 * order)
-        search = dataclasses.replace(self.prepared.search, max_modes=most)
-        prepared = dataclasses.replace(self.prepared, search=search, symmetry="C1", templates=None)
-        return dataclasses.replace(self, prepared=prepared)
-
-    def refine(
-        self,
-        poses: PosePosterior,
-        rows: Array | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> PosePosterior:
-        """Return the posterior near the modes of each image's poses, image by image of the rows."""
-        xp = array_namespace(poses.weights)
-        near = bool(xp.isfinite(poses.evidence).all())  # modes that were found, or poses of a file
-        place = xp.zeros(len(self.dataset), np.int64)
-        place[xp.arange(len(self.dataset)) if rows is None else xp.asarray(rows)] = xp.arange(
-            len(poses)
-        )
-
-        def of_batch(batch: Batch) -> PosePosterior:
-            modes = poses.views(place[batch.rows])
-            starts = Starts(modes.image_of, modes.rotations, modes.shifts)
-            return self.prepared.refine(batch, starts, self.noise_variance, near=near)
-
-        return sum_over(self.dataset, of_batch, rows=rows, progress=progress).sorted()
 
 
 def find_poses(
@@ -99,6 +38,7 @@ def find_poses(
     search: PoseSearch | None = None,
     rows: Array | None = None,
     progress: Callable[[int], object] | None = None,
+    executor: Any = None,
 ) -> PosePosterior:
     """Find where the particle of each image may be, given a map.
 
@@ -114,8 +54,8 @@ def find_poses(
         Point group of the map: poses are searched for in its asymmetric unit. Default: that of
         the data set, else C1.
     relax_symmetry : str, optional
-        Point group that the map has only nearly: poses are searched for in its asymmetric unit,
-        then all equivalent ones are refined against the map as it is, and their weights decide.
+        Point group that the map has only nearly: candidates are found in its asymmetric unit, then
+        all equivalent ones are refined against the map as it is, and their weights decide.
     noise : {"white", "shell"}, optional
         One noise variance, or one for each shell, learned from what some images leave at their
         best poses.
@@ -125,11 +65,14 @@ def find_poses(
     shift_std : float, optional
         Standard deviation, in pixels, of shifts along x and along y. Default: learned.
     search : PoseSearch, optional
-        How much is searched.
+        How much is searched, and whether defocus and contrast of each image are free too.
     rows : (k,) int64 array, optional
         Which images, ascending. Default: all.
     progress : callable, optional
         Called with the number of images of each batch that is done.
+    executor : optional
+        Shares the images among threads, processes, GPUs or machines, as that of
+        `fslice.data.passes.sum_over`. What is learned from some images is learned here.
 
     Returns
     -------
@@ -140,7 +83,8 @@ def find_poses(
     -----
     Every rotation of a grid and every shift of another is scored at low frequency; the best that
     are apart are refined by Newton's method at rising frequency; the modes that are left are
-    weighed by their mass, ``exp(score) (2 pi)^(5/2) det(H)^(-1/2)``, with the full curvature H.
+    weighed by their mass, ``exp(score) (2 pi)^(c/2) det(H)^(-1/2)``, with the full curvature H in c
+    coordinates: five of the pose, and those that are free beside it.
 
     Examples
     --------
@@ -154,17 +98,11 @@ def find_poses(
     >>> bool(angle_between(found.best().rotations, data.rotations).max() < 10)
     True
     """
-    given = symmetry or (images.symmetry if isinstance(images, Dataset) else "C1")
-    if relax_symmetry is not None and symmetry_name(given) != "C1":
-        raise ValueError(f"relax_symmetry: expected None beside the symmetry {given}")
     model = pose_model(
-        images, volume, ctf, symmetry=relax_symmetry or symmetry, noise=noise,
+        images, volume, ctf, symmetry=symmetry, relax_symmetry=relax_symmetry, noise=noise,
         noise_variance=noise_variance, shift_std=shift_std, search=search,
     )  # fmt: skip
-    found = model.find(rows, progress)
-    if relax_symmetry is None:
-        return found
-    return model.relaxed(relax_symmetry).refine(found.relax(relax_symmetry), rows, progress)
+    return model.find(rows, progress, executor)
 
 
 def refine_poses(
@@ -178,6 +116,7 @@ def refine_poses(
     search: PoseSearch | None = None,
     rows: Array | None = None,
     progress: Callable[[int], object] | None = None,
+    executor: Any = None,
 ) -> PosePosterior:
     """Refine the poses of images, and find how sure they are.
 
@@ -188,8 +127,8 @@ def refine_poses(
     volume : (D, D, D) real array
     poses : PosePosterior, optional
         All of its modes are refined, weighed anew, and pruned. Of the images of `rows`.
-    noise, noise_variance, shift_std, search, rows, progress
-        As in `find_poses`; of the search only `radii`, `max_modes` and `window` play a part.
+    noise, noise_variance, shift_std, search, rows, progress, executor
+        As in `find_poses`; of the search what concerns the grid plays no part.
 
     Returns
     -------
@@ -207,7 +146,7 @@ def refine_poses(
         dataset, volume, noise=noise, noise_variance=noise_variance, shift_std=shift_std,
         search=search, known=(given, rows),
     )  # fmt: skip
-    return model.refine(given, rows, progress)
+    return model.refine(given, rows, progress, executor)
 
 
 def pose_model(
@@ -216,6 +155,7 @@ def pose_model(
     ctf: CTF | Array | None = None,
     *,
     symmetry: str | None = None,
+    relax_symmetry: str | None = None,
     noise: str = "white",
     noise_variance: float | None = None,
     shift_std: float | None = None,
@@ -226,7 +166,7 @@ def pose_model(
 
     Parameters
     ----------
-    images, volume, ctf, symmetry, noise, noise_variance, shift_std, search
+    images, volume, ctf, symmetry, relax_symmetry, noise, noise_variance, shift_std, search
         As in `find_poses`.
     known : (PosePosterior, rows), optional
         Where poses are only refined.
@@ -234,36 +174,27 @@ def pose_model(
     check_choice("noise", noise, ("white", "shell"))
     dataset = as_dataset(images, volume, ctf)
     symmetry = dataset.symmetry if symmetry is None else symmetry
+    if relax_symmetry is not None and symmetry_name(symmetry) != "C1":
+        raise ValueError(f"relax_symmetry: expected None beside the symmetry {symmetry}")
     dataset = dataclasses.replace(dataset, symmetry="C1")
     if len(volume) != dataset.size:
         raise ValueError(f"volume: expected a box of {dataset.size} voxels, got {len(volume)}")
     wide = _WIDE * dataset.size if shift_std is None else shift_std
     options = dataclasses.replace(search or PoseSearch(), shift_std=wide)
-    prepared = prepare(volume, options, symmetry, templates=known is None, dtype=dataset.dtype.name)
-    rows = _evenly(known[1] if known and known[1] is not None else np.arange(len(dataset)))
+    prepared = prepare(
+        volume, options, symmetry, templates=known is None, dtype=dataset.dtype.name,
+        relax=relax_symmetry,
+    )  # fmt: skip
+    rows = evenly(known[1] if known and known[1] is not None else np.arange(len(dataset)))
     variance = outer_variance(dataset, rows) if noise_variance is None else noise_variance
     model = PoseModel(dataset, variance, prepared)
-    if shift_std is None or (noise == "shell" and noise_variance is None):
-        model = _learned(model, volume, rows, noise, noise_variance, shift_std, known)
-    return model
-
-
-def _learned(
-    model: PoseModel, volume: Array, rows: np.ndarray, noise: str, noise_variance: float | None,
-    shift_std: float | None, known: tuple[PosePosterior, Array | None] | None,
-) -> PoseModel:  # fmt: skip
-    """Return the model with what the poses of some images teach."""
-    if known is None:
-        found = model.find(rows)
-    else:
-        all_rows = np.arange(len(model.dataset)) if known[1] is None else known[1]
-        found = model.refine(known[0][np.isin(all_rows, rows)], rows)
-    dataset, variance, prepared = model.dataset, model.noise_variance, model.prepared
-    if noise == "shell" and noise_variance is None:
-        dataset, variance = residual_noise(dataset, volume, found, rows), 1.0
-    if shift_std is None:
-        prepared = prepared.with_shift_std(shift_spread(found))
-    return PoseModel(dataset, variance, prepared)
+    learn = Learn(
+        noise == "shell" and noise_variance is None, shift_std is None,
+        options.contrast_std is not None, options.prior_directions == "learned",
+    )  # fmt: skip
+    if learn.scale:
+        model = rescaled(model, map_scale(model, rows))
+    return learned(model, volume, rows, learn, known) if any(learn) else model
 
 
 def as_dataset(images: Any, volume: Array, ctf: CTF | Array | None = None) -> Dataset:
@@ -283,9 +214,3 @@ def poses_as_posterior(poses: Poses) -> PosePosterior:
         xp.arange(n), poses.rotations.astype(np.float64), shifts, xp.ones(n),
         xp.full((n, 5, 5), xp.nan), xp.full(n, xp.nan), xp.full(n, xp.nan),
     )  # fmt: skip
-
-
-def _evenly(rows: Array) -> np.ndarray:
-    """Return at most `PILOT` of the rows, evenly spaced."""
-    places = np.linspace(0, len(rows) - 1, min(PILOT, len(rows))).round().astype(np.int64)
-    return np.asarray(rows)[places]

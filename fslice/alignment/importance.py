@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, to_numpy
-from fslice.alignment.find import PoseModel
-from fslice.alignment.newton import Level, Starts, moved
+from fslice.alignment.directions import DirectionPrior
+from fslice.alignment.level import Level
+from fslice.alignment.model import PoseModel
+from fslice.alignment.newton import Starts, moved
 from fslice.alignment.posterior import PosePosterior
 from fslice.data.passes import Batch, sum_over
 from fslice.geometry import matrix_to_rotvec
@@ -36,9 +38,9 @@ class PoseCheck:
     divergence: Array
     """(n,) float64: KL from q to the exact posterior, in nats."""
     mean: Array
-    """(n, 5) float64: mean of the exact posterior about the best mode, near that mode."""
+    """(n, c) float64: mean of the exact posterior about the best mode, near that mode."""
     covariance: Array
-    """(n, 5, 5) float64: its covariance."""
+    """(n, c, c) float64: its covariance."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -97,12 +99,15 @@ def check_posterior(
     place[rows] = xp.arange(len(found))
     last = len(model.prepared.levels) - 1
 
+    directions = model.prepared.directions
+
     def of_batch(batch: Batch) -> PoseCheck:
-        level = model.prepared.level(batch, last, model.noise_variance)
+        response = model.prepared.response(model.dataset, batch)
+        level = model.prepared.level(batch, last, model.noise_variance, response)
         own = found[place[batch.rows]]
         step = max(1, _VIEWS // draws)
         parts = [
-            _check(level, own, slice(start, start + step), rng, draws, degrees)
+            _check(level, own, slice(start, start + step), rng, draws, degrees, directions)
             for start in range(0, len(own), step)
         ]
         return sum(parts[1:], parts[0])
@@ -116,7 +121,7 @@ def check_posterior(
 
 def _check(
     level: Level, found: PosePosterior, part: slice, rng: np.random.Generator, draws: int,
-    degrees: float | None,
+    degrees: float | None, directions: DirectionPrior | None,
 ) -> PoseCheck:  # fmt: skip
     """Check some images of a batch; the evidence still lacks the prior's constant."""
     xp = array_namespace(found.weights)
@@ -124,8 +129,10 @@ def _check(
     n, count = len(some), xp.arange(len(found))[part]
     image_of = xp.repeat(xp.arange(n), draws)
     mode, steps = some.draw(rng, draws, degrees)
-    drawn = moved(Starts(image_of, some.rotations[mode], some.shifts[mode]), steps)
+    drawn = moved(modes_of(some, image_of, mode), steps)
     score = level.scores(drawn._replace(image_of=count[image_of]), level.powers())
+    if directions is not None:
+        score = score + directions.log(drawn.rotations)
     q = log_density(some, drawn)
     g = q if degrees is None else log_density(some, drawn, degrees)
     table = (score - g).reshape((n, draws))
@@ -139,6 +146,13 @@ def _check(
     return PoseCheck(some.rows, evidence, effective, evidence - gap, mean, covariance)
 
 
+def modes_of(found: PosePosterior, image_of: Array, modes: Array) -> Starts:
+    """Return some modes of a posterior, of these images, as a list of poses."""
+    xp, free = array_namespace(found.weights), list(found.parameters.values())
+    parameters = xp.stack([values[modes] for values in free], 1) if free else None
+    return Starts(image_of, found.rotations[modes], found.shifts[modes], parameters)
+
+
 def _moments(
     found: PosePosterior, mode: Array, steps: Array, weights: Array
 ) -> tuple[Array, Array]:
@@ -146,7 +160,7 @@ def _moments(
     xp, (n, draws) = array_namespace(weights), weights.shape
     own = weights * (mode.reshape((n, draws)) == found.best_modes()[:, None])
     share = own / xp.maximum(own.sum(1, keepdims=True), xp.finfo(np.float64).tiny)
-    steps = steps.reshape((n, draws, 5))
+    steps = steps.reshape((n, draws, steps.shape[1]))
     mean = (share[..., None] * steps).sum(1)
     centred = steps - mean[:, None]
     return mean, (share[..., None] * centred).swapaxes(1, 2) @ centred
@@ -155,7 +169,7 @@ def _moments(
 def log_density(found: PosePosterior, poses: Starts, degrees: float | None = None) -> Array:
     """Return the log density of a posterior at poses of its images, (m,).
 
-    In the uniform measure of rotations, of the volume ``8 pi^2``, and of shifts.
+    In the uniform measure of rotations, of the volume ``8 pi^2``, of shifts, and of parameters.
     """
     xp = array_namespace(found.weights)
     counts = found.mode_counts
@@ -165,7 +179,11 @@ def log_density(found: PosePosterior, poses: Starts, degrees: float | None = Non
         there = counts[poses.image_of] > number
         mode = xp.where(there, first[poses.image_of] + number, 0)
         turn = matrix_to_rotvec(found.rotations[mode].swapaxes(1, 2) @ poses.rotations)
-        steps = xp.concatenate([turn, poses.shifts - found.shifts[mode]], 1)
+        apart = [turn, poses.shifts - found.shifts[mode]]
+        for column, values in enumerate(found.parameters.values()):
+            assert poses.parameters is not None
+            apart.append((poses.parameters[:, column] - values[mode])[:, None])
+        steps = xp.concatenate(apart, 1)
         covariance = found.covariance[mode]
         density = (
             normal_log_density(steps, covariance)

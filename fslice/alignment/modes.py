@@ -24,10 +24,10 @@ class Kept(NamedTuple):
 
 
 def log_masses(quadratic: Quadratic) -> Array:
-    """Return the log of the integral of each mode: ``score + 5/2 log 2 pi - 1/2 log det``."""
-    xp = array_namespace(quadratic.score)
+    """Return the log of the integral of each mode: ``score + c/2 log 2 pi - 1/2 log det``."""
+    xp, coordinates = array_namespace(quadratic.score), quadratic.matrix.shape[-1]
     log_det = xp.linalg.slogdet(quadratic.matrix)[1]
-    return quadratic.score + 2.5 * math.log(2 * math.pi) - log_det / 2
+    return quadratic.score + coordinates / 2 * math.log(2 * math.pi) - log_det / 2
 
 
 def prune(

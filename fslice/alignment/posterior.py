@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
+from fslice.alignment.filters import PARAMETERS
 from fslice.data.poses import Poses
 from fslice.geometry import rotvec_to_matrix
 from fslice.io._files import atomic_write
@@ -21,6 +22,7 @@ COLUMNS = ("wx", "wy", "wz", "tx", "ty")
 _SAVED = (
     "image_of", "rotations", "shifts", "weights", "covariance", "evidence", "discarded",
 )  # fmt: skip
+_OF_MODES = ("rotations", "shifts", "weights", "covariance", *PARAMETERS)
 
 
 class ImageViews(NamedTuple):
@@ -53,8 +55,9 @@ class PosePosterior:
         Where the particle sits, (x, y) in pixels.
     weights : (m,) float64 array
         Probability of each mode; the sum over an image is one.
-    covariance : (m, 5, 5) float64 array
-        Of (wx, wy, wz, tx, ty), radians about the image's axes and pixels.
+    covariance : (m, c, c) float64 array
+        Of (wx, wy, wz, tx, ty), radians about the image's axes and pixels; then of `defocus` and
+        `contrast`, those that there are.
     evidence : (n,) float64 array
         ``log p(image | map) - log p(image | noise alone)``, in nats, over poses under their prior.
         Below zero, an empty image explains the pixels better.
@@ -62,6 +65,10 @@ class PosePosterior:
         Estimate of the probability of modes that were left out.
     rows : (n,) int64 array, optional
         Which images of a data set these are. Default: the first n.
+    defocus : (m,) float64 array, optional
+        Offset of the defocus along both axes, in Angstrom, where it was free.
+    contrast : (m,) float64 array, optional
+        Factor of the image, beside what the data set has, where it was free.
 
     Examples
     --------
@@ -81,6 +88,8 @@ class PosePosterior:
     evidence: Array = field(repr=False)
     discarded: Array = field(repr=False)
     rows: Array | None = field(default=None, repr=False)
+    defocus: Array | None = field(default=None, repr=False)
+    contrast: Array | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -95,8 +104,8 @@ class PosePosterior:
         xp = array_namespace(self.weights, other.weights)
         joined: dict[str, Any] = {
             name: xp.concatenate([getattr(self, name), getattr(other, name)])
-            for name in ("rotations", "shifts", "weights", "covariance", "evidence", "discarded")
-        }
+            for name in (*_OF_MODES, "evidence", "discarded") if getattr(self, name) is not None
+        }  # fmt: skip
         image_of = xp.concatenate([self.image_of, other.image_of + len(self)])
         rows = xp.concatenate([self._rows(), other._rows() + (0 if other.rows is not None
                                else len(self))])  # fmt: skip
@@ -111,11 +120,21 @@ class PosePosterior:
         xp = array_namespace(self.weights)
         chosen = xp.arange(len(self))[index]
         modes, image_of = self._modes_of(chosen)
-        return PosePosterior(
-            image_of, self.rotations[modes], self.shifts[modes], self.weights[modes],
-            self.covariance[modes], self.evidence[chosen], self.discarded[chosen],
-            self._rows()[chosen],
+        return replace(
+            self, image_of=image_of, evidence=self.evidence[chosen],
+            discarded=self.discarded[chosen], rows=self._rows()[chosen], **self._modes(modes),
         )  # fmt: skip
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Those of `PARAMETERS` that were free, (m,) float64 each."""
+        given = {name: getattr(self, name) for name in PARAMETERS}
+        return {name: values for name, values in given.items() if values is not None}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the c coordinates of `covariance` and `deviations`."""
+        return (*COLUMNS, *self.parameters)
 
     @property
     def mode_counts(self) -> Array:
@@ -134,7 +153,7 @@ class PosePosterior:
         return Poses(self.rotations[best], self.shifts[best])
 
     def deviations(self) -> Array:
-        """Return the standard deviations at each image's best mode: (n, 5), radians and pixels."""
+        """Return the standard deviations at each image's best mode: (n, c), as in `columns`."""
         xp = array_namespace(self.weights)
         covariance = self.covariance[self.best_modes()]
         return xp.sqrt(xp.diagonal(covariance, axis1=1, axis2=2))
@@ -176,14 +195,14 @@ class PosePosterior:
         xp = array_namespace(self.weights)
         rotations = own.rotations[mode] @ rotvec_to_matrix(steps[:, :3])
         return ImageViews(
-            rotations, own.shifts[mode] + steps[:, 3:], xp.repeat(xp.arange(len(own)), draws),
+            rotations, own.shifts[mode] + steps[:, 3:5], xp.repeat(xp.arange(len(own)), draws),
             xp.full(len(mode), 1 / draws),
         )  # fmt: skip
 
     def draw(
         self, rng: np.random.Generator, draws: int, degrees: float | None = None
     ) -> tuple[Array, Array]:
-        """Draw modes and steps from them, image by image: (n draws,) int64 and (n draws, 5).
+        """Draw modes and steps from them, image by image: (n draws,) int64 and (n draws, c).
 
         Parameters
         ----------
@@ -195,7 +214,7 @@ class PosePosterior:
         """
         xp, n = array_namespace(self.weights), len(self)
         uniform = xp.asarray(rng.random((n, draws)))
-        normal = rng.standard_normal((n * draws, 5))
+        normal = rng.standard_normal((n * draws, len(self.columns)))
         if degrees is not None:
             normal *= np.sqrt(degrees / rng.chisquare(degrees, (n * draws, 1)))
         # modes lie one after the other on a line, an image's on an interval of length one
@@ -220,14 +239,11 @@ class PosePosterior:
         order, count = len(group), len(self.weights)
         rotations = (group @ self.rotations[:, None]).reshape((-1, 3, 3))
         modes = xp.repeat(xp.arange(count), order)
+        weights = self.weights[modes] / order
         return replace(
-            self,
-            image_of=self.image_of[modes],
-            rotations=rotations,
-            shifts=self.shifts[modes],
-            weights=self.weights[modes] / order,
-            covariance=self.covariance[modes],
-        )
+            self, image_of=self.image_of[modes],
+            **(self._modes(modes) | {"rotations": rotations, "weights": weights}),
+        )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str], **more: Any) -> None:
         """Write the posterior as a NumPy archive, without pickled objects.
@@ -239,9 +255,11 @@ class PosePosterior:
         **more : array or number
             What is written beside it, such as ``pixel_size``.
         """
-        fields: dict[str, Any] = {name: to_numpy(getattr(self, name)) for name in _SAVED}
+        names = (*_SAVED, *self.parameters)
+        fields: dict[str, Any] = {name: to_numpy(getattr(self, name)) for name in names}
         with atomic_write(Path(path)) as file:
-            np.savez_compressed(file, rows=to_numpy(self._rows()), **fields, **more)
+            rows, columns = to_numpy(self._rows()), np.array(self.columns)
+            np.savez_compressed(file, rows=rows, columns=columns, **fields, **more)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> PosePosterior:
@@ -256,10 +274,16 @@ class PosePosterior:
             missing = [name for name in (*_SAVED, "rows") if name not in archive]
             if missing:
                 raise ValueError(f"{path}: expected {', '.join(missing)}, got {archive.files}")
-            return PosePosterior(**{name: archive[name] for name in (*_SAVED, "rows")})
+            names = (*_SAVED, "rows", *(name for name in PARAMETERS if name in archive))
+            return PosePosterior(**{name: archive[name] for name in names})
 
     def _rows(self) -> Array:
         return array_namespace(self.weights).arange(len(self)) if self.rows is None else self.rows
+
+    def _modes(self, modes: Array) -> dict[str, Array]:
+        """Return the fields of some modes."""
+        given = {name: getattr(self, name) for name in _OF_MODES}
+        return {name: values[modes] for name, values in given.items() if values is not None}
 
     def _modes_of(self, images: Array) -> tuple[Array, Array]:
         """Return the places of some images' modes, and which of these images each is of."""
@@ -273,14 +297,3 @@ class PosePosterior:
 
 def _starts(counts: Array) -> Array:
     return array_namespace(counts).cumsum(counts) - counts
-
-
-def shift_spread(found: PosePosterior) -> float:
-    """Return the standard deviation of shifts along an axis, of images that show the particle."""
-    xp = array_namespace(found.weights)
-    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
-    squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
-    per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
-    seen = ~(found.evidence < 0)
-    seen = seen if bool(seen.any()) else ~seen
-    return max(float(xp.sqrt((per_image * seen).sum() / (2 * seen.sum()))), 0.1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace
+from fslice._arrays import Array, array_namespace, check_choice
 from fslice.alignment.grid import cell_radius, hexagonal_shifts
 from fslice.symmetry.groups import symmetry_rotations
 
@@ -18,7 +18,7 @@ _COARSEST = 12
 _LAST_SHARE = 27 / 64
 _NUMBERS = (
     "shift_std", "rotations", "coarse_radius", "radius", "shift_step", "candidates", "max_modes",
-    "window",
+    "window", "defocus_std", "contrast_std",
 )  # fmt: skip
 
 
@@ -52,6 +52,14 @@ class PoseSearch:
         That are kept of an image.
     window : float, optional
         In nats: modes further below the best one are given up.
+    defocus_std : float, optional
+        Each image's defocus is refined too: an offset, of this standard deviation in Angstrom
+        before the image is seen. Default: the defocus of the CTF holds.
+    contrast_std : float, optional
+        Each image's contrast is free: a factor, of this standard deviation about one. The scale
+        of the map is then learned. Default: that of the data set holds.
+    prior_directions : {"uniform", "learned"}, optional
+        The density of directions of view before the image is seen; learned from up to 1024 images.
 
     Raises
     ------
@@ -68,12 +76,16 @@ class PoseSearch:
     candidates: int = 20
     max_modes: int = 8
     window: float = 12.0
+    defocus_std: float | None = None
+    contrast_std: float | None = None
+    prior_directions: str = "uniform"
 
     def __post_init__(self) -> None:
         for name in _NUMBERS:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a number above 0, got {value}")
+        check_choice("prior_directions", self.prior_directions, ("uniform", "learned"))
         if self.radii is not None and (not self.radii or list(self.radii) != sorted(self.radii)):
             raise ValueError(f"radii: expected ascending numbers, got {self.radii}")
 
@@ -109,6 +121,12 @@ class PoseSearch:
         return replace(
             self, rotations=rotations, coarse_radius=coarse, radii=radii, shift_step=step
         )
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Standard deviations of the parameters of images that are free, by their names."""
+        given = {"defocus": self.defocus_std, "contrast": self.contrast_std}
+        return {name: std for name, std in given.items() if std is not None}
 
     def shifts(self) -> np.ndarray:
         """Return the grid of shifts, (T, 2): three standard deviations, and a margin."""

@@ -14,6 +14,7 @@ from fslice.cli._arguments import count
 from fslice.cli._inputs import Inputs
 from fslice.cli._messages import Messages
 from fslice.data.cluster import ClusterExecutor, dask_distributed
+from fslice.data.dataset import Dataset
 from fslice.data.workers import (
     check_files,
     free_memory,
@@ -53,14 +54,82 @@ def check_cluster(arguments: argparse.Namespace) -> None:
     """Raise where options contradict each other or Dask is missing, before anything is read."""
     if not uses_cluster(arguments):
         return
-    name = "--workers" if arguments.workers is not None else "--scheduler"
     if arguments.workers is not None and arguments.scheduler is not None:
         raise ValueError("--scheduler: expected no --workers beside it: a cluster has its own")
-    if arguments.solver != "exact":
-        raise ValueError(f"{name}: expected --solver exact, got {arguments.solver}")
-    if arguments.robust and arguments.device == "gpu":
-        raise ValueError(f"--robust: expected no {name} beside --device gpu")
     dask_distributed()
+
+
+def check_cluster_of_fit(arguments: argparse.Namespace) -> None:
+    """Raise where a fit cannot be shared among processes."""
+    if uses_cluster(arguments):
+        name = "--workers" if arguments.workers is not None else "--scheduler"
+        if arguments.solver != "exact":
+            raise ValueError(f"{name}: expected --solver exact, got {arguments.solver}")
+        if arguments.robust and arguments.device == "gpu":
+            raise ValueError(f"--robust: expected no {name} beside --device gpu")
+    check_cluster(arguments)
+
+
+@contextlib.contextmanager
+def connected(arguments: argparse.Namespace, images: Any) -> Iterator[Any]:
+    """Yield a client of workers that can read the images; None where this process computes.
+
+    Raises
+    ------
+    OSError
+        No scheduler is there, or a worker cannot read a file.
+    """
+    if not uses_cluster(arguments):
+        yield None
+        return
+    start = (
+        workers_of(arguments.scheduler)
+        if arguments.workers is None
+        else local_workers(arguments.workers)
+    )
+    with start as client:
+        if isinstance(images, ImageStack):
+            check_files(client, {images.files[i].path for i in np.unique(images.file_index)})
+        yield client
+
+
+@contextlib.contextmanager
+def sharing(
+    client: Any,
+    arguments: argparse.Namespace,
+    dataset: Dataset,
+    need: int,
+    what: str,
+    messages: Messages,
+) -> Iterator[ClusterExecutor]:
+    """Yield what has workers share the images; say what each takes, and what they have moved.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    arguments : Namespace
+    dataset : Dataset
+    need : int
+        Bytes that a worker takes, at most.
+    what : str
+        That is moved, with its bytes.
+    messages : Messages
+
+    Raises
+    ------
+    ValueError
+        A worker has too little memory.
+    """
+    if arguments.workers is None:
+        _check_memory(client, need)
+    number = len(worker_table(client))
+    print(
+        f"{number} worker{'s' * (number != 1)}, each of up to {gigabytes(need)} of memory; {what}",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+    executor = ClusterExecutor(client, arguments.device)
+    yield executor
+    messages.note(_moved(executor, dataset))
 
 
 @contextlib.contextmanager
@@ -81,54 +150,40 @@ def cluster(
         return
     projector = Projector(inputs.size, arguments.oversampling)
     need = worker_bytes(inputs.dataset, projector)
-    if arguments.workers is not None:
-        _check_local_memory(arguments.workers, need)
-    start = (
-        workers_of(arguments.scheduler)
-        if arguments.workers is None
-        else local_workers(arguments.workers)
-    )
-    with start as client:
-        if arguments.workers is None:
-            _check_memory(client, need)
-        stack = inputs.particles.images
-        if isinstance(stack, ImageStack):
-            check_files(client, {stack.files[i].path for i in np.unique(stack.file_index)})
-        number = len(worker_table(client))
-        total = sum_bytes(inputs.dataset, projector)
-        print(
-            f"{number} worker{'s' * (number != 1)}, each of up to {_gb(need)} of memory; "
-            f"sums of {_gb(total)}",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
-        executor = ClusterExecutor(client, arguments.device)
+    check_local_memory(arguments.workers, need)
+    what = f"sums of {gigabytes(sum_bytes(inputs.dataset, projector))}"
+    with (
+        connected(arguments, inputs.particles.images) as client,
+        sharing(client, arguments, inputs.dataset, need, what, messages) as executor,
+    ):
         yield executor
-        messages.note(_moved(executor, inputs))
 
 
-def _moved(executor: ClusterExecutor, inputs: Inputs) -> str:
+def _moved(executor: ClusterExecutor, dataset: Dataset) -> str:
     sent = list(executor.bytes_sent().values())
-    images = len(inputs.images) * inputs.size**2 * 4
+    least, most, total = (gigabytes(function(sent)) for function in (min, max, sum))
+    images = gigabytes(len(dataset) * dataset.size**2 * 4)
     return (
-        f"cluster: {len(sent)} worker{'s' * (len(sent) != 1)} sent {_gb(sum(sent))} of sums, "
-        f"{_gb(min(sent))} to {_gb(max(sent))} each, and read the images, {_gb(images)}, where "
-        "they are"
+        f"cluster: {len(sent)} worker{'s' * (len(sent) != 1)} sent {total}, {least} to {most} "
+        f"each, took a map of {gigabytes(executor.bytes_broadcast())}, and read the images, "
+        f"{images}, where they are"
     )
 
 
-def _check_local_memory(workers: int, need: int) -> None:
-    free = free_memory()
-    if workers * need <= free:
+def check_local_memory(workers: int | None, need: int) -> None:
+    """Raise unless this machine has the memory for so many workers of its own."""
+    free = free_memory() if workers is not None else 0
+    if workers is None or workers * need <= free:
         return
-    fit = free // need
+    fit, each, left = free // need, gigabytes(need), gigabytes(free)
     if fit == 0:
         raise ValueError(
-            f"--workers: one takes {_gb(need)}, and {_gb(free)} of memory are free: use a machine "
-            "with more, or images in a smaller box"
+            f"--workers: one takes {each}, and {left} of memory are free: use a machine with more, "
+            "or images in a smaller box"
         )
     raise ValueError(
-        f"--workers: expected at most {fit}, since each takes {_gb(need)} of the {_gb(free)} of "
-        f"memory that are free, got {workers}"
+        f"--workers: expected at most {fit}, since each takes {each} of the {left} of memory that "
+        f"are free, got {workers}"
     )
 
 
@@ -140,10 +195,17 @@ def _check_memory(client: Any, need: int) -> None:
         fit = worker["memory_limit"] // need
         option = f"start it with --nthreads {fit}" if fit else "start it with more memory"
         raise ValueError(
-            f"--scheduler: expected workers with {_gb(need)} of memory for each thread, got "
-            f"{_gb(limit)} on {address}: {option}"
+            f"--scheduler: expected workers with {gigabytes(need)} of memory for each thread, got "
+            f"{gigabytes(limit)} on {address}: {option}"
         )
 
 
-def _gb(number: float) -> str:
+def gigabytes(number: float) -> str:
+    """Return a number of bytes as a report has it.
+
+    Examples
+    --------
+    >>> gigabytes(68e6), gigabytes(4.3e9)
+    ('68.0 MB', '4.3 GB')
+    """
     return f"{number / 1e9:.1f} GB" if number >= 1e8 else f"{number / 1e6:.1f} MB"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,20 +26,35 @@ def check_device(device: str) -> None:
         gpu_library()
 
 
+def add_device(parser: argparse._ActionsContainer, *, help: str) -> None:
+    """Add ``--device``."""
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help=help)
+
+
+@contextlib.contextmanager
+def on_device(
+    device: str, dataset: Dataset, array: np.ndarray | None
+) -> Iterator[tuple[Dataset, Array | None, Any]]:
+    """Yield a data set and an array on a device, and what has several GPUs share the images."""
+    if device == "cpu":
+        yield dataset, array, None
+        return
+    xp = gpu_library()
+    devices = gpus(xp)
+    moved = to_library(dataset, xp), None if array is None else xp.asarray(array)
+    if len(devices) == 1:
+        yield *moved, None
+        return
+    with DeviceExecutor(devices) as executor:
+        yield *moved, executor
+
+
 @contextlib.contextmanager
 def placed_on(
     device: str, dataset: Dataset, support: np.ndarray | None, solver: Solver
 ) -> Iterator[tuple[Dataset, Array | None, Solver]]:
     """Yield the arguments of a fit on a device; several GPUs share the images of an exact one."""
-    if device == "cpu":
-        yield dataset, support, solver
-        return
-    xp = gpu_library()
-    devices = gpus(xp)
-    dataset = to_library(dataset, xp)
-    support = None if support is None else xp.asarray(support)
-    if len(devices) == 1 or not isinstance(solver, Exact):
-        yield dataset, support, solver
-        return
-    with DeviceExecutor(devices) as executor:
-        yield dataset, support, replace(solver, executor=executor)
+    with on_device(device, dataset, support) as (moved, mask, executor):
+        if executor is not None and isinstance(solver, Exact):
+            solver = replace(solver, executor=executor)
+        yield moved, mask, solver

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fslice.alignment.filters import defocused
 from fslice.alignment.importance import PoseCheck
 from fslice.alignment.outliers import ParticleShare, outliers
 from fslice.alignment.posterior import PosePosterior
@@ -48,7 +50,7 @@ def numbers_of(
     """Return the numbers of ``result.json``."""
     deviations = found.deviations()
     angle = np.degrees(np.sqrt((deviations[:, :3] ** 2).sum(1)))
-    shift = np.sqrt((deviations[:, 3:] ** 2).sum(1))
+    shift = np.sqrt((deviations[:, 3:5] ** 2).sum(1))
     results: dict[str, Any] = {
         "images": len(found),
         "modes_per_image": len(found.weights) / len(found),
@@ -77,11 +79,14 @@ def numbers_of(
 
 
 def write_star_of(path: Path, folder: Path, particles: Particles, found: PosePosterior) -> None:
-    """Write the best poses with their probabilities."""
-    import dataclasses
-
+    """Write the best poses with their probabilities, and defocus and contrast if they were free."""
     best, place = found.best(), found.best_modes()
-    posed = dataclasses.replace(particles, rotations=best.rotations, shifts=best.shifts)
+    ctf = particles.ctf
+    if ctf is not None and found.defocus is not None:
+        ctf = defocused(ctf, found.defocus[place])
+    if ctf is not None and found.contrast is not None:
+        ctf = ctf.replace(scale=ctf.scale * found.contrast[place])
+    posed = dataclasses.replace(particles, rotations=best.rotations, shifts=best.shifts, ctf=ctf)
     columns = {
         "rlnMaxValueProbDistribution": found.weights[place],
         "rlnLogLikeliContribution": found.evidence,
@@ -126,6 +131,7 @@ def print_pose_report(
             f"{results['predicted_error_degrees']:.2f} degrees, "
             f"{results['predicted_error_pixels']:.2f} pixels (median)",
         ),
+        *_parameter_rows(results),
         ("evidence", f"{results['median_evidence']:.1f} nats above noise (median)"),
         ("outliers", f"{empty} images may show no particle" if empty else "none"),
     ]
@@ -144,6 +150,23 @@ def print_pose_report(
         print(f"note: {note}")
     print(f"{folder}: wrote {', '.join(written)}")
     sys.stdout.flush()
+
+
+def _parameter_rows(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines of what else was free in an image."""
+    rows = []
+    for name, unit, digits in (("defocus", " Angstrom", 0), ("contrast", "", 3)):
+        if (found := results.get(name)) is not None:
+            mean, std, error = (
+                f"{found[key]:.{digits}f}" for key in ("mean", "std", "predicted_error")
+            )
+            rows.append((name, f"{mean} +- {std}{unit}, predicted error {error}{unit} (median)"))
+    if (scale := results.get("map_scale")) is not None:
+        rows.append(("map", f"images are {scale:.3g} times as bright"))
+    if (density := results.get("direction_density")) is not None:
+        least, most = density["least"], density["most"]
+        rows.append(("directions", f"{least:.2f} to {most:.2f} times as many as evenly"))
+    return rows
 
 
 def radius_of(resolution: float | None, size: int, pixel_size: float) -> float | None:

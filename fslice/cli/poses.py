@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from fslice._arrays import Array, to_numpy
+from fslice._devices import map_arrays
 from fslice.alignment.find import PoseModel, pose_model, poses_as_posterior
-from fslice.alignment.importance import PoseCheck, check_posterior
-from fslice.alignment.outliers import SIGNAL, particle_share
+from fslice.alignment.outliers import particle_share
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.search import PoseSearch
 from fslice.cli._arguments import (
     add_noise_variance,
     add_output,
@@ -26,12 +26,22 @@ from fslice.cli._arguments import (
     point_group,
     positive,
 )
+from fslice.cli._cluster import add_cluster_options, check_cluster
+from fslice.cli._devices import add_device, check_device
 from fslice.cli._environment import versions
 from fslice.cli._half_sets import Fingerprints
 from fslice.cli._inputs import dataset_of
 from fslice.cli._maps import read_maps
 from fslice.cli._messages import Messages, recorded
 from fslice.cli._outputs import output_folder, write_json
+from fslice.cli._pose_checks import checked_posterior, is_inverted
+from fslice.cli._pose_priors import (
+    add_priors,
+    check_priors,
+    prior_arrays,
+    prior_numbers,
+    search_of,
+)
 from fslice.cli._pose_results import (
     NAMES,
     REJECTED,
@@ -42,6 +52,7 @@ from fslice.cli._pose_results import (
     write_picture,
     write_star_of,
 )
+from fslice.cli._pose_sharing import Sharing, placed_poses
 from fslice.cli._progress import compilation_notice, image_bar
 from fslice.cli._reading import add_particle_options, particle_options
 from fslice.data.dataset import Dataset
@@ -54,7 +65,8 @@ refining the best ones.
 
 Writes into DIR, all files together or none:
   particles.star  the particles with their most probable poses (RELION 3.1), the probability
-                  of that mode, and the evidence of each image against noise alone, in nats
+                  of that mode, and the evidence of each image against noise alone, in nats;
+                  with defocus and contrast, where these are refined too
   posterior.npz   all modes with weights and covariances; fslice.alignment.posterior reads it
   result.json     predicted errors, outliers, images per second, warnings, arguments
   poses.png       directions of view, predicted errors, some posteriors (needs matplotlib)
@@ -64,11 +76,8 @@ Where the images do not show the map the files are called no_signal_..., and the
 _EXAMPLE = """\
   fslice poses run/particles.star --volume run/truth.mrc -o run/poses
   fslice poses particles.star --volume map.mrc -o poses --symmetry C7 --check 200
-  fslice poses Refine3D/job012 --volume map.mrc -o poses --local
+  fslice poses Refine3D/job012 --volume map.mrc -o poses --local --refine-defocus 300
 """
-
-_FEW = 64
-"""Images that are compared with the negative of the map."""
 
 
 def add_command(commands: Any) -> None:
@@ -93,7 +102,13 @@ def add_command(commands: Any) -> None:
     add_output(parser, required=True, help="folder for the results, made if absent")
     add_particle_options(parser.add_argument_group("the file of particles"))
     _add_search(parser.add_argument_group("the search"))
+    add_priors(parser.add_argument_group("what else is free in an image"))
     _add_noise(parser.add_argument_group("noise"))
+    shared = parser.add_argument_group("GPUs, many processes or machines")
+    add_device(
+        shared, help="where to compute: all GPUs of the machine share the images (default: cpu)"
+    )
+    add_cluster_options(shared)
 
 
 def _add_search(parser: argparse._ArgumentGroup) -> None:
@@ -146,6 +161,9 @@ def _add_noise(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Find the poses, write the files, and say what came out."""
     _check_options(arguments)
+    check_cluster(arguments)
+    if arguments.scheduler is None:
+        check_device(arguments.device)
     with recorded() as messages, compilation_notice():
         particles = _read(arguments, messages)
         maps, _ = read_maps({"--volume": arguments.volume}, particles.pixel_size, particles.size)
@@ -201,14 +219,18 @@ def _run(
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the files into a folder; return the numbers and the names."""
     start = time.perf_counter()
+    check_priors(arguments, particles)
     dataset = dataset_of(particles, Fingerprints(particles.images), "C1", None)
-    model, found = _found(arguments, dataset, volume, particles.pixel_size)
-    seconds = time.perf_counter() - start
+    with placed_poses(arguments, particles.images, dataset, volume) as (dataset, on_it, sharing):
+        model, found = _found(arguments, dataset, on_it, particles.pixel_size, sharing, messages)
+        seconds = time.perf_counter() - start
+        checked = checked_posterior(model, found, arguments.check, arguments.seed)
+        inverted = is_inverted(model, on_it, found)
+        found = map_arrays(found, lambda array: to_numpy(array))
     shown = particle_share(found.evidence)
-    checked = _checked(arguments, model, found)
-    inverted = _is_inverted(model, volume, found)
     has_signal = shown.has_signal and not inverted
     results = numbers_of(found, shown, checked, particles.pixel_size)
+    results |= prior_numbers(model, found)
     results |= {
         "has_signal": has_signal,
         "inverted": inverted,
@@ -220,7 +242,8 @@ def _run(
     }
     names = {name: folder / name_of(name, has_signal) for name in NAMES}
     write_star_of(names["particles.star"], arguments.output, particles, found)
-    found.save(names["posterior.npz"], pixel_size=particles.pixel_size)
+    arrays = prior_arrays(model)
+    found.save(names["posterior.npz"], pixel_size=particles.pixel_size, **arrays)
     title = f"{len(found):,} images, {arguments.volume.name}"
     missing = write_picture(names["poses.png"], found, arguments.symmetry, title)
     if missing is not None:
@@ -232,46 +255,29 @@ def _run(
 
 
 def _found(
-    arguments: argparse.Namespace, dataset: Dataset, volume: np.ndarray, pixel_size: float
+    arguments: argparse.Namespace,
+    dataset: Dataset,
+    volume: Array,
+    pixel_size: float,
+    sharing: Sharing,
+    messages: Messages,
 ) -> tuple[PoseModel, PosePosterior]:
     """Return the model and the posterior under it."""
     radius = radius_of(arguments.resolution, dataset.size, pixel_size)
-    relaxed = arguments.relax_symmetry
     file_poses = poses_as_posterior(dataset.poses) if arguments.local else None
     model = pose_model(
-        dataset, volume, symmetry=relaxed or arguments.symmetry, noise=arguments.noise,
-        noise_variance=arguments.noise_variance, shift_std=arguments.shift_std,
-        search=PoseSearch(radius=radius),
+        dataset, volume, symmetry=arguments.symmetry, relax_symmetry=arguments.relax_symmetry,
+        noise=arguments.noise, noise_variance=arguments.noise_variance,
+        shift_std=arguments.shift_std, search=search_of(arguments, radius),
         known=None if file_poses is None else (file_poses, None),
     )  # fmt: skip
-    with image_bar("refining" if arguments.local else "searching", len(dataset)) as done:
-        found = model.find(progress=done) if file_poses is None else model.refine(
-            file_poses, progress=done
+    name = "refining" if arguments.local else "searching"
+    with (
+        sharing.executor(arguments, model, messages) as executor,
+        image_bar(name, len(dataset)) as done,
+    ):
+        found = (
+            model.find(progress=done, executor=executor) if file_poses is None
+            else model.refine(file_poses, progress=done, executor=executor)
         )  # fmt: skip
-    if relaxed is not None:
-        model = model.relaxed(relaxed)
-        with image_bar("relaxing", len(dataset)) as done:
-            found = model.refine(found.relax(relaxed), progress=done)
     return model, found
-
-
-def _checked(
-    arguments: argparse.Namespace, model: PoseModel, found: PosePosterior
-) -> PoseCheck | None:
-    if not arguments.check:
-        return None
-    number = min(arguments.check, len(found))
-    some = found[np.linspace(0, len(found) - 1, number).round().astype(np.int64)]
-    return check_posterior(model, some, np.random.default_rng(arguments.seed))
-
-
-def _is_inverted(model: PoseModel, volume: np.ndarray, found: PosePosterior) -> bool:
-    """Tell whether some of the images show the negative of the map more clearly than the map."""
-    rows = np.unique(np.linspace(0, len(found) - 1, min(len(found), _FEW)).round().astype(int))
-    negative = pose_model(
-        model.dataset, -volume, symmetry=model.prepared.symmetry,
-        noise_variance=model.noise_variance, shift_std=model.prepared.search.shift_std,
-        search=model.prepared.search,
-    )  # fmt: skip
-    gain = negative.find(rows).evidence.sum() - found[rows].evidence.sum()
-    return bool(gain > SIGNAL)

@@ -17,9 +17,9 @@ from fslice.cli._arguments import (
     positive_or_auto,
 )
 from fslice.cli._assessment import MaskFinder, assess
-from fslice.cli._cluster import add_cluster_options, check_cluster
+from fslice.cli._cluster import add_cluster_options, check_cluster_of_fit
 from fslice.cli._combinations import check_solver
-from fslice.cli._devices import DEVICES, check_device
+from fslice.cli._devices import add_device, check_device
 from fslice.cli._fits import (
     prepare_fit,
     remove_checkpoints,
@@ -175,10 +175,8 @@ def _add_solver(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--seed", type=count(0), metavar="N", default=0, help="of everything random (default: 0)"
     )
-    parser.add_argument(
-        "--device",
-        choices=DEVICES,
-        default="cpu",
+    add_device(
+        parser,
         help="where to compute: the GPU, or with the solver exact all GPUs of the machine "
         "(default: cpu)",
     )
@@ -232,7 +230,7 @@ def _add_evaluation(parser: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Reconstruct, write the files, and say what came out."""
     check_solver(arguments)
-    check_cluster(arguments)
+    check_cluster_of_fit(arguments)
     if arguments.scheduler is None:
         check_device(arguments.device)
     check_unknown_poses(arguments)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import importlib
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
 from fslice._arrays import to_numpy
 from fslice._devices import gpu_library, gpus, map_arrays
 from fslice.data.devices import to_library
-from fslice.data.shares import Partial, Share, sum_share
+from fslice.data.shares import Partial, Share, nbytes, sum_share
 
 _EXTRA = "Dask, the extra dask, is not installed: pip install 'dask[distributed]'"
+_ATTEMPTS, _PAUSE = 5, 1.0
+"""How often workers are asked whose connections are lost, and seconds until they are asked again:
+a scheduler notices that a worker has died."""
 
 
 def dask_distributed() -> Any:
@@ -28,6 +32,25 @@ def dask_distributed() -> Any:
         return importlib.import_module("distributed")
     except ModuleNotFoundError as error:
         raise ImportError(_EXTRA) from error
+
+
+def on_every_worker(client: Any, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """Return what a function returns in each worker, by its address.
+
+    A worker that dies meanwhile closes its connection: those that are left are asked again.
+
+    Raises
+    ------
+    OSError
+        Connections are lost again and again.
+    """
+    lost = dask_distributed().comm.CommClosedError
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return client.run(function, *arguments)
+        except lost:
+            time.sleep(_PAUSE)
+    return client.run(function, *arguments)
 
 
 class ClusterExecutor:
@@ -98,8 +121,15 @@ class ClusterExecutor:
         before = self._sent_before
         return {name: sent - before.get(name, 0) for name, sent in self._sent().items()}
 
+    def bytes_broadcast(self) -> int:
+        """Return the bytes of what every worker was given last, such as a map, once.
+
+        The engine counts none of them.
+        """
+        return nbytes(self._broadcast[0])
+
     def _sent(self) -> dict[str, int]:
-        return self.client.run(_bytes_sent)
+        return on_every_worker(self.client, _bytes_sent)
 
     def _submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Any:
         return self.client.submit(function, *arguments, pure=False, priority=priority)
@@ -189,8 +219,21 @@ def _sum_on_gpu(work: Any, share: Share, name: Any) -> Partial:
     number = int(name) if str(name).isdecimal() else 0
     with devices[number % len(devices)]:
         dataset = to_library(share.dataset, xp)
-        found = sum_share(_on_device(work, xp), Share(dataset, share.rows, share.travelled))
+        moved = _kept_on_device(work, xp)
+        found = sum_share(moved, Share(dataset, share.rows, share.travelled))
         return map_arrays(found, to_numpy)
+
+
+_on_devices: dict[int, tuple[Any, Any]] = {}
+"""What was copied to a device last, by the number of the device, and of what."""
+
+
+def _kept_on_device(work: Any, xp: Any) -> Any:
+    """Return `_on_device`, which is the same for all shares of a pass."""
+    number = int(xp.cuda.Device())
+    if _on_devices.get(number, (None,))[0] is not work:
+        _on_devices[number] = work, _on_device(work, xp)
+    return _on_devices[number][1]
 
 
 def _on_device(work: Any, xp: Any) -> Any:
@@ -201,4 +244,6 @@ def _on_device(work: Any, xp: Any) -> Any:
         moved = copy.copy(function)
         vars(moved).update(map_arrays(vars(function), xp.asarray))
         fold = type(fold)(moved)
+    else:
+        fold = map_arrays(fold, xp.asarray)
     return type(work)(work.func, fold, *options)

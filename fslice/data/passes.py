@@ -48,7 +48,10 @@ class Batch(NamedTuple):
 
 
 class Fold(Protocol):
-    """A sum that is kept in place, where adding up returned values would cost too much."""
+    """A sum that is kept in place, where adding up returned values would cost too much.
+
+    A fold may have a `share_size`: images of a share, at most, where an executor works on them.
+    """
 
     def start(self, dataset: Dataset) -> Any:
         """Return the sum of nothing."""
@@ -170,7 +173,7 @@ def sums_over(
     work = partial(_share, fold, images, step, cache)
     return sums_of_shares(
         executor, work, dataset, row_sets, progress=progress, store=store,
-        settings=(fold, images, step),
+        settings=(fold, images, step), most=getattr(fold, "share_size", None),
     )  # fmt: skip
 
 

@@ -101,11 +101,14 @@ class SumStore(Protocol):
         """Return whether it is time to save."""
 
 
-def parts_of(dataset: Dataset, row_sets: Sequence[Array]) -> list[Part]:
-    """Return the shares of some sets of images, which depend on their number and size alone."""
-    parts = []
+def parts_of(dataset: Dataset, row_sets: Sequence[Array], most: int | None = None) -> list[Part]:
+    """Return the shares of some sets of images, which depend on their number and size alone.
+
+    Of at most so many images; by default of as many as pay for a sum of the size of a map.
+    """
+    parts, most = [], most or IMAGES_PER_PIXEL * dataset.size
     for rows in row_sets:
-        count = max(LEAST_SHARES, math.ceil(len(rows) / (IMAGES_PER_PIXEL * dataset.size)))
+        count = max(LEAST_SHARES, math.ceil(len(rows) / most))
         pieces = np.array_split(rows, min(count, len(rows)))
         shares = [Share(dataset, piece) for piece in pieces]
         parts.append(Part(shares, SumTree(len(shares))))
@@ -121,6 +124,7 @@ def sums_of_shares(
     progress: Callable[[int], object] | None = None,
     store: SumStore | None = None,
     settings: tuple = (),
+    most: int | None = None,
 ) -> list[Any]:
     """Return the sums of a function of images, for each set of rows, by an executor.
 
@@ -136,8 +140,10 @@ def sums_of_shares(
         As in `fslice.data.passes.sum_over`.
     settings : tuple, optional
         On which the sums depend besides the images, for the store.
+    most : int, optional
+        Images of a share.
     """
-    parts = parts_of(dataset, row_sets)
+    parts = parts_of(dataset, row_sets, most)
     if store is not None:
         store.load(dataset, parts, settings)
         _tell_loaded(parts, progress)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array
+from fslice.data.ahead import one_ahead
 from fslice.data.dataset import Dataset
 
 _SLOTS = 2
@@ -86,19 +86,16 @@ def uploaded(dataset: Dataset, parts: Sequence[np.ndarray]) -> Iterator[Array]:
     staging = Staging(xp, (largest, *images.shape[1:]), np.dtype(images.dtype).newbyteorder("="))
     device = xp.cuda.Device()  # each thread has its own
 
-    def read(index: int) -> None:
-        with device:
-            staging.send(index % _SLOTS, images[as_slice(parts[index])])
-
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, 0)
+    def sent() -> Generator[int]:
         for index, part in enumerate(parts):
-            ahead.result()
-            if index + 1 < len(parts):
-                ahead = reader.submit(read, index + 1)
-            pixels = staging.receive(index % _SLOTS, len(part))
-            yield pixels.astype(dataset.dtype, copy=False)
-            staging.release(index % _SLOTS)
+            with device:
+                staging.send(index % _SLOTS, images[as_slice(part)])
+            yield index
+
+    for index in one_ahead(sent()):
+        pixels = staging.receive(index % _SLOTS, len(parts[index]))
+        yield pixels.astype(dataset.dtype, copy=False)
+        staging.release(index % _SLOTS)
 
 
 def as_slice(rows: np.ndarray) -> slice | np.ndarray:

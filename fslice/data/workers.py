@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fslice.data.cluster import dask_distributed
+from fslice.data.cluster import dask_distributed, on_every_worker
 
 _ALLOWED_FAILURES = 20
 """Workers that may die of one share before it is given up, where the scheduler is our own."""
@@ -72,9 +72,12 @@ def local_workers(count: int) -> Iterator[Any]:
 def _closed(cluster: Any) -> None:
     """Close a cluster of our own; kill what does not end, such as a worker that is restarted."""
     pids = [nanny.pid for nanny in cluster.workers.values()]
-    closing = threading.Thread(
-        target=cluster.close, kwargs={"timeout": _CLOSE_SECONDS}, daemon=True
-    )
+
+    def close() -> None:
+        with contextlib.suppress(TimeoutError):  # of one that is busy: it is killed below
+            cluster.close(timeout=_CLOSE_SECONDS)
+
+    closing = threading.Thread(target=close, daemon=True)
     closing.start()
     closing.join(3 * _CLOSE_SECONDS)
     if closing.is_alive():
@@ -141,7 +144,7 @@ def check_files(client: Any, paths: Iterable[str | os.PathLike[str]]) -> None:
     """
     sizes = {os.path.abspath(path): os.path.getsize(path) for path in paths}
     try:
-        found = client.run(_first_problem, sizes)
+        found = on_every_worker(client, _first_problem, sizes)
     except ImportError as error:
         raise ImportError(f"workers: {error}: expected fslice where they run") from error
     for worker, problem in found.items():

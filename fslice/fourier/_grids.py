@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size
+from fslice._large import cached_parts
 from fslice.fourier._half_spectra import hermitian_weights
 
 
@@ -100,14 +101,17 @@ def shell_sum(values: Array, size: int, ndim: int, *, corners: bool = False) -> 
     """
     xp = array_namespace(values)
     leading = values.shape[: values.ndim - ndim]
-    count = size // 2 + 1
-    columns = count if corners else count + 1
-    index = xp.minimum(shells(size, ndim, xp).ravel(), columns - 1)
-    weighted = (values * hermitian_weights(size, xp)).reshape(-1, index.size)
-    rows = columns * xp.arange(len(weighted))[:, None]
-    length = len(weighted) * columns
-    sums = xp.bincount((rows + index).ravel(), weights=weighted.ravel(), minlength=length)
-    return sums.reshape(*leading, columns)[..., :count]
+    spectra = values.reshape(-1, *values.shape[values.ndim - ndim :])
+    columns = size // 2 + 1 if corners else size // 2 + 2
+    rows = columns * xp.arange(len(spectra))[:, None]
+    *others, first = (k**2 for k in frequencies(size, ndim, xp))
+    weights, sums = hermitian_weights(size, xp), xp.zeros(len(spectra) * columns)
+    for part in cached_parts(spectra[0]) if len(spectra) else ():
+        distance = xp.sqrt(sum(others, first[part]))
+        index = xp.minimum(xp.rint(distance).astype(xp.int64), columns - 1).ravel()
+        weighted = (spectra[:, part] * weights).ravel()
+        sums += xp.bincount((rows + index).ravel(), weights=weighted, minlength=len(sums))
+    return sums.reshape(*leading, columns)[..., : size // 2 + 1]
 
 
 def pad(array: Array, size: int, ndim: int) -> Array:

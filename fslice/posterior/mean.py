@@ -167,7 +167,8 @@ def unfiltered_spectrum(normal: NormalEquations) -> Array:
 
 def unfiltered_volume(normal: NormalEquations) -> Array:
     """Return the real volume (D, D, D) of `unfiltered_spectrum`, averaged over the symmetry."""
-    return _light(normal).map_of(unfiltered_spectrum(normal))
+    light = _light(normal)
+    return light.map_of(weighted_backprojection(light))
 
 
 def _light(normal: NormalEquations) -> PosteriorPrecision:

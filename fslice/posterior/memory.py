@@ -10,8 +10,8 @@ from fslice.data.passes import BATCH_BYTES
 from fslice.data.shares import parts_of
 from fslice.operators.projector import Projector
 
-_PROCESS = 300 << 20
-"""Interpreter, libraries and compiled kernels."""
+PROCESS = 400 << 20
+"""Interpreter, libraries, and kernels while they are compiled."""
 _STENCIL, _COMPLEX = 14, 2
 _MOMENTS = 32
 """Records of moments that compiled kernels add to, before they are a stencil."""
@@ -49,7 +49,7 @@ def worker_bytes(dataset: Dataset, projector: Projector) -> int:
                  for share in part.shares)  # fmt: skip
     pixels = images * math.prod(dataset.images.shape[1:]) * dataset.dtype.itemsize
     batch = _BATCHES * min(BATCH_BYTES, pixels)
-    return _PROCESS + growing * cells + batch + _WAITING * sum_bytes(dataset, projector)
+    return PROCESS + growing * cells + batch + _WAITING * sum_bytes(dataset, projector)
 
 
 def _cell_bytes(dataset: Dataset, projector: Projector) -> int:

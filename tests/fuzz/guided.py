@@ -6,7 +6,9 @@ import tempfile
 
 import atheris
 
-with atheris.instrument_imports(include=["fslice.io", "fslice.cli"]):
+with atheris.instrument_imports(
+    include=["fslice.io", "fslice.cli", "fslice.posterior", "fslice.solvers"]
+):
     from fuzz.readers import outcome, readers
 
 

@@ -5,7 +5,6 @@ Ends with a line for each reader; inputs that crash, hang or fill the memory are
 
 import collections
 import pathlib
-import resource
 import sys
 import tempfile
 import time
@@ -14,23 +13,19 @@ import traceback
 import numpy as np
 from fuzz.mutators import damaged
 from fuzz.readers import outcome, readers
+from peak_memory import begin, peak
 
 HANG = 10.0
 """Seconds of processor time that no input may take."""
 MEMORY = 2 << 30
-"""Bytes that the process may have more at the end than at the start."""
-
-
-def peak():
-    """Return the most memory that this process has had."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+"""Bytes that the process may have at most beyond what it had at the start."""
 
 
 def fuzz(reader, folder, count, seed):
     """Return how inputs ended, and those that ended as none may."""
     rng = np.random.default_rng((seed, sum(reader.name.encode())))
     path, ends, failures = folder / f"input{reader.suffix}", collections.Counter(), []
-    before, latest = peak(), None
+    before, latest = begin(), None
     for _ in range(count):
         content = damaged(reader.content, rng, reader.mutators)
         start, latest = time.process_time(), content
@@ -42,7 +37,7 @@ def fuzz(reader, folder, count, seed):
             failures.append((content, f"took {taken:.1f} s"))
         if peak() - before > MEMORY:
             failures.append((latest, f"took {(peak() - before) / 2**30:.1f} GiB"))
-            before = peak()
+            before = begin()
     return ends, failures
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fslice._kernels.composed import ComposedKernels
-from fslice._kernels.cuda import fused, slices, stencil
+from fslice._kernels.cuda import fused, scores, slices, stencil
 from fslice._kernels.cuda.workspace import Workspace
 
 
@@ -34,3 +34,6 @@ class CudaKernels(Workspace, ComposedKernels):
     misfit_gradients = fused.misfit_gradients
     gram = fused.gram
     pose_gram = fused.pose_gram
+    pose_curvature = fused.pose_curvature
+    best_over_shifts = scores.best_over_shifts
+    peaks = scores.peaks

@@ -145,12 +145,43 @@ def pose_gram(
     geometry: SliceGeometry,
 ) -> Array:
     """Return what `Kernels.pose_gram` says."""
+    data = volume, images, views, filters, amplitude, geometry
+    return _matrices(kernels, "pose_gram", (6,), *data)[0]
+
+
+def pose_curvature(
+    kernels: Workspace,
+    volume: Array,
+    images: Array,
+    views: Views,
+    filters: Filters,
+    amplitude: float,
+    geometry: SliceGeometry,
+) -> tuple[Array, Array]:
+    """Return what `Kernels.pose_curvature` says."""
+    data = volume, images, views, filters, amplitude, geometry
+    gram, curvature = _matrices(kernels, "pose_curvature", (6, 5), *data)
+    return gram, curvature
+
+
+def _matrices(
+    kernels: Workspace,
+    entry: str,
+    sides: tuple[int, ...],
+    volume: Array,
+    images: Array,
+    views: Views,
+    filters: Filters,
+    amplitude: float,
+    geometry: SliceGeometry,
+) -> list[Array]:
+    """Return square matrices of each view, of these sides, which a kernel computes."""
     xp, volume = array_namespace(volume, images), contiguous(volume)
-    products = xp.empty((len(views.rotations), 6, 6))
+    found = [xp.empty((len(views.rotations), side, side)) for side in sides]
     given = volume, contiguous(images), *filter_arguments(filters, volume)
     fixed = np.float64(amplitude), geometry_struct(geometry)
     kind = scalar(volume), len(geometry.taps)
     for part, records, size in kernels.prepared(views, geometry):
-        arguments = (*given, records, *fixed, products[part])
-        kernels.run("pose_gram", kind, (int(size),), arguments, volume)
-    return products
+        arguments = (*given, records, *fixed, *(matrices[part] for matrices in found))
+        kernels.run(entry, kind, (int(size),), arguments, volume)
+    return found

@@ -22,16 +22,24 @@ __global__ void __launch_bounds__(256)
   if (threadIdx.x < POSE_SUMS) write_pose_gradient(threadIdx.x, sum, grad_rotations + 9 * v, grad_shifts + 2 * v);
 }
 
+// The slopes of a sample of ctf * slice along the axes of the image.
+template <typename T>
+__device__ inline void image_slopes(const View& view, const Residual<T>& residual, const Complex<T>* read,
+                                    Complex<T> out[3]) {
+  Complex<T> turned = residual.ctf * residual.phase;
+  for (int column = 0; column < 3; ++column) {
+    out[column] = {0, 0};
+    for (int axis = 0; axis < 3; ++axis) add(out[column], T(view.axes[axis][column]), read[1 + axis]);
+    out[column] = out[column] * turned;
+  }
+}
+
 // The derivatives of a sample in w of R exp([w]x) and in the shift (x, y), then the residual. A turn by w
 // moves the sample at k by w x k, along the axes of the image.
 template <typename T>
-__device__ inline void pose_derivatives(const Geometry& g, const View& view, const Residual<T>& residual,
-                                        const Complex<T> values[4], int kx, int ky, Complex<T> out[6]) {
-  Complex<T> along[3] = {}, turned = residual.ctf * residual.phase, slice = residual.ctf * residual.slice;
-  for (int column = 0; column < 3; ++column) {
-    for (int axis = 0; axis < 3; ++axis) add(along[column], T(view.axes[axis][column]), values[1 + axis]);
-    along[column] = along[column] * turned;
-  }
+__device__ inline void pose_derivatives(const Geometry& g, const Residual<T>& residual, const Complex<T> along[3],
+                                        int kx, int ky, Complex<T> out[6]) {
+  Complex<T> slice = residual.ctf * residual.slice;
   T x = T(kx), y = T(ky), turn_x = T(TURN * kx * g.per_column), turn_y = T(TURN * ky * g.per_row);
   out[0] = y * along[2];
   out[1] = -x * along[2];
@@ -42,6 +50,22 @@ __device__ inline void pose_derivatives(const Geometry& g, const View& view, con
 }
 
 constexpr int GRAM_SUMS = 21;  // the upper triangle of 6 x 6, row by row
+
+// Adds the products of the six factors, the upper triangle.
+template <typename T> __device__ inline void add_products(double weight, const Complex<T> factors[6], double* sums) {
+#pragma unroll
+  for (int a = 0; a < 6; ++a)
+#pragma unroll
+    for (int b = a; b < 6; ++b)
+      *sums++ += weight * (double(factors[a].re) * factors[b].re + double(factors[a].im) * factors[b].im);
+}
+
+// Writes a sum, that of thread `number`, to both of its entries of a symmetric N x N matrix.
+template <int N> __device__ inline void write_symmetric(int number, double sum, double* matrix) {
+  int a = 0, b = number;
+  for (; b >= N - a; ++a) b -= N - a;
+  matrix[N * a + a + b] = matrix[N * (a + b) + a] = sum;
+}
 
 template <typename T, int TAPS>
 __global__ void __launch_bounds__(256)
@@ -58,21 +82,13 @@ __global__ void __launch_bounds__(256)
   for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
     Pixel k(g, i);
     if (!in_band(g, k.kx, k.ky)) continue;
-    Complex<T> values[4], factors[6];
+    Complex<T> values[4], along[3], factors[6];
     read_derivatives<TAPS, 1>(g, volume, view, k.kx, k.ky, values);
     const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);
-    pose_derivatives(g, view, own, values, k.kx, k.ky, factors);
-    double weight = pair_weight(k.kx) * double(own.weight);
-    int number = 0;
-#pragma unroll
-    for (int a = 0; a < 6; ++a)
-#pragma unroll
-      for (int b = a; b < 6; ++b)
-        sums[number++] += weight * (double(factors[a].re) * factors[b].re + double(factors[a].im) * factors[b].im);
+    image_slopes(view, own, values, along);
+    pose_derivatives(g, own, along, k.kx, k.ky, factors);
+    add_products(pair_weight(k.kx) * double(own.weight), factors, sums);
   }
   double sum = block_sum(sums, shared);
-  if (threadIdx.x >= GRAM_SUMS) return;
-  int a = 0, b = threadIdx.x;
-  for (; b >= 6 - a; ++a) b -= 6 - a;
-  gram[36 * v + 6 * a + a + b] = gram[36 * v + 6 * (a + b) + a] = sum;
+  if (threadIdx.x < GRAM_SUMS) write_symmetric<6>(threadIdx.x, sum, gram + 36 * v);
 }

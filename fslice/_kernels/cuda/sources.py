@@ -36,6 +36,8 @@ _FILTERED = (*_GRIDS, "filters.cuh")
 _STENCIL = (*_FILTERED, "bricks.cuh", "stencil.cu")
 _FUSED = (*_FILTERED, "sums.cuh", "poses.cuh", "misfit.cu")
 _POSES = (*_FUSED, "pose.cu")
+_CURVATURE = (*_POSES, "curvature.cu")
+_SCORES = ("sums.cuh", "scores.cu")
 _SCATTER = (*_GRIDS, "bricks.cuh", "scatter.cu")
 _ADDED = (*_each(REALS, TAPS, (1,), FLAGS), *_each(REALS, TAPS, (2,), FLAGS[:1]))
 
@@ -50,6 +52,9 @@ SOURCES: dict[str, Source] = {
     "misfit": Source(_FUSED, _each(REALS, TAPS, FLAGS)),
     "pose_gradients": Source(_POSES, _each(REALS, TAPS)),
     "pose_gram": Source(_POSES, _each(REALS, TAPS)),
+    "pose_curvature": Source(_CURVATURE, _each(REALS, TAPS)),
+    "best_over_shifts": Source(_SCORES, _each(REALS)),
+    "peaks": Source(_SCORES, _each(REALS)),
     "ctf_values": Source((*_FILTERED, "ctf.cu"), _each(REALS)),
     "add_moments": Source(_STENCIL, _each(REALS)),
     "fold_moments": Source(_STENCIL, _each(REALS)),

@@ -1,0 +1,22 @@
+"""What poses are like before an image is seen, learned from those that were found."""
+
+from __future__ import annotations
+
+from fslice._arrays import Array, array_namespace
+from fslice.alignment.posterior import PosePosterior
+
+
+def shift_spread(found: PosePosterior) -> float:
+    """Return the standard deviation of shifts along an axis, of images that show the particle."""
+    xp = array_namespace(found.weights)
+    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
+    squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
+    per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
+    shown = seen(found)
+    return max(float(xp.sqrt((per_image * shown).sum() / (2 * shown.sum()))), 0.1)
+
+
+def seen(found: PosePosterior) -> Array:
+    """Return which images show the particle, by their evidence; all if none does: (n,) bool."""
+    shown = ~(found.evidence < 0)
+    return shown if bool(shown.any()) else ~shown

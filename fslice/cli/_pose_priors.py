@@ -1,0 +1,81 @@
+"""Options of ``fslice poses`` for what is free in each image beside its pose, and its prior."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from fslice._arrays import to_numpy
+from fslice.alignment.model import PoseModel
+from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.search import PoseSearch
+from fslice.cli._arguments import positive
+from fslice.io import Particles
+
+
+def add_priors(parser: argparse._ArgumentGroup) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--refine-defocus",
+        type=positive,
+        metavar="A",
+        help="refine the defocus of each image too, an offset of this standard deviation, "
+        "Angstrom, along both axes (default: the defocus of the file holds)",
+    )
+    parser.add_argument(
+        "--contrast",
+        type=positive,
+        metavar="STD",
+        help="let the contrast of each image be free, a factor of this standard deviation about "
+        "1, and learn the scale of the map (default: the map has the contrast of the images)",
+    )
+    parser.add_argument(
+        "--prior-directions",
+        choices=("uniform", "learned"),
+        default="uniform",
+        help="density of directions of view before an image is seen: even, or learned from up to "
+        "1024 images (default: uniform)",
+    )
+
+
+def check_priors(arguments: argparse.Namespace, particles: Particles) -> None:
+    """Raise where the particles lack what an option needs."""
+    if arguments.refine_defocus is not None and particles.ctf is None:
+        raise ValueError(f"--refine-defocus: expected a CTF, got none in {arguments.particles}")
+
+
+def search_of(arguments: argparse.Namespace, radius: float | None) -> PoseSearch:
+    """Return how poses are searched for."""
+    return PoseSearch(
+        radius=radius, defocus_std=arguments.refine_defocus, contrast_std=arguments.contrast,
+        prior_directions=arguments.prior_directions,
+    )  # fmt: skip
+
+
+def prior_numbers(model: PoseModel, found: PosePosterior) -> dict[str, Any]:
+    """Return what was learned of defocus, contrast and directions, for ``result.json``."""
+    best, numbers = found.best_modes(), dict[str, Any]()
+    deviations = dict(zip(found.columns, np.median(to_numpy(found.deviations()), 0), strict=True))
+    for name, values in found.parameters.items():
+        numbers[name] = {
+            "mean": float(values[best].mean()),
+            "std": float(values[best].std()),
+            "predicted_error": float(deviations[name]),
+        }
+    if found.contrast is not None:
+        numbers["map_scale"] = model.scale
+    directions = model.prepared.directions
+    if directions is not None:
+        density = np.exp(to_numpy(directions.log_density))
+        numbers["direction_density"] = {"least": density.min(), "most": density.max()}
+    return numbers
+
+
+def prior_arrays(model: PoseModel) -> dict[str, np.ndarray]:
+    """Return what is kept of the priors beside a posterior, for ``posterior.npz``."""
+    directions = model.prepared.directions
+    return {} if directions is None else {
+        "direction_log_density": to_numpy(directions.log_density)
+    }  # fmt: skip
