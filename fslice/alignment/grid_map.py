@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,12 +15,14 @@ from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.latent import LatentMap
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.stencil import StencilEquations
-from fslice.postprocess.masks import soft_spherical_mask
+from fslice.postprocess.masks import mask_from_map, soft_spherical_mask
 from fslice.symmetry.rotation import resized
 
 _ERROR, _SOLVES = 0.01, 60
 """Of solves: their error in posterior deviations, and iterations at most. A share of the right side
 would ask too little of high frequencies, which hold little of it."""
+_DETAIL, _SMOOTH = 16, 12
+"""Shells that a map needs to show where the object ends, and those that it is smoothed to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,8 @@ class GridMap:
     noise: np.ndarray = field(repr=False)
     """(shells,) float64: variance of each shell of the images."""
     shift_std: float
-    complexity: float = 0.0
-    """What the map costs, see `Learned`."""
+    share: float | None = None
+    """Mean square of the mask that the prior was learned in, if it is not the sphere."""
     trace: tuple[float, ...] = field(default=(), repr=False)
     """Log-likelihood of an image above noise alone, step by step."""
 
@@ -44,11 +47,12 @@ class GridMap:
         return rescaled(self.volume, size)
 
     def limited_to(self, band: Band) -> GridMap:
-        """Return the same map in another band; new shells take the last one's variances."""
-        count = band.box // 2 + 1
+        """Return the same map in another band; new shells take the variances of the last one."""
+        count, last = band.box // 2 + 1, int(self.band.radius)  # nothing is learned beyond it
         return replace(
             self, volume=rescaled(self.volume, band.box), band=band,
-            prior=_extended(self.prior, count), noise=_extended(self.noise, int(band.radius) + 1),
+            prior=_extended(self.prior[: last + 1], count),
+            noise=_extended(self.noise, int(band.radius) + 1),
         )  # fmt: skip
 
 
@@ -70,6 +74,23 @@ def sphere(band: Band, radius: float, like: Array) -> Array:
     return soft_spherical_mask(band.box, radius * band.scale, edge, dtype.name, xp=xp)
 
 
+def object_mask(band: Band, radius: float, volume: Array) -> Array:
+    """Return a soft mask about the object in a map of the band, inside the sphere.
+
+    It is wider than the resolution of the map; where no object stands out it is the sphere.
+    """
+    inside = sphere(band, radius, volume)
+    if band.radius < _DETAIL:
+        return inside
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nothing stands out, or that the sign is wrong
+        found = mask_from_map(
+            volume, 1.0, resolution=band.box / _SMOOTH, extend=band.box / (2 * _SMOOTH),
+            edge=max(2.0, 0.06 * band.box),
+        )  # fmt: skip
+    return inside * found.astype(inside.dtype)
+
+
 class Learned(NamedTuple):
     """A map, and what was learned beside it."""
 
@@ -77,10 +98,6 @@ class Learned(NamedTuple):
     """(d, d, d) real."""
     prior: np.ndarray
     """(d//2 + 1,) float64."""
-    complexity: float
-    """``1/2 sum m [ |w|^2 / tau^2 + log(1 + a tau^2) ]``, in nats: what the latent map w takes from
-    the log evidence of the images, a being what they say about each coefficient by itself. It is
-    the KL divergence to the prior, and what the map's uncertainty costs the likelihood."""
 
 
 def first_prior(normal: StencilEquations, latent: LatentMap) -> np.ndarray:
@@ -105,7 +122,7 @@ def maximisation(
     that is near, such as that of the last step: a few iterations are then enough.
     """
     start = None if before is None else rfft3(before)
-    information, xp = latent.information(normal), array_namespace(normal.b)
+    information = latent.information(normal)
     for _ in range(updates):
         precision = PosteriorPrecision(normal, prior, 1.0, latent)
         diagonal = precision.preconditioner(information)
@@ -120,10 +137,7 @@ def maximisation(
         prior = to_numpy(shell_mean(power, latent.size))
         prior = np.maximum(prior, 1e-6 * prior.max())
     assert start is not None
-    known = start.real**2 + start.imag**2
-    cost = known / precision.prior_variance + xp.log1p(information * precision.prior_variance)
-    complexity = 0.5 * float(shell_sum(cost, latent.size, 3, corners=True).sum())
-    return Learned(precision.map_of(start), prior, complexity)
+    return Learned(precision.map_of(start), prior)
 
 
 def shell_mean(values: Array, size: int) -> Array:
