@@ -66,7 +66,8 @@ def reconstruct(
     poses : {"known", "unknown"}, optional
         Unknown poses are found together with the map, see `fslice.alignment.joint.infer_poses`:
         orientation and hand of the map are then arbitrary, and `Posterior.joint` says how they
-        were found. `rotations` and `shifts` are left out, or play no part in a `Dataset`.
+        were found. Half maps are made in poses that each half has found by itself. `rotations`
+        and `shifts` are left out, or play no part in a `Dataset`.
     joint : Joint, optional
         How they are found. Default: ``Joint(symmetry=symmetry)``, of two random starts.
     solver : Exact, Adam or Wiener, optional
@@ -163,8 +164,25 @@ def reconstruct(
     options = Joint(symmetry=dataset.symmetry) if joint is None else joint
     found = infer_poses(dataset, options, Reporter(progress))
     # the solver learns the noise anew, as it does for known poses
-    posed = found.dataset.with_noise(dataset.noise)
-    return replace(_fitted(posed, model, chosen, robust, progress), joint=found)
+    whole, halves = (
+        _fitted(posed.with_noise(dataset.noise), model, solver, robust, progress)
+        for posed, solver in ((found.dataset, chosen), (found.half_dataset, for_halves(chosen)))
+    )
+    return with_half_maps(replace(whole, joint=found), halves)
+
+
+def for_halves(solver: Solver) -> Solver:
+    """Return a solver for `JointResult.half_dataset`, of which only the half maps are used."""
+    if isinstance(solver, Exact):
+        return replace(solver, samples=0, evidence=False, checkpoint=None)
+    return replace(solver, checkpoint=None) if isinstance(solver, Adam) else solver
+
+
+def with_half_maps(whole: Posterior, halves: Posterior) -> Posterior:
+    """Return the posterior of all images with the half maps of another, of independent poses."""
+    return replace(
+        whole, half_maps=halves.half_maps, unfiltered_half_maps=halves.unfiltered_half_maps
+    )
 
 
 def _fitted(

@@ -8,6 +8,7 @@ import pytest
 from cli_tools import fail, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joint_problem import FAST, SIZE, blobs, simulated
 
 import fslice
 from fslice import Dataset, Poses
@@ -16,44 +17,20 @@ from fslice.alignment.axes import find_axes
 from fslice.alignment.band import Band
 from fslice.alignment.equations import expected_equations
 from fslice.alignment.find import poses_as_posterior
-from fslice.alignment.frames import NoStructureError, moved_poses
-from fslice.alignment.joint import Joint, infer_poses
+from fslice.alignment.frames import NoStructureError
+from fslice.alignment.joint import infer_poses
+from fslice.alignment.motions import mirrored_poses, moved_poses
+from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.rounds import Rounds, grown
-from fslice.alignment.search import PoseSearch
-from fslice.alignment.starts import GridEM, Level
-from fslice.cli import _unknown_poses, main
+from fslice.cli import _unknown_poses
 from fslice.cli._unknown_poses import lines_of, numbers_of
-from fslice.geometry import angle_between
+from fslice.geometry import angle_between, rotvec_to_matrix
 from fslice.io import read_particles, read_volume
 from fslice.metrics import align_maps, fsc, resolution
 from fslice.posterior.sums import normal_equations
 from fslice.simulation import GaussianModel
-from fslice.symmetry import rotate_volume, symmetrize, symmetry_rotations
-
-SIZE = 24
-FAST = Joint(
-    starts=1,
-    radius=9.0,
-    grid_em=GridEM((Level(3, 300, 150, 15), Level(4, 1000, 200, 10)), shift_std=0.7),
-    rounds=Rounds(most=5, searched=3, search=PoseSearch(rotations=4000, candidates=8)),
-)
-
-
-def blobs(seed=0, symmetry="C1"):
-    """Return the model of an object without other symmetry, well inside its box."""
-    rng = np.random.default_rng(seed)
-    group = symmetry_rotations(symmetry)
-    centres = (group @ (5.5 * rng.uniform(-1, 1, (8, 3))).T).swapaxes(1, 2).reshape(-1, 3)
-    weights = np.tile(rng.uniform(0.5, 1.5, 8), len(group))
-    return GaussianModel(centres, weights, np.full(len(centres), 0.8))
-
-
-def simulated(count=500, symmetry="C1", seed=0, **options):
-    """Return images of blobs in poses that the data set does not tell, and the true map."""
-    options = {"snr": 1.0, "shift_std": 0.5, "seed": seed} | options
-    data = fslice.simulate(blobs(seed, symmetry), count, SIZE, 1.0, **options)
-    images = data.images().astype(np.float32)
-    return Dataset(images, Poses(np.tile(np.eye(3), (count, 1, 1)))), data
+from fslice.symmetry import rotate_volume, symmetrize
+from fslice.symmetry._shears import mirror
 
 
 @pytest.fixture(scope="module")
@@ -84,39 +61,40 @@ def test_the_poses_are_right_up_to_one_rotation_and_hand(found):
     assert np.median(errors) < 5
 
 
-def test_half_maps_come_from_their_own_images_only(found):
-    inferred, _dataset, _ = found
-    labels = np.asarray(inferred.dataset.half_sets)
-    assert set(labels.tolist()) == {1, 2}
-    # nothing is shared beyond the band of the first map: their agreement is not above the truth's
-    assert len(inferred.half_maps) == 2
-    assert not np.allclose(*inferred.half_maps)
-
-
 def test_rounds_report_what_they_reached(found):
-    inferred, _, _ = found
-    radii = [entry["radius"] for entry in inferred.trace]
-    assert radii == sorted(radii)
+    inferred, dataset, _ = found
+    halves = [entry for entry in inferred.trace if entry["images"] < len(dataset)]
+    together = inferred.trace[len(halves) :]
+    for rounds in (halves, together):
+        radii = [entry["radius"] for entry in rounds]
+        assert radii == sorted(radii)
+        assert len(radii) > 1
     for before, after in zip(inferred.trace, inferred.trace[1:], strict=False):
-        if before["radius"] == after["radius"]:  # a round that lowers the bound is undone
-            assert after["bound"] >= before["bound"]
+        # a round that makes images less likely under the map of others is undone
+        if before["radius"] == after["radius"] or before in together:
+            assert after["log_likelihood"] >= before["log_likelihood"]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch, found):
     inferred, dataset, _ = found
     options, rounds = replace(FAST, checkpoint=tmp_path / "c.npz"), []
 
-    def interrupted(*arguments):
-        rounds.append(1)
-        if len(rounds) == 2:
-            raise KeyboardInterrupt
-        return whole(*arguments)
+    def interrupted(name):
+        step = getattr(joint, name)
 
-    whole = joint.next_round
-    with monkeypatch.context() as patch:
-        patch.setattr(joint, "next_round", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            infer_poses(dataset, options)
+        def of_round(*arguments):
+            rounds.append(name)
+            if rounds.count(name) == 2:
+                raise KeyboardInterrupt
+            return step(*arguments)
+
+        return of_round
+
+    for name in ("next_round", "next_round_of_all"):
+        with monkeypatch.context() as patch:
+            patch.setattr(joint, name, interrupted(name))
+            with pytest.raises(KeyboardInterrupt):
+                infer_poses(dataset, options)
     resumed = infer_poses(dataset, options)
     assert np.allclose(resumed.volume, inferred.volume, atol=1e-4 * inferred.volume.max())
     assert [e["radius"] for e in resumed.trace] == [e["radius"] for e in inferred.trace]
@@ -167,6 +145,11 @@ def test_too_few_images_and_copies_are_refused():
         infer_poses(same, FAST)
 
 
+def test_an_image_needs_others_to_be_scored_against():
+    with pytest.raises(ValueError, match="folds: expected at least 2, got 1"):
+        Rounds(folds=1)
+
+
 @given(agreed=st.integers(1, 31), radius=st.integers(4, 31))
 def test_the_radius_never_shrinks_nor_leaves_the_band(agreed, radius):
     assert radius <= grown(radius, agreed, 31) <= 31
@@ -185,6 +168,28 @@ def test_poses_follow_a_map_that_is_moved(seed):
     before = projector.project(volume, poses.rotations, poses.shifts)
     after = projector.project(rotate_volume(volume, rotation, shift), moved.rotations, moved.shifts)
     assert np.allclose(before, after, atol=2e-3 * abs(before).max())
+
+
+def test_the_mirror_image_gives_the_same_images_and_steps(rng):
+    smooth = GaussianModel(rng.uniform(-4, 4, (6, 3)), np.ones(6), np.full(6, 1.5))
+    volume = smooth.volume(SIZE, 1.0)
+    poses = poses_as_posterior(Poses(fslice.random_rotations(5, rng), rng.normal(size=(5, 2))))
+    spread, step = rng.normal(size=(5, 5, 5)), 0.2 * rng.normal(size=(5, 5))
+    poses = replace(poses, covariance=spread @ spread.swapaxes(1, 2))
+    other, signs = mirrored_poses(poses), np.array([-1, -1, 1, 1, 1])
+    projector = fslice.Projector(SIZE, 2, "cubic", 8)
+    before, after = (
+        projector.project(
+            map_, own.rotations @ rotvec_to_matrix(each[:, :3]), own.shifts + each[:, 3:]
+        )
+        for map_, own, each in ((volume, poses, step), (mirror(volume, 0), other, signs * step))
+    )
+    assert np.allclose(before, after, atol=2e-3 * abs(before).max())
+    own, others = (np.linalg.inv(each.covariance) for each in (poses, other))
+    assert np.allclose(
+        np.einsum("ni,nij,nj->n", step, own, step),
+        np.einsum("ni,nij,nj->n", signs * step, others, signs * step),
+    )
 
 
 @pytest.mark.parametrize("symmetry", ["C1", "C3"])
@@ -220,8 +225,14 @@ def test_axes_that_are_not_there_are_not_found(rng):
 def test_reconstruct_takes_images_without_poses(found):
     _, dataset, _ = found
     posterior = fslice.reconstruct(np.asarray(dataset.images), poses="unknown", joint=FAST)
-    assert posterior.joint.chosen == 0
-    assert posterior.half_maps is not None
+    own = posterior.joint
+    assert own.chosen == 0
+    # its half maps are of poses that the halves have found by themselves, the mean of the others
+    for poses, maps in ((own.half_dataset, posterior.half_maps), (own.dataset, [posterior.mean])):
+        made = fslice.reconstruct(poses.with_noise(None))
+        expected = made.half_maps if len(maps) == 2 else [made.mean]
+        assert np.array_equal(maps, expected)
+    assert not np.allclose(own.half_poses.best().rotations, own.poses.best().rotations, atol=1e-3)
     with pytest.raises(ValueError, match="rotations: expected None with poses='unknown'"):
         fslice.reconstruct(dataset.images, dataset.poses.rotations, poses="unknown")
     with pytest.raises(ValueError, match="joint: expected None with poses='known'"):
@@ -256,27 +267,12 @@ def test_the_command_writes_map_and_poses(tmp_path, capsys, fast):
     written = read_particles(tmp_path / "out" / "particles.star")
     assert len(written) == 500
     assert set(np.asarray(written.half_set).tolist()) == {1, 2}
+    modes = PosePosterior.load(tmp_path / "out" / "poses.npz")
+    best = modes.best().astype(np.float64).rotations
+    assert angle_between(best, written.rotations).max() < 0.01
     assert not list((tmp_path / "out").glob("checkpoint*"))
     volume, _ = read_volume(tmp_path / "out" / "mean.mrc")
     assert volume.shape == (SIZE,) * 3
-
-
-def test_the_command_ends_in_one_line_where_there_is_only_noise(tmp_path, capsys, fast):
-    run = tmp_path / "run"
-    result(
-        capsys, "simulate", "phantom", "-o", run, "-n", 200, "--size", SIZE, "--pixel-size", 5,
-        "--snr", 1e-6, "--json",
-    )  # fmt: skip
-    out = tmp_path / "out"
-    words = "reconstruct", run / "particles.star", "-o", out, "--poses", "unknown"
-    assert main([str(word) for word in words]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    error = printed.err.splitlines(keepends=True)[-1]  # on a slow machine after lines of progress
-    assert error.startswith("error: ")
-    assert "no structure" in error
-    assert "no_structure.mrc" in error
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["no_structure.mrc"]
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,16 @@ from fslice._arrays import to_numpy
 from fslice.alignment.band import Band
 from fslice.alignment.grid_map import GridMap
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import Half, JointState
+from fslice.alignment.rounds import JointState
 from fslice.alignment.selection import HeldOut
+from fslice.alignment.steps import ImageSet
 from fslice.data.dataset import Dataset
 from fslice.io._files import atomic_write
 from fslice.likelihoods.gaussian import GaussianNoise
 
 _PROBED = 16
 """Images whose pixels tell one data set from another."""
-_NUMBERS = ("radius", "round", "start", "finished", "search_next", "searched_last")
+_NUMBERS = ("radius", "round", "start", "finished", "search_next")
 _POSES = tuple(item.name for item in fields(PosePosterior))
 
 
@@ -57,9 +58,11 @@ class JointCheckpoint:
             "trace": json.dumps(state.trace),
             "starts": np.array(starts),
             "curve": np.zeros(0) if state.curve is None else state.curve,
+            "power": state.power,
         }
-        for number, half in enumerate(state.halves):
-            arrays |= {f"{number}_{name}": value for name, value in _of_half(half).items()}
+        sets = state.halves if state.whole is None else (*state.halves, state.whole)
+        for number, part in enumerate(sets):
+            arrays |= {f"{number}_{name}": value for name, value in _of_set(part).items()}
         with atomic_write(self.path) as file:
             np.savez(file, **arrays)
 
@@ -77,8 +80,10 @@ class JointCheckpoint:
             raise ValueError(f"checkpoint: {self.path} belongs to other images or settings")
         numbers = dict(zip(_NUMBERS, json.loads(str(content["numbers"])), strict=True))
         state = JointState(
-            (_half(content, 0, dataset), _half(content, 1, dataset)),
+            (_set(content, 0, dataset), _set(content, 1, dataset)),
             dataset.with_noise(GaussianNoise(dataset.xp.asarray(content["noise"]))),
+            power=content["power"],
+            whole=_set(content, 2, dataset) if "2_rows" in content else None,
             curve=content["curve"] if len(content["curve"]) else None,
             trace=tuple(json.loads(str(content["trace"]))), **numbers,
         )  # fmt: skip
@@ -95,23 +100,23 @@ class JointCheckpoint:
         return np.frombuffer(digest.digest(), np.uint8)
 
 
-def _of_half(half: Half) -> dict[str, Any]:
-    """Return a half as arrays."""
-    map_ = half.map
+def _of_set(part: ImageSet) -> dict[str, Any]:
+    """Return a set of images as arrays."""
+    map_ = part.map
     arrays: dict[str, Any] = {
-        "rows": half.rows, "volume": to_numpy(map_.volume), "prior": map_.prior,
+        "rows": part.rows, "volume": to_numpy(map_.volume), "prior": map_.prior,
         "map_noise": map_.noise, "radius": map_.band.radius, "shift_std": map_.shift_std,
-        "complexity": map_.complexity,
+        "without": np.array([to_numpy(volume) for volume in part.without]),
     }  # fmt: skip
-    if half.poses is not None:
+    if part.poses is not None:
         arrays |= {
-            f"poses_{name}": to_numpy(getattr(half.poses, name))
-            for name in _POSES if getattr(half.poses, name) is not None
+            f"poses_{name}": to_numpy(getattr(part.poses, name))
+            for name in _POSES if getattr(part.poses, name) is not None
         }  # fmt: skip
     return arrays
 
 
-def _half(content: dict[str, Any], number: int, dataset: Dataset) -> Half:
+def _set(content: dict[str, Any], number: int, dataset: Dataset) -> ImageSet:
     own = {
         name[2:]: value for name, value in content.items() if name.startswith(f"{number}_")
     }  # fmt: skip
@@ -123,11 +128,11 @@ def _half(content: dict[str, Any], number: int, dataset: Dataset) -> Half:
         own["prior"],
         own["map_noise"],
         float(own["shift_std"]),
-        float(own["complexity"]),
     )
     poses = None
     if "poses_weights" in own:
         poses = PosePosterior(
             **{name: xp.asarray(own[f"poses_{name}"]) for name in _POSES if f"poses_{name}" in own}
         )
-    return Half(own["rows"], map_, poses)
+    without = tuple(xp.asarray(volume) for volume in own["without"])
+    return ImageSet(own["rows"], map_, without, poses)

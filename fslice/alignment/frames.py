@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from fslice._arrays import Array, to_numpy
 from fslice.alignment.axes import Axes, find_axes
-from fslice.alignment.grid_map import rescaled
-from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import Half, JointState, Rounds, agreed_shell
+from fslice.alignment.motions import moved
+from fslice.alignment.rounds import JointState, Rounds, agreed_shell
 from fslice.metrics import MapAlignment
-from fslice.symmetry.average import symmetrize
-from fslice.symmetry.rotation import rotate_volume
 
 _SYMMETRIC_ROUNDS = 3
 
@@ -62,36 +57,12 @@ def imposed(
         )  # fmt: skip
     first, second = state.halves
     halves = (
-        _moved(first, axes, axes.symmetry),
-        _moved(_moved(second, laid, None), axes, axes.symmetry),
+        moved(first, axes.rotation, axes.shift, axes.symmetry),
+        moved(moved(second, laid.rotation, laid.shift), axes.rotation, axes.shift, axes.symmetry),
     )
-    done = max(options.most - _SYMMETRIC_ROUNDS, options.searched)
     state = replace(
         state, dataset=replace(state.dataset, symmetry=axes.symmetry), halves=halves,
-        finished=False, round=done, imposed=True,
+        finished=False, round=max(options.most - _SYMMETRIC_ROUNDS, 0), search_next=False,
+        imposed=True,
     )  # fmt: skip
     return state, axes
-
-
-def _moved(half: Half, motion: MapAlignment | Axes, symmetry: str | None) -> Half:
-    """Return a half in the frame of a moved map, averaged over a group if one is given."""
-    assert half.poses is not None
-    band = half.map.band
-    volume = rotate_volume(half.map.in_box(band.size), motion.rotation, motion.shift)
-    if symmetry is not None:
-        volume = symmetrize(volume, symmetry)
-    return replace(
-        half, map=replace(half.map, volume=rescaled(volume, band.box)),
-        poses=moved_poses(half.poses, motion.rotation, motion.shift),
-    )  # fmt: skip
-
-
-def moved_poses(poses: PosePosterior, rotation: np.ndarray, shift: np.ndarray) -> PosePosterior:
-    """Return the poses in the frame of a moved map, ``moved(x) = v(R (x - t))``.
-
-    The slice of v at Q is that of the moved map at ``R^T Q``, and what t moves along the image's
-    axes its shift takes back.
-    """
-    rotations = rotation.T @ poses.rotations
-    along = (rotations.swapaxes(1, 2) @ shift)[:, :2]
-    return replace(poses, rotations=rotations, shifts=poses.shifts - along)

@@ -34,8 +34,6 @@ class GridMap:
     noise: np.ndarray = field(repr=False)
     """(shells,) float64: variance of each shell of the images."""
     shift_std: float
-    complexity: float = 0.0
-    """What the map costs, see `Learned`."""
     trace: tuple[float, ...] = field(default=(), repr=False)
     """Log-likelihood of an image above noise alone, step by step."""
 
@@ -77,10 +75,6 @@ class Learned(NamedTuple):
     """(d, d, d) real."""
     prior: np.ndarray
     """(d//2 + 1,) float64."""
-    complexity: float
-    """``1/2 sum m [ |w|^2 / tau^2 + log(1 + a tau^2) ]``, in nats: what the latent map w takes from
-    the log evidence of the images, a being what they say about each coefficient by itself. It is
-    the KL divergence to the prior, and what the map's uncertainty costs the likelihood."""
 
 
 def first_prior(normal: StencilEquations, latent: LatentMap) -> np.ndarray:
@@ -105,7 +99,7 @@ def maximisation(
     that is near, such as that of the last step: a few iterations are then enough.
     """
     start = None if before is None else rfft3(before)
-    information, xp = latent.information(normal), array_namespace(normal.b)
+    information = latent.information(normal)
     for _ in range(updates):
         precision = PosteriorPrecision(normal, prior, 1.0, latent)
         diagonal = precision.preconditioner(information)
@@ -120,10 +114,7 @@ def maximisation(
         prior = to_numpy(shell_mean(power, latent.size))
         prior = np.maximum(prior, 1e-6 * prior.max())
     assert start is not None
-    known = start.real**2 + start.imag**2
-    cost = known / precision.prior_variance + xp.log1p(information * precision.prior_variance)
-    complexity = 0.5 * float(shell_sum(cost, latent.size, 3, corners=True).sum())
-    return Learned(precision.map_of(start), prior, complexity)
+    return Learned(precision.map_of(start), prior)
 
 
 def shell_mean(values: Array, size: int) -> Array:

@@ -12,12 +12,14 @@ from fslice.alignment.axes import Axes
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages, read_band
 from fslice.alignment.checkpoint import JointCheckpoint
-from fslice.alignment.frames import NoStructureError, imposed, mean_map, moved_poses
+from fslice.alignment.frames import NoStructureError, imposed, mean_map
 from fslice.alignment.grid_map import GridMap, rescaled
+from fslice.alignment.noise import mean_power
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.rounds import JointState, Rounds, first_state, lay_halves, next_round
 from fslice.alignment.selection import HeldOut, held_out
 from fslice.alignment.starts import GridEM, run_grid_em
+from fslice.alignment.whole import joined, next_round_of_all, poses_in_one_frame
 from fslice.data.dataset import Dataset
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.metrics import MapAlignment
@@ -78,24 +80,32 @@ class JointResult:
     """
 
     poses: PosePosterior
-    """Of all images, in their order, in the frame of `volume`."""
+    """Of all images, in their order, in the frame of `volume`: each under the map of others."""
     dataset: Dataset
-    """The images in their best poses, with half sets, symmetry and noise."""
+    """The images in the best of these poses, with half sets, symmetry and noise."""
     volume: Array = field(repr=False)
-    """(D, D, D) real: the mean of the two half maps."""
+    """(D, D, D) real: the map that all images make together, up to the last band."""
+    half_poses: PosePosterior
+    """Of all images, as each half has found them in its own maps; the second half laid upon the
+    first."""
     half_maps: tuple[Array, Array] = field(repr=False)
-    """(D, D, D) real: each from its own half of the images, in whose map alone their poses were
-    found; the second laid upon the first."""
+    """(D, D, D) real: each from its own half of the images, in `half_poses`."""
     curve: np.ndarray = field(repr=False)
-    """(D//2 + 1,) float64: their Fourier shell correlation."""
+    """(D//2 + 1,) float64: their Fourier shell correlation. It tells what half of the images reach
+    by themselves, and is a lower bound for `volume`."""
     starts: tuple[HeldOut, ...]
     """What each start's map of low resolution says of held-out images."""
     chosen: int
     """Which start went on."""
     trace: tuple[dict, ...]
-    """Radius, evidence and agreement of each round."""
+    """Images, radius, evidence and agreement of each round."""
     axes: Axes | None = None
     """Where the axes of the symmetry were found, if it was imposed."""
+
+    @property
+    def half_dataset(self) -> Dataset:
+        """The images in the best of `half_poses`, from which independent half maps are made."""
+        return replace(self.dataset, poses=self.half_poses.best().astype(self.dataset.dtype))
 
 
 def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None) -> JointResult:
@@ -132,13 +142,18 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
         checkpoint.save(*saved)
     state, starts = saved
     state = _rounds(state, starts, radius, options, report, checkpoint)
-    laid = lay_halves(state.halves, state.radius)
+    laid = lay_halves(state.halves, state.halves[0].map.band.radius)
     _check_sign(state, laid)
     axes = None
     if symmetry_name(options.symmetry) != "C1":
+        checkpoint = replace(checkpoint, path=None)  # it goes on before the axes were laid
         state, axes = imposed(state, laid, options.symmetry, options.rounds)
-        state = _rounds(state, starts, radius, options, report, None)
-        laid = lay_halves(state.halves, state.radius)
+        state = _rounds(state, starts, radius, options, report, checkpoint)
+        laid = lay_halves(state.halves, state.halves[0].map.band.radius)
+    if state.whole is None:
+        rng = np.random.default_rng([options.seed, 4])
+        state = joined(state, laid, radius, options.rounds, rng)
+    state = _rounds(state, starts, radius, options, report, checkpoint)
     return _result(state, laid, starts, axes, labels)
 
 
@@ -186,7 +201,9 @@ def _started(
     noise = np.append(power, np.full(size // 2 + 1 - len(power), power[-1]))
     noise[: len(maps[chosen].noise)] = maps[chosen].noise
     coloured = dataset.with_noise(GaussianNoise(_times(noise, dataset)))
-    first = first_state(coloured, maps[chosen], labels, round(1.5 * band.radius))
+    first = first_state(
+        coloured, maps[chosen], labels, round(1.5 * band.radius), mean_power(dataset)
+    )
     return replace(first, start=chosen), tuple(found)
 
 
@@ -241,33 +258,39 @@ def _check_sign(state: JointState, laid: MapAlignment) -> None:
 
 def _rounds(
     state: JointState, starts: tuple[HeldOut, ...], radius: float, options: Joint,
-    report: Reporter, checkpoint: JointCheckpoint | None,
+    report: Reporter, checkpoint: JointCheckpoint,
 ) -> JointState:  # fmt: skip
-    with report.stage("rounds of poses and map", options.rounds.most, "rounds") as advance:
+    """Run rounds on the halves, or on all images, to the end."""
+    of_all = state.whole is not None
+    name = "rounds of all images" if of_all else "rounds of poses and map"
+    with report.stage(name, options.rounds.most, "rounds") as advance:
         while not state.finished:
             # of the round: a run that is resumed draws the same poses
-            rng = np.random.default_rng([options.seed, 1, state.round])
-            state = next_round(state, radius, options.rounds, rng)
-            if checkpoint is not None:
-                checkpoint.save(state, starts)
-            advance(1, f"shell {state.trace[-1]['agreed']} of {state.trace[-1]['radius']}")
+            rng = np.random.default_rng([options.seed, 5 if of_all else 1, state.round])
+            step = next_round_of_all if of_all else next_round
+            state = step(state, radius, options.rounds, rng)
+            checkpoint.save(state, starts)
+            advance(1, _note(state.trace[-1]))
     return state
+
+
+def _note(entry: dict) -> str:
+    agreed = f", halves agree to {entry['agreed']}" if "agreed" in entry else ""
+    return f"shell {entry['radius']}{agreed}, {entry['evidence']:.1f} nats per image"
 
 
 def _result(
     state: JointState, laid: MapAlignment, starts: tuple[HeldOut, ...], axes: Axes | None,
     labels: np.ndarray,
 ) -> JointResult:  # fmt: skip
-    first, second = state.halves
-    assert first.poses is not None
-    assert second.poses is not None
-    poses = first.poses + moved_poses(second.poses, laid.rotation, laid.shift)
-    poses = poses.sorted()
-    half_maps = first.map.in_box(state.dataset.size), laid.volume
+    whole, size = state.whole, state.dataset.size
+    assert whole is not None
+    assert whole.poses is not None
     dataset = replace(
-        state.dataset, poses=poses.best().astype(state.dataset.dtype), half_sets=labels
+        state.dataset, poses=whole.poses.best().astype(state.dataset.dtype), half_sets=labels
     )
     return JointResult(
-        poses, dataset, (half_maps[0] + half_maps[1]) / 2, half_maps, np.asarray(laid.curve),
+        whole.poses, dataset, whole.map.in_box(size), poses_in_one_frame(state, laid),
+        (state.halves[0].map.in_box(size), laid.volume), np.asarray(laid.curve),
         starts, state.start, state.trace, axes,
     )  # fmt: skip

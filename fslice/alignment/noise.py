@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace
+from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.alignment.posterior import PosePosterior
 from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch, sum_over
@@ -51,6 +51,37 @@ def outer_variance(dataset: Dataset, rows: Array | None = None) -> float:
     count = len(dataset) if rows is None else len(rows)
     degrees = _degrees(size, array_namespace(powers))[first:last]
     return float(powers.sum() / (count * degrees.sum()))
+
+
+def mean_power(dataset: Dataset) -> np.ndarray:
+    """Return the mean square of the images' coefficients in each shell: (D//2 + 1,) float64.
+
+    The last shell has the corners too, as in `fslice.likelihoods.gaussian.GaussianNoise`.
+    """
+    size, plain = dataset.size, dataset.with_noise(None)
+    powers = sum_over(plain, lambda batch: _power(batch.images_ft, size))
+    return to_numpy(powers / (len(dataset) * dataset.xp.maximum(_degrees(size, dataset.xp), 1)))
+
+
+def log_density_of_noise(dataset: Dataset, power: np.ndarray) -> float:
+    """Return the mean log density of images under noise alone, in nats, given their `mean_power`.
+
+    The evidence of a pose is relative to it: their sum can be compared between models of the noise.
+
+    Examples
+    --------
+    >>> from fslice.data.poses import Poses
+    >>> images = np.random.default_rng(0).normal(size=(9, 8, 8))
+    >>> white = GaussianNoise(np.ones(5))
+    >>> dataset = Dataset(images, Poses(np.tile(np.eye(3), (9, 1, 1))), noise=white)
+    >>> expected = -0.5 * (images**2 + np.log(2 * np.pi)).sum() / 9
+    >>> bool(np.isclose(log_density_of_noise(dataset, mean_power(dataset)), expected))
+    True
+    """
+    assert dataset.noise is not None
+    variances = to_numpy(dataset.noise.variances)[0]
+    degrees = to_numpy(_degrees(dataset.size, np))
+    return float(-0.5 * (degrees * (power / variances + np.log(2 * np.pi * variances))).sum())
 
 
 def residual_noise(dataset: Dataset, volume: Array, found: PosePosterior, rows: Array) -> Dataset:

@@ -1,4 +1,4 @@
-"""Stage B of unknown poses: rounds of pose search and map, on two halves that stay independent."""
+"""Stage B of unknown poses: rounds of pose search and map, on halves that stay independent."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fslice._arrays import Array, to_numpy
-from fslice.alignment.band import Band
-from fslice.alignment.equations import expected_equations
-from fslice.alignment.find import pose_model
-from fslice.alignment.grid_map import GridMap, maximisation, sphere
-from fslice.alignment.noise import residual_noise
-from fslice.alignment.posterior import PosePosterior
+from fslice._arrays import Array, check_size, to_numpy
+from fslice.alignment.grid_map import GridMap
+from fslice.alignment.motions import mirrored
+from fslice.alignment.noise import log_density_of_noise
 from fslice.alignment.search import PoseSearch
+from fslice.alignment.steps import ImageSet, mapped, posed, with_noise
 from fslice.data.dataset import Dataset
-from fslice.metrics import MapAlignment, align_nearby
-from fslice.posterior.latent import latent_map
+from fslice.metrics import MapAlignment, align_maps, align_nearby
 
 _GROWTH = 1.5
-"""Of the radius from round to round, where the halves agree up to its end."""
-_BEYOND = 3
-"""Shells beyond the last one on which the halves agree, else."""
+"""Of the radius, where the halves agree up to its end."""
 _AGREE = 0.143
-_ROUGH, _ERROR = 0.03, 0.01
-"""Of solves, in posterior deviations: where the band has just grown, and where it stays."""
+_NEAR = 2 / 3
+"""Share of the band up to which halves agree if they are laid right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,122 +29,114 @@ class Rounds:
     Parameters
     ----------
     most : int
-        Rounds at most.
-    searched : int
-        How many of the first rounds search all poses; the others refine those that were found.
+        Rounds on the halves, and rounds on all images, at most.
+    folds : int
+        Into which each set of images is dealt; an image is scored against the map of the other
+        folds.
     draws : int
         Poses of an image that enter the map.
     search : PoseSearch
         Its radii are set round by round.
     gain : float
-        Share of the bound: a round at the last radius that gains less is the last one.
+        Share of the evidence: a round that refines poses in the same band, or those of all
+        images, and gains less is the last one.
     """
 
     most: int = 10
-    searched: int = 2
+    folds: int = 4
     draws: int = 2
-    search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=12))
-    gain: float = 0.06
+    search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=28))
+    gain: float = 0.03
 
-
-@dataclass(frozen=True, eq=False)
-class Half:
-    """One half of the images: its map, and what it says of their poses."""
-
-    rows: np.ndarray
-    map: GridMap
-    poses: PosePosterior | None = None
-
-    @property
-    def evidence(self) -> float:
-        """Mean log evidence of an image above noise alone, in nats, given the map."""
-        assert self.poses is not None
-        return float(self.poses.evidence.mean())
-
-    def bound(self, before: Half) -> float:
-        """Return the mean of the evidence, less what the map cost that the poses were found in."""
-        return self.evidence - before.map.complexity / len(self.rows)
+    def __post_init__(self) -> None:
+        check_size("folds", self.folds, 2)
 
 
 @dataclass(frozen=True, eq=False)
 class JointState:
     """Where stage B stands after a round."""
 
-    halves: tuple[Half, Half]
+    halves: tuple[ImageSet, ImageSet]
     dataset: Dataset = field(repr=False)
     """With the model of the noise as it is now."""
     radius: int
     """Of the next round, in shells of the box."""
+    power: np.ndarray = field(repr=False)
+    """(D//2 + 1,) float64: mean power of the images in each shell."""
     round: int = 0
     curve: np.ndarray | None = field(default=None, repr=False)
     """Fourier shell correlation of the halves' maps, laid upon each other."""
     trace: tuple[dict, ...] = ()
-    """Of each round: radius, evidence, bound, shell up to which the halves agree."""
+    """Of each round: images, radius, evidence, log likelihood, shell of agreement."""
     finished: bool = False
     start: int = 0
     """Which start it goes on from."""
-    search_next: bool = False
-    """Whether the next round searches all poses once more."""
-    searched_last: bool = False
-    """Whether that was done at the last radius."""
+    search_next: bool = True
+    """Whether the next round searches all poses."""
     imposed: bool = False
     """Whether the symmetry was imposed since the last round."""
+    whole: ImageSet | None = None
+    """All images together, once the halves are done; see `fslice.alignment.whole`."""
 
 
-def first_state(dataset: Dataset, start: GridMap, half_sets: np.ndarray, radius: int) -> JointState:
+def first_state(
+    dataset: Dataset, start: GridMap, half_sets: np.ndarray, radius: int, power: np.ndarray
+) -> JointState:
     """Return the state before the first round: both halves begin from one map of low resolution."""
     rows = [np.flatnonzero(half_sets == half) for half in (1, 2)]
-    halves = (Half(rows[0], start), Half(rows[1], start))
-    return JointState(halves, dataset, min(radius, (dataset.size - 1) // 2))
+    halves = (ImageSet(rows[0], start), ImageSet(rows[1], start))
+    return JointState(halves, dataset, min(radius, (dataset.size - 1) // 2), power)
 
 
 def next_round(
     state: JointState, sphere_radius: float, options: Rounds, rng: np.random.Generator
 ) -> JointState:
-    """Return the state after one more round.
+    """Return the state after one more round on the halves.
 
-    At an unchanged radius and noise, a round that lowers the bound is undone. The bound is the
-    log evidence of the images given the map, less what the map costs: see `Learned.complexity`.
+    All poses are searched where the band has grown, else the modes that were found are refined. A
+    round that makes the images less likely, given the maps of others, is undone.
     """
-    one, two = state.halves
-    halves = _posed(state, one, options), _posed(state, two, options)
-    now = replace(state, halves=halves, search_next=False)
-    same = bool(state.trace) and state.trace[-1]["radius"] == state.radius and not state.imposed
-    evidence = float(np.mean([half.evidence for half in halves]))
-    pairs = zip(halves, state.halves, strict=True)
-    bound = float(np.mean([half.bound(before) for half, before in pairs]))
-    gain = bound - state.trace[-1]["bound"] if same else np.inf
-    if gain < 0:
-        return _ended(state, options)
-    if not same:
-        now = _with_noise(now)
-    made = (
-        _mapped(now, halves[0], sphere_radius, options, rng),
-        _mapped(now, halves[1], sphere_radius, options, rng),
+    search = replace(options.search, radii=levels(state.radius))
+    first, second = (
+        posed(state.dataset, half, search, everywhere=state.search_next) for half in state.halves
     )
-    laid = lay_halves(made, state.radius)
-    agreed = min(agreed_shell(to_numpy(laid.curve), _AGREE), state.radius)
-    entry = {"radius": state.radius, "evidence": evidence, "bound": bound, "agreed": agreed}
-    now = replace(
-        now, halves=made, radius=grown(state.radius, agreed, (state.dataset.size - 1) // 2),
-        round=state.round + 1, curve=to_numpy(laid.curve), trace=(*state.trace, entry),
-        imposed=False,
-    )  # fmt: skip
-    if gain < options.gain * abs(bound) or now.round >= options.most:
-        return _ended(now, options)
-    return now
-
-
-def _ended(state: JointState, options: Rounds) -> JointState:
-    """Return the state finished; or to be searched once more, where the halves fall short.
-
-    Where they agree up to the end of the band the poses are right. Else some may be in the wrong
-    mode, from when the map was worse.
-    """
-    last = state.trace[-1]
-    if last["agreed"] >= last["radius"] - 2 or state.searched_last or state.round >= options.most:
+    halves = first, second
+    entry = entry_of(state, halves)
+    same = bool(state.trace) and state.trace[-1]["radius"] == state.radius and not state.imposed
+    gain = entry["log_likelihood"] - state.trace[-1]["log_likelihood"] if same else np.inf
+    if gain < 0:
         return replace(state, finished=True)
-    return replace(state, search_next=True, searched_last=True)
+    round_, trace = state.round + 1, (*state.trace, entry)
+    small = gain < options.gain * abs(entry["evidence"])
+    if small or round_ >= options.most:
+        return replace(state, halves=halves, round=round_, trace=trace, finished=True)
+    dataset = with_noise(state.dataset, halves)
+    one, two, laid = of_one_hand(
+        *(
+            mapped(dataset, half, state.radius, sphere_radius, rng, folds=options.folds,
+                   draws=options.draws)
+            for half in halves
+        ),
+        state.radius,
+    )  # fmt: skip
+    agreed = min(agreed_shell(to_numpy(laid.curve), _AGREE), state.radius)
+    radius = grown(state.radius, agreed, (dataset.size - 1) // 2)
+    return replace(
+        state, halves=(one, two), dataset=dataset, radius=radius, round=round_,
+        curve=to_numpy(laid.curve), trace=(*state.trace, entry | {"agreed": agreed}),
+        search_next=radius > state.radius, imposed=False,
+    )  # fmt: skip
+
+
+def entry_of(state: JointState, parts: tuple[ImageSet, ...]) -> dict:
+    """Return what a round reports: radius and means over the images of some sets, in nats."""
+    count = sum(len(part.rows) for part in parts)
+    evidence = sum(part.evidence * len(part.rows) for part in parts) / count
+    noise = log_density_of_noise(state.dataset, state.power)
+    return {
+        "images": len(parts[0].rows), "radius": state.radius, "searched": state.search_next,
+        "evidence": evidence, "log_likelihood": evidence + noise,
+    }  # fmt: skip
 
 
 def grown(radius: int, agreed: int, most: int) -> int:
@@ -160,9 +147,7 @@ def grown(radius: int, agreed: int, most: int) -> int:
     >>> grown(12, 12, 31), grown(24, 18, 31), grown(16, 15, 31)
     (18, 24, 24)
     """
-    if agreed >= radius - 1:
-        return min(most, max(radius + 2, round(_GROWTH * radius)))
-    return min(most, max(radius, agreed + _BEYOND))
+    return min(most, max(radius + 2, round(_GROWTH * radius))) if agreed >= radius - 1 else radius
 
 
 def agreed_shell(curve: Array, threshold: float) -> int:
@@ -177,26 +162,46 @@ def agreed_shell(curve: Array, threshold: float) -> int:
     return int(below[0]) if len(below) else len(curve) - 1
 
 
-def lay_halves(halves: tuple[Half, ...], radius: int) -> MapAlignment:
-    """Lay the second half's map upon the first's: they drift apart, slowly, as poses do."""
-    size = halves[0].map.band.size
-    first, second = (half.map.in_box(size) for half in halves)
-    return align_nearby(second, first, min(radius, (size - 1) // 2))
+def of_one_hand(
+    first: ImageSet, second: ImageSet, radius: int
+) -> tuple[ImageSet, ImageSet, MapAlignment]:
+    """Return both halves, the second mirrored where that makes it agree, and how it is laid.
+
+    At low frequency many objects look like their mirror image, and the halves, which begin from one
+    map of low resolution, may each end with another hand.
+    """
+    laid = _laid_nearby(first, second, radius)
+    if _agrees(laid, radius):
+        return first, second, laid
+    anywhere = align_maps(*_maps_of(second, first), hand=True, max_radius=radius)
+    if anywhere.mirrored:
+        second, anywhere = mirrored(second), replace(anywhere, mirrored=False)
+    return first, second, max(laid, anywhere, key=lambda found: found.nats)
 
 
-def _posed(state: JointState, half: Half, options: Rounds) -> Half:
-    """Return a half with the posterior of its poses under its own map."""
-    search = replace(options.search, radii=levels(state.radius))
-    volume = half.map.in_box(state.dataset.size).astype(state.dataset.dtype)
-    searches = state.search_next or state.round < options.searched
-    before = None if searches else half.poses
-    known = None if before is None else (before, half.rows)
-    model = pose_model(
-        state.dataset, volume, noise_variance=1.0, shift_std=half.map.shift_std, search=search,
-        known=known,
-    )  # fmt: skip
-    found = model.find(half.rows) if before is None else model.refine(before, half.rows)
-    return replace(half, poses=found)
+def lay_halves(halves: tuple[ImageSet, ...], radius: int) -> MapAlignment:
+    """Lay the second half's map upon the first's: they drift apart, slowly, as poses do.
+
+    A map that is nearly symmetric about an axis can turn far: where the halves do not agree near
+    by, all rotations are tried.
+    """
+    laid = _laid_nearby(*halves, radius)
+    if _agrees(laid, radius):
+        return laid
+    anywhere = align_maps(*_maps_of(*halves[::-1]), max_radius=radius)
+    return max(laid, anywhere, key=lambda found: found.nats)
+
+
+def _laid_nearby(first: ImageSet, second: ImageSet, radius: int) -> MapAlignment:
+    return align_nearby(*_maps_of(second, first), min(radius, (first.map.band.size - 1) // 2))
+
+
+def _agrees(laid: MapAlignment, radius: int) -> bool:
+    return agreed_shell(to_numpy(laid.curve), _AGREE) > _NEAR * radius
+
+
+def _maps_of(*parts: ImageSet) -> list[Array]:
+    return [part.map.in_box(part.map.band.size) for part in parts]
 
 
 def levels(radius: int) -> tuple[float, ...]:
@@ -211,48 +216,3 @@ def levels(radius: int) -> tuple[float, ...]:
     while found[0] > 16:
         found.insert(0, -(-found[0] // 2))
     return tuple(found)
-
-
-def _with_noise(state: JointState) -> JointState:
-    """Return the state with the noise of what both maps leave of their images."""
-    variances = []
-    for half in state.halves:
-        assert half.poses is not None
-        volume = half.map.in_box(state.dataset.size)
-        found = residual_noise(state.dataset, volume, half.poses, half.rows)
-        assert found.noise is not None
-        variances.append(found.noise.variances)
-    assert found.noise is not None
-    noise = replace(found.noise, variances=(variances[0] + variances[1]) / 2)
-    return replace(state, dataset=state.dataset.with_noise(noise))
-
-
-def _mapped(
-    state: JointState, half: Half, sphere_radius: float, options: Rounds, rng: np.random.Generator
-) -> Half:
-    """Return a half with the map of its images in the poses that were found."""
-    assert half.poses is not None
-    band = Band(state.dataset.size, state.radius, interpolation="linear")
-    normal = expected_equations(
-        state.dataset, band, half.poses, rng, draws=options.draws, rows=half.rows
-    )
-    before = half.map.limited_to(band)
-    latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), normal.b)
-    grew = half.map.band.radius < state.radius
-    made = maximisation(
-        normal, latent, before.prior, before=before.volume, updates=2 if grew else 1,
-        error=_ROUGH if grew else _ERROR,
-    )  # fmt: skip
-    learned = replace(
-        before, volume=made.volume, prior=made.prior, complexity=made.complexity,
-        shift_std=spread_of(half.poses),
-    )  # fmt: skip
-    return replace(half, map=learned)
-
-
-def spread_of(poses: PosePosterior) -> float:
-    """Return the standard deviation of shifts along an axis, half a pixel at least."""
-    squares = poses.weights * (
-        (poses.shifts**2).sum(1) + poses.covariance[:, 3, 3] + poses.covariance[:, 4, 4]
-    )
-    return max(float((squares.sum() / (2 * len(poses))) ** 0.5), 0.5)

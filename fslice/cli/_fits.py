@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shlex
 import sys
@@ -12,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fslice.alignment.joint import JointResult
 from fslice.cli._arguments import given
+from fslice.cli._assessment import MaskFinder
 from fslice.cli._cluster import cluster, uses_cluster
 from fslice.cli._devices import placed_on
 from fslice.cli._inputs import Inputs
@@ -22,7 +25,7 @@ from fslice.cli._unknown_poses import CHECKPOINT, RECORD
 from fslice.data.cluster import ClusterExecutor
 from fslice.posterior.partial_sums import PATTERN
 from fslice.posterior.result import Posterior
-from fslice.reconstruction import Solver, reconstruct
+from fslice.reconstruction import Solver, for_halves, reconstruct, with_half_maps
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
 from fslice.solvers.progress import Progress
@@ -50,6 +53,8 @@ def run_fit(
     mask_from: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[Progress], object],
     messages: Messages,
+    *,
+    for_half_maps: bool = False,
 ) -> Posterior:
     """Fit all images, and each half; go on where an earlier run stopped.
 
@@ -62,6 +67,8 @@ def run_fit(
     progress : callable
     messages : Messages
         Is told what workers have moved.
+    for_half_maps : bool, optional
+        Whether only the half maps are used: no samples, evidence or checkpoint.
 
     Raises
     ------
@@ -82,6 +89,7 @@ def run_fit(
             ) as placed,
         ):
             dataset, support, solver = placed
+            solver = for_halves(solver) if for_half_maps else solver
             return reconstruct(
                 dataset,
                 solver=solver,
@@ -106,6 +114,21 @@ def run_fit(
     finally:
         if not _checkpoints(arguments.output):
             (arguments.output / RECORD).unlink(missing_ok=True)
+
+
+def with_own_half_maps(
+    fit: Posterior,
+    arguments: argparse.Namespace,
+    inputs: Inputs,
+    joint: JointResult,
+    progress: Callable[[Progress], object],
+    messages: Messages,
+) -> Posterior:
+    """Return a fit of poses that all images found together, with independent half maps."""
+    own = dataclasses.replace(inputs, dataset=joint.half_dataset.with_noise(None))
+    finder = MaskFinder(inputs.pixel_size)  # their mask is not that of the report
+    halves = run_fit(arguments, own, finder, progress, messages, for_half_maps=True)
+    return with_half_maps(fit, halves)
 
 
 def _solver(

@@ -47,6 +47,7 @@ NAMES = (
     "fsc.xml",
     "fsc.star",
     "particles.star",
+    "poses.npz",
     "summary.png",
     "result.json",
 )

@@ -20,6 +20,10 @@ from fslice.io import write_particles, write_volume
 from fslice.solvers.progress import Progress, Reporter
 
 CHECKPOINT, RECORD = "checkpoint_poses.npz", "checkpoint.json"
+_RESOLUTION = (
+    "resolution: of half maps whose poses each half has found by itself; the map of all images has "
+    "poses that they found together, which this number does not judge"
+)
 _HAND = "the hand of the map is not determined: its mirror image explains the images as well"
 
 
@@ -75,6 +79,7 @@ def find_unknown_poses(
         if not (arguments.output / CHECKPOINT).exists():
             (arguments.output / RECORD).unlink(missing_ok=True)
     messages.note(_HAND)
+    messages.note(_RESOLUTION)
     if inputs.particles.half_set is None:
         messages.notes = [note for note in messages.notes if not note.startswith("half sets:")]
         messages.note("half sets: random; the poses of each were found in its own map only")
@@ -115,8 +120,8 @@ def check_unknown_poses(arguments: argparse.Namespace) -> None:
         ) from None
 
 
-def write_poses(path: Path, folder: Path, inputs: Inputs, found: JointResult) -> None:
-    """Write the particles with the poses and half sets that were found."""
+def write_poses(staging: Path, folder: Path, inputs: Inputs, found: JointResult) -> None:
+    """Write the particles with the poses and half sets that were found, and all modes of them."""
     place = found.poses.best_modes()
     columns = {
         "rlnMaxValueProbDistribution": found.poses.weights[place],
@@ -124,7 +129,8 @@ def write_poses(path: Path, folder: Path, inputs: Inputs, found: JointResult) ->
     }
     half_set = np.asarray(found.dataset.half_sets)
     particles = dataclasses.replace(inputs.particles, half_set=half_set)
-    write_particles(path, particles, columns=columns, relative_to=folder)
+    write_particles(staging / "particles.star", particles, columns=columns, relative_to=folder)
+    found.poses.save(staging / "poses.npz", pixel_size=inputs.pixel_size)
 
 
 def numbers_of(found: JointResult) -> dict[str, Any]:

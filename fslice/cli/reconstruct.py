@@ -20,7 +20,13 @@ from fslice.cli._assessment import MaskFinder, assess
 from fslice.cli._cluster import add_cluster_options, check_cluster_of_fit
 from fslice.cli._combinations import check_solver
 from fslice.cli._devices import add_device, check_device
-from fslice.cli._fits import prepare_fit, remove_checkpoints, resume_hint, run_fit
+from fslice.cli._fits import (
+    prepare_fit,
+    remove_checkpoints,
+    resume_hint,
+    run_fit,
+    with_own_half_maps,
+)
 from fslice.cli._inputs import read_inputs
 from fslice.cli._messages import recorded
 from fslice.cli._outputs import output_folder
@@ -54,7 +60,9 @@ Writes into DIR, all files together or none:
                centred grid (zero frequency at D // 2; voxel size in 1/Angstrom);
                not with --posterior dirac
   voxel_sigma.mrc  with --samples: the posterior's standard deviation of every voxel
-  particles.star   with --poses unknown: the particles with the poses that were found
+  particles.star, poses.npz  with --poses unknown: the particles with the poses that were
+               found; all modes with weights and covariances, as in posterior.npz of
+               fslice poses
 What an earlier run wrote is replaced when this one has succeeded. With --solver adam Ctrl-C
 keeps what the finished epochs gave, with --workers or --scheduler sums over part of the images;
 --resume goes on from there, to the same result.
@@ -236,12 +244,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     inputs, joint = find_unknown_poses(arguments, inputs, messages, progress)
                 finder = MaskFinder(inputs.pixel_size)
                 fit = run_fit(arguments, inputs, finder, progress, messages)
+                if joint is not None:
+                    fit = with_own_half_maps(fit, arguments, inputs, joint, progress, messages)
                 report = Reporter(progress)
                 assessment = assess(
                     inputs, fit, finder.mask, messages, report, aligned=joint is not None
                 )
                 if joint is not None:
-                    write_poses(staging / "particles.star", arguments.output, inputs, joint)
+                    write_poses(staging, arguments.output, inputs, joint)
                 results = write_results(
                     staging, arguments, inputs, fit, assessment, messages, report,
                     {} if joint is None else {"poses": numbers_of(joint)},

@@ -1,0 +1,81 @@
+"""No image is scored against a map that it made itself: sets of images are dealt into folds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from joint_problem import SIZE
+
+import fslice
+from fslice import Dataset, Poses
+from fslice.alignment.band import Band
+from fslice.alignment.grid_map import GridMap
+from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.search import PoseSearch
+from fslice.alignment.steps import ImageSet, mapped, posed, with_noise
+from fslice.likelihoods.gaussian import GaussianNoise
+
+COUNT, RADIUS, FOLDS = 60, 8, 4
+
+
+def nothing(part):
+    """Return the set with an empty map."""
+    empty = replace(part.map, volume=0 * part.map.volume)
+    return ImageSet(part.rows, empty, (), part.poses)
+
+
+@pytest.fixture
+def noise_only(rng):
+    """Return images of noise in random poses, and the set of all of them before its first map."""
+    images = rng.normal(size=(COUNT, SIZE, SIZE))
+    rotations = fslice.random_rotations(COUNT, rng)
+    noise = GaussianNoise(np.ones(SIZE // 2 + 1))
+    dataset = Dataset(images, Poses(rotations), noise=noise)
+    poses = PosePosterior(
+        np.arange(COUNT), rotations, np.zeros((COUNT, 2)), np.ones(COUNT),
+        np.tile(1e-4 * np.eye(5), (COUNT, 1, 1)), np.zeros(COUNT), np.zeros(COUNT),
+    )  # fmt: skip
+    band = Band(SIZE, 4, interpolation="linear")
+    start = GridMap(np.zeros((band.box,) * 3), band, np.ones(band.box // 2 + 1), np.ones(5), 0.5)
+    part = ImageSet(np.arange(COUNT), start, poses=poses)
+    return dataset, mapped(dataset, part, RADIUS, 9.0, rng, folds=FOLDS, draws=0)
+
+
+def test_noise_explains_itself_but_not_other_noise(noise_only):
+    dataset, part = noise_only
+    search = PoseSearch(radii=(RADIUS,))
+    others = posed(dataset, part, search, everywhere=False)
+    own = posed(dataset, ImageSet(part.rows, part.map, (), part.poses), search, everywhere=False)
+    assert own.evidence > others.evidence + 5
+    unscored = posed(dataset, nothing(part), search, everywhere=False)  # a map of zeros
+    assert others.evidence < unscored.evidence
+
+
+def test_noise_is_not_underestimated_by_a_map_of_others(noise_only):
+    dataset, part = noise_only
+    own = ImageSet(part.rows, part.map, (), part.poses)
+    by_own, by_others = (
+        with_noise(dataset, (each,)).noise.variances[0, 2:RADIUS] for each in (own, part)
+    )
+    assert by_own.mean() < 0.95
+    assert by_others.mean() > 1
+
+
+def test_the_map_without_a_fold_does_not_depend_on_its_images(noise_only, rng):
+    dataset, part = noise_only
+    images = np.array(dataset.images)
+    images[part.folds(FOLDS)[1]] = 10.0
+    changed = replace(dataset, images=images)
+    before, after = (
+        mapped(each, part, RADIUS, 9.0, rng, folds=FOLDS, draws=0).without
+        for each in (dataset, changed)
+    )
+    assert np.allclose(before[1], after[1], atol=1e-9 * abs(before[1]).max())
+    assert not np.allclose(before[0], after[0], atol=0.1 * abs(before[0]).max())
+
+
+def test_every_image_is_in_one_fold(rng):
+    part = ImageSet(np.sort(rng.permutation(100)[:37]), None)
+    folds = part.folds(FOLDS)
+    assert np.array_equal(np.sort(np.concatenate(folds)), np.arange(37))
+    assert {len(fold) for fold in folds} == {9, 10}
