@@ -2,7 +2,9 @@
 
     python -m benchmarks.joint FOLDER... [--seeds 0 1] [--starts 1] [--symmetry C7]
 
-Each FOLDER is one that ``fslice simulate`` wrote. Times are CPU seconds, of all threads.
+Each FOLDER is one that ``fslice simulate`` wrote. Resolutions are of the map of all images against
+the truth at 0.5, and of half maps at 0.143: in the poses that each half has found by itself, and in
+those of all images, which is biased. CPU seconds are of all threads, of the inference alone.
 """
 
 from __future__ import annotations
@@ -33,15 +35,20 @@ def measured(folder: Path, options: Joint, count: int | None) -> dict:
     start, wall = time.process_time(), time.perf_counter()
     found = infer_poses(dataset, options)
     seconds, wall = time.process_time() - start, time.perf_counter() - wall
-    volume = fslice.reconstruct(found.dataset.with_noise(None)).mean
-    aligned = align_maps(volume, truth.astype(volume.dtype), hand=True)
+    made = fslice.reconstruct(found.dataset.with_noise(None))
+    own = fslice.reconstruct(found.half_dataset.with_noise(None))
+    aligned = align_maps(made.mean, truth.astype(made.mean.dtype), hand=True)
     reached = resolution(aligned.curve, size, pixel_size)
     with_poses = resolution(fsc(known.mean, truth), size, pixel_size)
+    halves, common = (
+        resolution(fsc(*each.half_maps), size, pixel_size, 0.143) for each in (own, made)
+    )
     return {
         "folder": folder.name, "seed": options.seed, "resolution": reached, "known": with_poses,
-        "ratio": reached / with_poses, "halves": resolution(found.curve, size, pixel_size, 0.143),
+        "ratio": reached / with_poses, "halves": halves, "halves_in_common_poses": common,
         "cpu_seconds": seconds, "wall_seconds": wall,
         "starts": [each.log_likelihood for each in found.starts],
+        "axes": None if found.axes is None else found.axes.correlation,
     }  # fmt: skip
 
 

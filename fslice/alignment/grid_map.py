@@ -42,11 +42,12 @@ class GridMap:
         return rescaled(self.volume, size)
 
     def limited_to(self, band: Band) -> GridMap:
-        """Return the same map in another band; new shells take the last one's variances."""
-        count = band.box // 2 + 1
+        """Return the same map in another band; new shells take the variances of the last one."""
+        count, last = band.box // 2 + 1, int(self.band.radius)  # nothing is learned beyond it
         return replace(
             self, volume=rescaled(self.volume, band.box), band=band,
-            prior=_extended(self.prior, count), noise=_extended(self.noise, int(band.radius) + 1),
+            prior=_extended(self.prior[: last + 1], count),
+            noise=_extended(self.noise, int(band.radius) + 1),
         )  # fmt: skip
 
 

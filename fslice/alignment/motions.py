@@ -62,7 +62,7 @@ def mirrored_poses(poses: PosePosterior) -> PosePosterior:
     """
     xp = array_namespace(poses.weights)
     flip = xp.asarray([1.0, 1.0, -1.0])
-    signs = xp.asarray([-1.0, -1.0, 1.0, 1.0, 1.0])
+    signs = xp.where(xp.arange(len(poses.columns)) < 2, -1.0, 1.0)
     return replace(
         poses, rotations=flip[:, None] * poses.rotations * flip,
         covariance=signs[:, None] * poses.covariance * signs,

@@ -38,15 +38,14 @@ class Rounds:
     search : PoseSearch
         Its radii are set round by round.
     gain : float
-        Share of the evidence: a round that refines poses in the same band, or those of all
-        images, and gains less is the last one.
+        Share of the evidence: after a round that gains less the band grows, or this was the last.
     """
 
-    most: int = 10
+    most: int = 14
     folds: int = 4
     draws: int = 2
     search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=28))
-    gain: float = 0.03
+    gain: float = 0.05
 
     def __post_init__(self) -> None:
         check_size("folds", self.folds, 2)
@@ -93,39 +92,51 @@ def next_round(
 ) -> JointState:
     """Return the state after one more round on the halves.
 
-    All poses are searched where the band has grown, else the modes that were found are refined. A
-    round that makes the images less likely, given the maps of others, is undone.
+    All poses are searched when the band has grown; then the modes that were found are refined until
+    little is gained, and the band grows again where the halves agree up to its end, unless that has
+    gained little. A round that makes the images less likely, given the maps of others, is undone.
     """
     search = replace(options.search, radii=levels(state.radius))
     first, second = (
         posed(state.dataset, half, search, everywhere=state.search_next) for half in state.halves
     )
-    halves = first, second
-    entry = entry_of(state, halves)
-    same = bool(state.trace) and state.trace[-1]["radius"] == state.radius and not state.imposed
-    gain = entry["log_likelihood"] - state.trace[-1]["log_likelihood"] if same else np.inf
+    entry = entry_of(state, (first, second))
+    gain, same = gain_of(state, entry)
     if gain < 0:
-        return replace(state, finished=True)
-    round_, trace = state.round + 1, (*state.trace, entry)
-    small = gain < options.gain * abs(entry["evidence"])
-    if small or round_ >= options.most:
-        return replace(state, halves=halves, round=round_, trace=trace, finished=True)
-    dataset = with_noise(state.dataset, halves)
+        if not same:
+            return replace(state, finished=True)
+        (first, second), entry = state.halves, state.trace[-1]
+    radius, round_ = state.radius, state.round + 1
+    trace = (*state.trace[: len(state.trace) - (gain < 0)], entry)
+    settled = gain < options.gain * abs(entry["evidence"])
+    if settled and same:
+        most = (state.dataset.size - 1) // 2
+        radius = grown(radius, agreed_shell(state.curve, _AGREE), most)
+    if round_ >= options.most or (settled and radius == state.radius):
+        return replace(state, halves=(first, second), round=round_, trace=trace, finished=True)
+    dataset = with_noise(state.dataset, (first, second))
     one, two, laid = of_one_hand(
         *(
-            mapped(dataset, half, state.radius, sphere_radius, rng, folds=options.folds,
+            mapped(dataset, half, radius, sphere_radius, rng, folds=options.folds,
                    draws=options.draws)
-            for half in halves
+            for half in (first, second)
         ),
-        state.radius,
+        radius, hand=state.search_next,
     )  # fmt: skip
-    agreed = min(agreed_shell(to_numpy(laid.curve), _AGREE), state.radius)
-    radius = grown(state.radius, agreed, (dataset.size - 1) // 2)
+    curve = to_numpy(laid.curve)
+    entry = entry | {"agreed": min(agreed_shell(curve, _AGREE), radius)}
     return replace(
-        state, halves=(one, two), dataset=dataset, radius=radius, round=round_,
-        curve=to_numpy(laid.curve), trace=(*state.trace, entry | {"agreed": agreed}),
-        search_next=radius > state.radius, imposed=False,
+        state, halves=(one, two), dataset=dataset, radius=radius, round=round_, curve=curve,
+        trace=(*trace[:-1], entry), search_next=radius > state.radius, imposed=False,
     )  # fmt: skip
+
+
+def gain_of(state: JointState, entry: dict) -> tuple[float, bool]:
+    """Return what a round gained, in nats per image, and whether the last one had its band."""
+    if not state.trace or state.imposed or state.trace[-1]["images"] != entry["images"]:
+        return np.inf, False
+    last = state.trace[-1]
+    return entry["log_likelihood"] - last["log_likelihood"], last["radius"] == entry["radius"]
 
 
 def entry_of(state: JointState, parts: tuple[ImageSet, ...]) -> dict:
@@ -163,15 +174,15 @@ def agreed_shell(curve: Array, threshold: float) -> int:
 
 
 def of_one_hand(
-    first: ImageSet, second: ImageSet, radius: int
+    first: ImageSet, second: ImageSet, radius: int, *, hand: bool = True
 ) -> tuple[ImageSet, ImageSet, MapAlignment]:
     """Return both halves, the second mirrored where that makes it agree, and how it is laid.
 
     At low frequency many objects look like their mirror image, and the halves, which begin from one
-    map of low resolution, may each end with another hand.
+    map of low resolution, may each end with another hand. Where `hand` is False it is known.
     """
     laid = _laid_nearby(first, second, radius)
-    if _agrees(laid, radius):
+    if not hand or agreed_shell(to_numpy(laid.curve), _AGREE) >= radius - 1:
         return first, second, laid
     anywhere = align_maps(*_maps_of(second, first), hand=True, max_radius=radius)
     if anywhere.mirrored:
@@ -186,7 +197,7 @@ def lay_halves(halves: tuple[ImageSet, ...], radius: int) -> MapAlignment:
     by, all rotations are tried.
     """
     laid = _laid_nearby(*halves, radius)
-    if _agrees(laid, radius):
+    if agreed_shell(to_numpy(laid.curve), _AGREE) > _NEAR * radius:
         return laid
     anywhere = align_maps(*_maps_of(*halves[::-1]), max_radius=radius)
     return max(laid, anywhere, key=lambda found: found.nats)
@@ -194,10 +205,6 @@ def lay_halves(halves: tuple[ImageSet, ...], radius: int) -> MapAlignment:
 
 def _laid_nearby(first: ImageSet, second: ImageSet, radius: int) -> MapAlignment:
     return align_nearby(*_maps_of(second, first), min(radius, (first.map.band.size - 1) // 2))
-
-
-def _agrees(laid: MapAlignment, radius: int) -> bool:
-    return agreed_shell(to_numpy(laid.curve), _AGREE) > _NEAR * radius
 
 
 def _maps_of(*parts: ImageSet) -> list[Array]:

@@ -26,7 +26,7 @@ from fslice.data.dataset import Dataset
 from fslice.posterior.latent import LatentMap, latent_map
 from fslice.posterior.stencil import StencilEquations
 
-_ERROR = 0.03
+_ERROR = 0.05
 """Of solves, in posterior deviations; each begins at the map of the round before."""
 
 
@@ -124,15 +124,10 @@ def mapped(
         )
         for places in part.folds(folds)
     ]
-    before, grew = part.map.limited_to(band), part.map.band.radius < radius
+    before = part.map.limited_to(band)
     starts = [rescaled(volume, band.box) for volume in part.without] or [before.volume] * folds
     latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), sums[0].b)
-    others = _sums_of_others(sums)
-    prior = before.prior
-    if grew:  # what new shells hold is not known yet
-        prior = maximisation(next(others), latent, prior, before=starts[0], error=_ERROR).prior
-        others = _sums_of_others(sums)
-    made = _solved(others, latent, prior, starts)
+    made = _solved(_sums_of_others(sums), latent, before.prior, starts)
     learned = replace(
         before, volume=sum(each.volume for each in made) / folds,
         prior=np.mean([each.prior for each in made], 0), shift_std=spread_of(part.poses),

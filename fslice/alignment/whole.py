@@ -13,12 +13,14 @@ import numpy as np
 
 from fslice.alignment.motions import moved_poses
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import JointState, Rounds, entry_of, levels
+from fslice.alignment.rounds import JointState, Rounds, entry_of, gain_of, levels
 from fslice.alignment.steps import ImageSet, mapped, posed, with_noise
 from fslice.metrics import MapAlignment
 
-_GROWTH = 1.2
+_GROWTH = 1.3
 """Of the radius from round to round."""
+_GAIN = 0.01
+"""Share of the evidence: a round that gains less is the last one."""
 
 
 def poses_in_one_frame(state: JointState, laid: MapAlignment) -> PosePosterior:
@@ -36,11 +38,11 @@ def joined(
     """Return the state before the first round on all images, with the map of their poses."""
     poses = poses_in_one_frame(state, laid)
     whole = ImageSet(np.arange(len(state.dataset)), state.halves[0].map, poses=poses)
-    radius = round(state.radius / _GROWTH)  # poses are searched well within the band, and faster
+    radius = round(state.radius / _GROWTH)
     whole = mapped(
         state.dataset, whole, radius, sphere_radius, rng, folds=options.folds, draws=options.draws
     )
-    return replace(state, whole=whole, radius=radius, finished=False, round=0, search_next=True)
+    return replace(state, whole=whole, radius=radius, finished=False, round=0, search_next=False)
 
 
 def next_round_of_all(
@@ -48,29 +50,25 @@ def next_round_of_all(
 ) -> JointState:
     """Return the state after one more round on all images.
 
-    The band grows from round to round, as long as images become likelier, given the map of
-    others. A round that makes them less likely is undone, and is the last.
+    The modes that the halves have found are refined, and the band grows, until little is gained. A
+    round that makes images less likely, given the map of others, is undone, and is the last.
     """
     assert state.whole is not None
     search = replace(options.search, radii=levels(state.radius))
-    part = posed(state.dataset, state.whole, search, everywhere=state.search_next)
+    part = posed(state.dataset, state.whole, search, everywhere=False)
     entry = entry_of(state, (part,))
-    last = state.trace[-1]
-    first = last["images"] < len(part.rows)
-    gain = np.inf if first else entry["log_likelihood"] - last["log_likelihood"]
+    gain, _ = gain_of(state, entry)
     if gain < 0:
         return replace(state, finished=True)
-    round_, trace = state.round + 1, (*state.trace, entry)
-    small = not state.search_next and gain < options.gain * abs(entry["evidence"])
-    if small or round_ >= options.most:
+    radius = min(round(_GROWTH * state.radius), (state.dataset.size - 1) // 2)
+    round_ = state.round + 1
+    trace = (*state.trace, entry)
+    if round_ >= options.most or gain < _GAIN * abs(entry["evidence"]):
         return replace(state, whole=part, trace=trace, round=round_, finished=True)
     dataset = with_noise(state.dataset, (part,))
-    radius = min(round(_GROWTH * state.radius), (dataset.size - 1) // 2)
     part = mapped(
         dataset, part, radius, sphere_radius, rng, folds=options.folds, draws=options.draws
     )
-    again = state.search_next and gain > options.gain * abs(entry["evidence"])
     return replace(
         state, whole=part, dataset=dataset, radius=radius, trace=trace, round=round_,
-        search_next=again,
     )  # fmt: skip
