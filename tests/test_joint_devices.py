@@ -1,10 +1,14 @@
 """Poses and structure together on arrays of a device: the same rounds, no undocumented copy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import standin
-from joint_problem import SIZE, simulated
+from cli_tools import succeed
+from joint_problem import SIZE, blobs, simulated
 from standin.kernels import DeviceKernels
+from test_devices import DOCUMENTED
 from test_devices_solvers import undocumented
 
 from fslice import _kernels
@@ -14,7 +18,14 @@ from fslice.alignment.joint import Joint, infer_poses
 from fslice.alignment.rounds import Rounds
 from fslice.alignment.search import PoseSearch
 from fslice.alignment.starts import GridEM, Level
+from fslice.cli import _unknown_poses
 from fslice.data.devices import to_library
+from fslice.io import read_particles, read_volume, write_volume
+
+FEW = Joint(
+    starts=1, radius=9.0, grid_em=GridEM((Level(3, 300, 150, 12),), shift_std=0.7),
+    rounds=Rounds(most=1, search=PoseSearch(rotations=1500, candidates=4)),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -30,11 +41,7 @@ def test_rounds_on_the_device_are_those_of_numpy(cupy, monkeypatch):
     """In so few rounds the map shows no symmetry; it is imposed all the same."""
     monkeypatch.setattr(Axes, "found", True)
     dataset, _ = simulated(400, "C2", snr=2.0)
-    options = Joint(
-        starts=1, radius=9.0, symmetry="C2",
-        grid_em=GridEM((Level(3, 300, 150, 12),), shift_std=0.7),
-        rounds=Rounds(most=1, search=PoseSearch(rotations=1500, candidates=4)),
-    )  # fmt: skip
+    options = replace(FEW, symmetry="C2")
     expected = infer_poses(dataset, options)
     with standin.recorded() as transfers:
         found = infer_poses(to_library(dataset, cupy), options)
@@ -48,3 +55,18 @@ def test_rounds_on_the_device_are_those_of_numpy(cupy, monkeypatch):
     np.testing.assert_allclose(
         to_numpy(found.volume), expected.volume, atol=0.05 * abs(expected.volume).max()
     )
+
+
+def test_the_command_line_finds_poses_and_map_on_the_gpu(cupy, monkeypatch, tmp_path, capsys):
+    write_volume(tmp_path / "true.mrc", blobs().volume(SIZE, 1.0, dtype=np.float32), 1.0)
+    words = "simulate", tmp_path / "true.mrc", "-o", tmp_path / "run", "-n", 400, "--snr", 2
+    succeed(capsys, *words)
+    initial = read_volume(tmp_path / "run" / "truth.mrc")[0]
+    monkeypatch.setattr(_unknown_poses, "_options", lambda *_: replace(FEW, initial=initial))
+    star = tmp_path / "run" / "particles.star"
+    words = "reconstruct", star, "-o", tmp_path / "out", "--poses", "unknown", "--device", "gpu"
+    with standin.recorded() as transfers:
+        succeed(capsys, *words)
+    assert {str(each) for each in transfers if each.place not in DOCUMENTED} == set()
+    assert read_volume(tmp_path / "out" / "mean.mrc")[0].shape == (SIZE,) * 3
+    assert len(read_particles(tmp_path / "out" / "particles.star")) == 400

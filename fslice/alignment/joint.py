@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fslice._arrays import Array, check_size, to_numpy
+from fslice._arrays import Array, check_size, placed, to_numpy
 from fslice.alignment.axes import Axes
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages, read_band
@@ -228,7 +228,8 @@ def _start(
     if options.initial is not None:
         em = replace(em, schedule=em.schedule[-1:])
         band = Band(images.band.size, em.schedule[0].radius, interpolation="linear")
-        volume = rescaled(options.initial.astype(images.ctf.dtype), band.box)
+        volume = placed(to_numpy(options.initial), images.ctf)
+        volume = rescaled(volume, band.box)
         prior = np.full(band.box // 2 + 1, float((volume**2).mean()) + 1e-30)
         start = GridMap(volume, band, prior, power[: int(band.radius) + 1], em.shift_std)
     steps = sum(level.steps for level in em.schedule)
