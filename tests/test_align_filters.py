@@ -172,6 +172,20 @@ def test_one_ctf_serves_all_images(rng):
     assert np.allclose(found, shifted(ctf, 200.0).evaluate(size), atol=1e-9)
 
 
+def test_images_of_a_portion_answer_as_in_the_whole(rng):
+    """A batch names them as the whole does."""
+    rows, size = np.array([1, 3, 4]), 8
+    dataset = Dataset(
+        noise(rng, (5, size, size)), Poses(random_rotations(5, rng)), random_ctf(rng, 5)
+    )
+    part = dataset.portion(rows)
+    batch = make_batch(part, np.arange(3), rfft2(part.images))
+    found = defocus_response(part, batch)
+    whole = defocus_response(dataset, make_batch(dataset, rows, rfft2(part.images)))
+    assert np.array_equal(found.rates, whole.rates)
+    assert np.array_equal(found.quadrature.evaluate(size), whole.quadrature.evaluate(size))
+
+
 def level_of(rng, stds, n=3, size=9):
     volume = noise(rng, (size,) * 3)
     ctf = random_ctf(rng, n)
