@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,7 +132,7 @@ def filter_curvature(
     return FilterCurvature(gradient, matrix, second_order)
 
 
-def _checked_weights(weights: Array | float, ctf: Array) -> Array:
+def _checked_weights(weights: Any, ctf: Array) -> Array:
     """Return weights as an array in the precision of the filter."""
     xp = array_namespace(ctf)
     if isinstance(weights, numbers.Real):
