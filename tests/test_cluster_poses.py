@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import peak_memory
 import pytest
 from cli_tools import fail, result
 from test_cluster_dask import cluster, wait_for_workers  # noqa: F401 (a fixture)
@@ -142,14 +143,16 @@ def test_a_share_has_no_more_images_than_the_fold_wants(dataset):
     assert fold.nbytes() > sum(volume_ft.nbytes for _, volume_ft in fold.prepared.levels)
 
 
-def test_what_is_sent_is_the_posterior_and_what_is_taken_the_map(client, dataset, volume):
+def test_what_is_sent_taken_and_needed_is_what_is_said(client, dataset, volume):
     executor = ClusterExecutor(client)
     found = searched(dataset, volume, executor)
     model = pose_model(dataset, volume, noise_variance=1.0, shift_std=0.5, search=SEARCH)
-    assert executor.bytes_broadcast() == PoseFold(model.prepared, 1.0).nbytes()
+    fold = PoseFold(model.prepared, 1.0)
+    assert executor.bytes_broadcast() == fold.nbytes()
     modes = sum(getattr(found, name).nbytes for name in (*FIELDS, "discarded"))
     # to the client, and at most once for each level at which workers add
     assert 1 <= sum(executor.bytes_sent().values()) / modes < 2.2
+    assert max(client.run(peak_memory.peak).values()) < fold.worker_bytes(dataset)
 
 
 # the command line ---------------------------------------------------------------------------------
