@@ -9,11 +9,12 @@ from joint_problem import SIZE
 import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.band import Band
-from fslice.alignment.grid_map import GridMap
+from fslice.alignment.grid_map import GridMap, object_mask, rescaled, sphere
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.alignment.steps import ImageSet, mapped, posed, with_noise
 from fslice.likelihoods.gaussian import GaussianNoise
+from fslice.simulation import GaussianModel
 
 COUNT, RADIUS, FOLDS = 60, 8, 4
 
@@ -72,6 +73,23 @@ def test_the_map_without_a_fold_does_not_depend_on_its_images(noise_only, rng):
     )
     assert np.allclose(before[1], after[1], atol=1e-9 * abs(before[1]).max())
     assert not np.allclose(before[0], after[0], atol=0.1 * abs(before[0]).max())
+
+
+def test_the_mask_holds_the_object_and_little_else(rng):
+    size = 48
+    model = GaussianModel(rng.uniform(-8, 8, (40, 3)), np.ones(40), np.full(40, 9.0))
+    volume = model.volume(size, 1.0)
+    fine = Band(size, 18, interpolation="linear")
+    noisy = rescaled(volume + 0.1 * volume.max() * rng.normal(size=volume.shape), fine.box)
+    mask, inside = object_mask(fine, 20.0, noisy), sphere(fine, 20.0, noisy)
+    clean = rescaled(volume, fine.box)
+    assert (mask * clean).sum() > 0.98 * clean.sum()
+    assert mask.mean() < 0.7 * inside.mean()
+    coarse = Band(size, 8, interpolation="linear")  # where the object ends is not seen yet
+    small = rescaled(volume, coarse.box)
+    assert np.array_equal(object_mask(coarse, 20.0, small), sphere(coarse, 20.0, small))
+    nothing = rng.normal(size=noisy.shape)
+    assert (object_mask(fine, 20.0, nothing) <= inside).all()
 
 
 def test_every_image_is_in_one_fold(rng):

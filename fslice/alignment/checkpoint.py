@@ -106,6 +106,7 @@ def _of_set(part: ImageSet) -> dict[str, Any]:
     arrays: dict[str, Any] = {
         "rows": part.rows, "volume": to_numpy(map_.volume), "prior": map_.prior,
         "map_noise": map_.noise, "radius": map_.band.radius, "shift_std": map_.shift_std,
+        "share": np.nan if map_.share is None else map_.share,
         "without": np.array([to_numpy(volume) for volume in part.without]),
     }  # fmt: skip
     if part.poses is not None:
@@ -128,6 +129,7 @@ def _set(content: dict[str, Any], number: int, dataset: Dataset) -> ImageSet:
         own["prior"],
         own["map_noise"],
         float(own["shift_std"]),
+        None if np.isnan(own["share"]) else float(own["share"]),
     )
     poses = None
     if "poses_weights" in own:

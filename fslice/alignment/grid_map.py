@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,12 +15,14 @@ from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.latent import LatentMap
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.stencil import StencilEquations
-from fslice.postprocess.masks import soft_spherical_mask
+from fslice.postprocess.masks import mask_from_map, soft_spherical_mask
 from fslice.symmetry.rotation import resized
 
 _ERROR, _SOLVES = 0.01, 60
 """Of solves: their error in posterior deviations, and iterations at most. A share of the right side
 would ask too little of high frequencies, which hold little of it."""
+_DETAIL, _SMOOTH = 16, 12
+"""Shells that a map needs to show where the object ends, and those that it is smoothed to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class GridMap:
     noise: np.ndarray = field(repr=False)
     """(shells,) float64: variance of each shell of the images."""
     shift_std: float
+    share: float | None = None
+    """Mean square of the mask that the prior was learned in, if it is not the sphere."""
     trace: tuple[float, ...] = field(default=(), repr=False)
     """Log-likelihood of an image above noise alone, step by step."""
 
@@ -67,6 +72,23 @@ def sphere(band: Band, radius: float, like: Array) -> Array:
     edge = max(2.0, 0.06 * band.box)
     xp, dtype = array_namespace(like), like.real.dtype
     return soft_spherical_mask(band.box, radius * band.scale, edge, dtype.name, xp=xp)
+
+
+def object_mask(band: Band, radius: float, volume: Array) -> Array:
+    """Return a soft mask about the object in a map of the band, inside the sphere.
+
+    It is wider than the resolution of the map; where no object stands out it is the sphere.
+    """
+    inside = sphere(band, radius, volume)
+    if band.radius < _DETAIL:
+        return inside
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nothing stands out, or that the sign is wrong
+        found = mask_from_map(
+            volume, 1.0, resolution=band.box / _SMOOTH, extend=band.box / (2 * _SMOOTH),
+            edge=max(2.0, 0.06 * band.box),
+        )  # fmt: skip
+    return inside * found.astype(inside.dtype)
 
 
 class Learned(NamedTuple):

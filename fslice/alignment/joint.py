@@ -142,14 +142,14 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
         checkpoint.save(*saved)
     state, starts = saved
     state = _rounds(state, starts, radius, options, report, checkpoint)
-    laid = lay_halves(state.halves, state.halves[0].map.band.radius)
+    laid = lay_halves(state.halves)
     _check_sign(state, laid)
     axes = None
     if symmetry_name(options.symmetry) != "C1":
         checkpoint = replace(checkpoint, path=None)  # it goes on before the axes were laid
         state, axes = imposed(state, laid, options.symmetry, options.rounds)
         state = _rounds(state, starts, radius, options, report, checkpoint)
-        laid = lay_halves(state.halves, state.halves[0].map.band.radius)
+        laid = lay_halves(state.halves)
     if state.whole is None:
         rng = np.random.default_rng([options.seed, 4])
         state = joined(state, laid, radius, options.rounds, rng)

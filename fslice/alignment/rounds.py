@@ -115,14 +115,11 @@ def next_round(
     if round_ >= options.most or (settled and radius == state.radius):
         return replace(state, halves=(first, second), round=round_, trace=trace, finished=True)
     dataset = with_noise(state.dataset, (first, second))
-    one, two, laid = of_one_hand(
-        *(
-            mapped(dataset, half, radius, sphere_radius, rng, folds=options.folds,
-                   draws=options.draws)
-            for half in (first, second)
-        ),
-        radius, hand=state.search_next,
-    )  # fmt: skip
+    one, two = (
+        mapped(dataset, half, radius, sphere_radius, rng, folds=options.folds, draws=options.draws)
+        for half in (first, second)
+    )
+    one, two, laid = of_one_hand(one, two, radius, hand=state.search_next)
     curve = to_numpy(laid.curve)
     entry = entry | {"agreed": min(agreed_shell(curve, _AGREE), radius)}
     return replace(
@@ -184,31 +181,33 @@ def of_one_hand(
     laid = _laid_nearby(first, second, radius)
     if not hand or agreed_shell(to_numpy(laid.curve), _AGREE) >= radius - 1:
         return first, second, laid
-    anywhere = align_maps(*_maps_of(second, first), hand=True, max_radius=radius)
+    anywhere = align_maps(_map_of(second), _map_of(first), hand=True, max_radius=radius)
     if anywhere.mirrored:
         second, anywhere = mirrored(second), replace(anywhere, mirrored=False)
     return first, second, max(laid, anywhere, key=lambda found: found.nats)
 
 
-def lay_halves(halves: tuple[ImageSet, ...], radius: int) -> MapAlignment:
+def lay_halves(halves: tuple[ImageSet, ImageSet]) -> MapAlignment:
     """Lay the second half's map upon the first's: they drift apart, slowly, as poses do.
 
     A map that is nearly symmetric about an axis can turn far: where the halves do not agree near
     by, all rotations are tried.
     """
-    laid = _laid_nearby(*halves, radius)
+    first, second = halves
+    radius = int(first.map.band.radius)
+    laid = _laid_nearby(first, second, radius)
     if agreed_shell(to_numpy(laid.curve), _AGREE) > _NEAR * radius:
         return laid
-    anywhere = align_maps(*_maps_of(*halves[::-1]), max_radius=radius)
+    anywhere = align_maps(_map_of(second), _map_of(first), max_radius=radius)
     return max(laid, anywhere, key=lambda found: found.nats)
 
 
 def _laid_nearby(first: ImageSet, second: ImageSet, radius: int) -> MapAlignment:
-    return align_nearby(*_maps_of(second, first), min(radius, (first.map.band.size - 1) // 2))
+    return align_nearby(_map_of(second), _map_of(first), radius)
 
 
-def _maps_of(*parts: ImageSet) -> list[Array]:
-    return [part.map.in_box(part.map.band.size) for part in parts]
+def _map_of(part: ImageSet) -> Array:
+    return part.map.in_box(part.map.band.size)
 
 
 def levels(radius: int) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ from fslice._large import at_once
 from fslice.alignment.band import Band
 from fslice.alignment.equations import expected_equations
 from fslice.alignment.find import pose_model
-from fslice.alignment.grid_map import GridMap, Learned, maximisation, rescaled, sphere
+from fslice.alignment.grid_map import GridMap, Learned, maximisation, object_mask, rescaled
 from fslice.alignment.noise import residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
@@ -126,11 +126,14 @@ def mapped(
     ]
     before = part.map.limited_to(band)
     starts = [rescaled(volume, band.box) for volume in part.without] or [before.volume] * folds
-    latent = latent_map(band.projector, sphere(band, sphere_radius, before.volume), sums[0].b)
-    made = _solved(_sums_of_others(sums), latent, before.prior, starts)
+    mask = object_mask(band, sphere_radius, before.volume)
+    latent, share = latent_map(band.projector, mask, sums[0].b), float((mask**2).mean())
+    prior = before.prior * ((before.share or share) / share)  # the same power in a smaller mask
+    made = _solved(_sums_of_others(sums), latent, prior, starts)
     learned = replace(
         before, volume=sum(each.volume for each in made) / folds,
         prior=np.mean([each.prior for each in made], 0), shift_std=spread_of(part.poses),
+        share=share,
     )  # fmt: skip
     return replace(part, map=learned, without=tuple(each.volume for each in made))
 
