@@ -16,7 +16,8 @@ from fslice.fourier import hermitian_part, transform
 from fslice.likelihoods import density, poisson, scales
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators import contrast, direct, realspace
-from fslice.operators.pose_curvature import pose_curvature
+from fslice.operators.filter_curvature import filter_curvature
+from fslice.operators.pose_curvature import pose_curvature, pose_hessian
 from fslice.posterior import families as posterior
 from fslice.posterior.latent import MaskedVolume
 from fslice.posterior.precision import PosteriorPrecision
@@ -183,6 +184,24 @@ OPERATORS = {
     "pose_curvature": Operator(
         lambda **given: pose_curvature(P, **given),
         pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
+    ),
+    "pose_hessian": Operator(
+        lambda **given: pose_hessian(P, **given),
+        pose(volume_ft=VOLUME_FT, images_ft=IMAGES_FT, weights=abs(CTF_VALUES[0])),
+        ("weights",),
+    ),
+    "filter_curvature": Operator(
+        lambda first, **given: filter_curvature(P, **given, first=[first], second={(0, 0): first}),
+        moved(
+            ROTATIONS,
+            SHIFTS,
+            volume_ft=VOLUME_FT,
+            images_ft=IMAGES_FT,
+            ctf=CTF_VALUES,
+            first=abs(CTF_VALUES),
+            weights=abs(CTF_VALUES[0]),
+        ),
         ("weights",),
     ),
     "fourier_sum": Operator(direct.fourier_sum, {"volume": VOLUME, "frequencies": POINTS}),

@@ -19,7 +19,13 @@ from fslice.alignment.importance import check_posterior
 from fslice.alignment.newton import CONVERGED
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
-from fslice.geometry import angle_between, grid_rotations, rotations_in_cone
+from fslice.geometry import (
+    angle_between,
+    grid_rotations,
+    rotations_in_cone,
+    rotvec_to_matrix,
+)
+from fslice.postprocess.healpix import bin_directions
 from fslice.symmetry import symmetry_rotations
 
 SIZE, PIXEL = 24, 5.0
@@ -39,30 +45,51 @@ def images_of(rotations, snr, rng):
 
 
 @settings(max_examples=10)
-@given(seed=seeds, count=st.integers(10, 400), cone=st.floats(5, 180))
+@given(seed=seeds, count=st.integers(10, 400), cone=st.floats(5, 179))
 @pytest.mark.parametrize("symmetry", ["C1", "D2"])
 def test_it_is_a_density(symmetry, seed, count, cone):
     """Its mean over the sphere is one, and equivalent directions have the same."""
     rng = np.random.default_rng(seed)
-    poses = rotations_in_cone(count, min(cone, 179.9), rng)
+    poses = rotations_in_cone(count, cone, rng)
     prior = learned_directions(poses_as_posterior(Poses(poses)), symmetry)
-    assert np.exp(prior.log_density).mean() == pytest.approx(1, abs=1e-9)
-    assert np.isfinite(prior.log_density).all()
-    dense = grid_rotations(20_000)
-    assert np.exp(prior.log(dense)).mean() == pytest.approx(1, abs=0.1)
-    mates = [prior.log(g @ dense[:200]) for g in symmetry_rotations(symmetry)]
-    assert np.median(abs(np.array(mates) - mates[0])) < 1e-6
+    assert prior.weights.sum() == pytest.approx(1)
+    assert (prior.weights > 0).all()
+    density = np.exp(prior.at(bin_directions(32)))
+    assert density.mean() == pytest.approx(1, abs=1e-3)
+    some = bin_directions(8)
+    mates = np.exp([prior.at(some @ g.T) for g in symmetry_rotations(symmetry)])
+    assert np.allclose(mates, mates[0], rtol=1e-9)
+
+
+@settings(max_examples=5)
+@given(seed=seeds, count=st.integers(12, 200))
+@pytest.mark.parametrize("symmetry", ["C1", "C3"])
+def test_its_derivatives_are_those_of_differences(symmetry, seed, count):
+    rng = np.random.default_rng(seed)
+    weights = rng.random(count)
+    prior = DirectionPrior(weights / weights.sum(), symmetry)
+    rotations, direction, step = random_rotations(4, rng), noise(rng, (4, 3)), 1e-4
+    found = prior.derivatives(rotations)
+    ahead, here, back = (
+        prior.log(rotations @ rotvec_to_matrix(by * direction)) for by in (step, 0.0, -step)
+    )
+    scale = prior.concentration * (direction**2).sum(1)
+    assert np.allclose(found.value, here)
+    slope = np.einsum("na,na->n", direction, found.gradient)
+    assert (abs((ahead - back) / (2 * step) - slope) < 1e-6 * scale).all()
+    bend = np.einsum("na,nab,nb->n", direction, found.hessian, direction)
+    assert (abs((ahead - 2 * here + back) / step**2 - bend) < 1e-5 * scale).all()
 
 
 def test_even_views_give_a_flat_density_and_others_theirs(rng):
     even = learned_directions(poses_as_posterior(Poses(random_rotations(2000, rng))))
-    assert abs(even.log_density).max() < 0.05
+    assert abs(even.at(bin_directions(16))).max() < 0.05
     half = rotations_in_cone(2000, 90, rng)
     found = learned_directions(poses_as_posterior(Poses(half)))
-    up = found.log(rotations_in_cone(500, 75, rng))
-    assert np.exp(up).mean() == pytest.approx(2, rel=0.05)
-    in_a_bin = 2 * 2000 / len(found.log_density)
-    assert (np.exp(up) / 2).std() < 1.2 / in_a_bin**0.5  # as counts of Poisson scatter
+    up = np.exp(found.log(rotations_in_cone(500, 75, rng)))
+    assert up.mean() == pytest.approx(2, rel=0.05)
+    in_a_bump = 2 * 2000 / len(found.weights)
+    assert (up / 2).std() < 1.2 / in_a_bump**0.5  # as counts of Poisson scatter
     down = rotations_in_cone(500, 75, rng) @ np.diag([1.0, -1.0, -1.0])
     assert np.exp(found.log(down)).max() < 0.2
 
@@ -91,8 +118,8 @@ def test_scores_with_it_are_a_normalised_probability(seed):
     band, variance = Band(size, 2), 40.0
     rotations, shifts = grid_rotations(40), np.array([[0.0, 0.0], [1.0, -1.0]])
     volume_ft = band.transform(noise(rng, (size,) * 3))
-    log = noise(rng, 12 * 2**2)
-    prior = DirectionPrior(log - np.log(np.exp(log).mean()), 2)
+    weights = rng.random(48)
+    prior = DirectionPrior(weights / weights.sum())
     log_rotations = prior.log(rotations)
     log_rotations -= np.log(np.exp(log_rotations).sum())  # over the grid
     templates = make_templates(
@@ -138,16 +165,22 @@ def test_the_evidence_is_that_of_importance_sampling_and_the_bound_has_the_prior
     best = found.best_modes()
     single = found.mode_counts == 1
     change = kl_to_prior(found, 1.0) - kl_to_prior(found, 1.0, directions=directions)
-    assert np.allclose(change[single], directions.log(found.rotations[best])[single])
+    drawn = found.sample(np.random.default_rng(0), 400)
+    logs = directions.log(drawn.rotations).reshape(60, 400)
+    error = logs.std(1) / 20
+    assert (abs(change - logs.mean(1)) < 5 * error + 0.02).all()
     flat = find_poses(images, volume, noise_variance=variance, shift_std=1.0, search=SEARCH)
     single &= flat.mode_counts == 1
     assert single.sum() > 30
     gain = (found.evidence - flat.evidence)[single]
+    # the modes are narrow, and the density varies slowly
     apart = abs(gain - directions.log(found.rotations[best])[single])
-    assert np.median(apart) < 0.01
-    assert apart.max() < CONVERGED  # the searches end at other places of a mode
+    assert np.median(apart) < 0.05
+    assert apart.max() < CONVERGED
 
 
-def test_the_choice_is_checked():
+def test_choices_are_checked():
     with pytest.raises(ValueError, match="prior_directions: expected 'uniform' or 'learned', got"):
         PoseSearch(prior_directions="some")
+    with pytest.raises(ValueError, match="contrast_std: expected at most"):
+        PoseSearch(contrast_std=0.6)

@@ -99,9 +99,9 @@ def test_the_joint_hessian_is_the_second_difference_of_the_misfit(seed, size, we
 
 FAULTS = (
     ("operators/filter_curvature.py", "power = (", "power = 2 * ("),
-    ("operators/filter_curvature.py", "residual = slices * values - images_ft",
-     "residual = slices * values"),
-    ("operators/filter_curvature.py", "(weighted * values) * slices", "weighted * slices"),
+    ("operators/filter_curvature.py", "residual = slices * ctf - images_ft",
+     "residual = slices * ctf"),
+    ("operators/filter_curvature.py", "(weighted * ctf) * slices", "weighted * slices"),
     ("operators/filter_curvature.py", "in_pose(weighted * residual)", "in_pose(own * residual)"),
     ("operators/filter_curvature.py", "summed(bend * against)", "0"),
     ("operators/filter_curvature.py", "product - product.swapaxes(1, 2)",
@@ -170,6 +170,20 @@ def test_one_ctf_serves_all_images(rng):
     filters = filters_of(dataset, rfft2(dataset.images))[2]
     found = filters.values(np.array([1]), np.array([[200.0, 1.0]]))
     assert np.allclose(found, shifted(ctf, 200.0).evaluate(size), atol=1e-9)
+
+
+def test_images_of_a_portion_answer_as_in_the_whole(rng):
+    """A batch names them as the whole does."""
+    rows, size = np.array([1, 3, 4]), 8
+    dataset = Dataset(
+        noise(rng, (5, size, size)), Poses(random_rotations(5, rng)), random_ctf(rng, 5)
+    )
+    part = dataset.portion(rows)
+    batch = make_batch(part, np.arange(3), rfft2(part.images))
+    found = defocus_response(part, batch)
+    whole = defocus_response(dataset, make_batch(dataset, rows, rfft2(part.images)))
+    assert np.array_equal(found.rates, whole.rates)
+    assert np.array_equal(found.quadrature.evaluate(size), whole.quadrature.evaluate(size))
 
 
 def level_of(rng, stds, n=3, size=9):

@@ -1,6 +1,7 @@
 """Defocus and contrast of each image, refined with the pose: truth, error bars, evidence."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -116,6 +117,17 @@ def test_evidence_and_widths_are_those_of_importance_sampling(refined):
     assert abs(np.median(checked.evidence - some.evidence)) < 0.1
     assert np.median(checked.effective) > 0.85
     assert checked.covariance.shape == (40, 7, 7)
+
+
+def test_shares_of_the_images_have_the_same_posterior(refined):
+    """Whose CTFs answer to defocus by the rows of the whole set."""
+    model, found = refined
+    with ThreadPoolExecutor(2) as executor:
+        shared = model.refine(poses_as_posterior(model.dataset.poses), executor=executor)
+    assert np.array_equal(shared.rows, found.rows)
+    for name in ("evidence", "defocus", "contrast"):
+        one, other = getattr(shared, name), getattr(found, name)
+        assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * abs(other).max())
 
 
 @pytest.mark.parametrize("scale", [0.04, 30.0])

@@ -13,7 +13,7 @@ from mutants import Mutant
 from test_alignment_kernels import greedy, problem, turned
 
 from fslice import _kernels, random_rotations
-from fslice._kernels import composed
+from fslice._kernels import composed, scores
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 CURVATURE = (
@@ -104,7 +104,7 @@ def scores_are_right(module):
 
 @pytest.mark.parametrize("mutant", [None, *SCORES], ids=["none", *(m.name for m in SCORES)])
 def test_a_fault_in_the_best_scores_is_noticed(mutant):
-    module = composed.scores if mutant is None else loaded(mutant)
+    module = scores if mutant is None else loaded(mutant)
     assert scores_are_right(module) == (mutant is None)
 
 

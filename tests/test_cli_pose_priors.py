@@ -65,7 +65,7 @@ def test_defocus_and_contrast_are_refined_and_written(run, tmp_path, capsys):
     assert 10 < results["defocus"]["predicted_error"] < 300
     assert results["direction_density"]["most"] > 2
     with np.load(tmp_path / "posterior.npz") as archive:
-        assert np.exp(archive["direction_log_density"]).mean() == pytest.approx(1)
+        assert archive["direction_weights"].sum() == pytest.approx(1)
 
 
 def test_noise_is_no_map_of_any_contrast(run, tmp_path, capsys, rng):
@@ -90,3 +90,12 @@ def test_defocus_without_a_ctf_is_one_line(run, tmp_path, capsys):
         "-o", tmp_path / "out", "--local", "--refine-defocus", 300,
     )  # fmt: skip
     assert "--refine-defocus: expected a CTF, got none in " in line
+
+
+def test_a_contrast_that_could_be_negative_is_one_line(run, tmp_path, capsys):
+    folder = run[0]
+    line = fail(
+        capsys, "poses", folder / "particles.star", "--volume", folder / "map.mrc",
+        "-o", tmp_path / "out", "--contrast", 0.7,
+    )  # fmt: skip
+    assert "--contrast: expected at most 0.5, as a contrast is positive, got 0.7" in line

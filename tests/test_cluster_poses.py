@@ -4,8 +4,10 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
+import peak_memory
 import pytest
 from cli_tools import fail, result
 from test_cluster_dask import cluster, wait_for_workers  # noqa: F401 (a fixture)
@@ -98,14 +100,23 @@ def test_threads_and_workers_give_the_same_bits_in_the_order_of_images(
     np.testing.assert_allclose(some.evidence, found.evidence[rows], rtol=1e-4)
 
 
-def test_refinement_and_relaxed_symmetry_are_shared_too(client, dataset, volume):
-    def both(executor):
-        relaxed = searched(dataset, volume, executor, relax_symmetry="C2")
-        return relaxed, refine_poses(dataset, volume, shift_std=0.5, executor=executor)
+def test_refinement_relaxed_symmetry_and_defocus_are_shared_too(client, dataset, volume):
+    free = replace(SEARCH, defocus_std=300.0, contrast_std=0.2)
+
+    def each(executor):
+        options = {"shift_std": 0.5, "executor": executor}
+        yield searched(dataset, volume, executor, relax_symmetry="C2")
+        yield refine_poses(dataset, volume, **options)
+        yield refine_poses(dataset, volume, search=free, **options)
 
     with ThreadPoolExecutor(2) as threads:
-        expected = both(threads)
-    assert all(map(same_bits, both(ClusterExecutor(client)), expected))
+        expected = list(each(threads))
+    found = list(each(ClusterExecutor(client)))
+    assert all(map(same_bits, found, expected))
+    assert found[-1].covariance.shape[1:] == (7, 7)
+    assert np.array_equal(found[-1].defocus, expected[-1].defocus)
+    alone = refine_poses(dataset, volume, search=free, shift_std=0.5)  # not in shares
+    np.testing.assert_allclose(found[-1].defocus, alone.defocus, rtol=1e-3, atol=1)
 
 
 def test_workers_that_are_killed_change_no_bit(client, dataset, volume, by_threads):
@@ -132,14 +143,16 @@ def test_a_share_has_no_more_images_than_the_fold_wants(dataset):
     assert fold.nbytes() > sum(volume_ft.nbytes for _, volume_ft in fold.prepared.levels)
 
 
-def test_what_is_sent_is_the_posterior_and_what_is_taken_the_map(client, dataset, volume):
+def test_what_is_sent_taken_and_needed_is_what_is_said(client, dataset, volume):
     executor = ClusterExecutor(client)
     found = searched(dataset, volume, executor)
     model = pose_model(dataset, volume, noise_variance=1.0, shift_std=0.5, search=SEARCH)
-    assert executor.bytes_broadcast() == PoseFold(model.prepared, 1.0).nbytes()
+    fold = PoseFold(model.prepared, 1.0)
+    assert executor.bytes_broadcast() == fold.nbytes()
     modes = sum(getattr(found, name).nbytes for name in (*FIELDS, "discarded"))
     # to the client, and at most once for each level at which workers add
     assert 1 <= sum(executor.bytes_sent().values()) / modes < 2.2
+    assert max(client.run(peak_memory.peak).values()) < fold.worker_bytes(dataset)
 
 
 # the command line ---------------------------------------------------------------------------------

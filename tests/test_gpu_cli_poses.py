@@ -50,6 +50,7 @@ CASES = {
     "searched": "--check 3",
     "refined": "--local --noise shell",
     "relaxed": "--relax-symmetry C2 --shift-std 1",
+    "all free": "--shift-std 1 --refine-defocus 300 --contrast 0.2 --prior-directions learned",
 }
 
 

@@ -231,16 +231,16 @@ BAD_FILES = {
         "header claims, got 1524",
     ),
     "claims terabytes, compressed": (
-        gzip.compress(mrc_bytes(ONES, **TERABYTES)),
+        gzip.compress(mrc_bytes(ONES, **TERABYTES), mtime=0),
         "expected at most 67108864 bytes in a compressed file of this size, got a header that "
         "claims 108000000001024; decompress it first",
     ),
     "claims more than it holds, compressed": (
-        gzip.compress(WHOLE[:-1]),
+        gzip.compress(WHOLE[:-1], mtime=0),
         "expected 1524 bytes for the 5 x 5 x 5 values of float32 that the header claims, got 1523",
     ),
     "ends in its extended header, compressed": (
-        gzip.compress(mrc_bytes(ONES, nsymbt=9999)),
+        gzip.compress(mrc_bytes(ONES, nsymbt=9999), mtime=0),
         "expected 11523 bytes for the 5 x 5 x 5 values of float32 that the header claims, got 1524",
     ),
     "of xz": (lzma.compress(WHOLE), "expected gzip or bzip2, got xz; decompress it first"),
@@ -295,12 +295,12 @@ BAD_FILES = {
         "1 of 125 values are NaN or infinite, the first at index (1, 2, 3)",
     ),
     "gzip cut off": (
-        gzip.compress(mrc_bytes(values_of(np.float32)))[:-20],
+        gzip.compress(mrc_bytes(values_of(np.float32)), mtime=0)[:-20],
         "the compressed data is damaged: Compressed file ended before the end-of-stream marker "
         "was reached",
     ),
     "gzip cut off in the header": (
-        gzip.compress(WHOLE)[:40],
+        gzip.compress(WHOLE, mtime=0)[:40],
         "the compressed data is damaged: Compressed file ended before the end-of-stream "
         "marker was reached",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import Array
+from fslice._arrays import Array, to_numpy
 from fslice.geometry import matrix_to_rotvec, rotvec_to_matrix
 from fslice.metrics import fsc
 from fslice.metrics._map_alignment import shell_coefficients
@@ -209,7 +209,7 @@ def _some(group: np.ndarray) -> np.ndarray:
 def _agreement(volume: Array, group: np.ndarray, max_radius: int, counts: np.ndarray) -> float:
     """Return the correlation of a map with itself in the group's rotations, over all shells."""
     curves = [
-        np.asarray(fsc(volume, rotate_volume(volume, g)))[2 : max_radius + 1] for g in _some(group)
+        to_numpy(fsc(volume, rotate_volume(volume, g)))[2 : max_radius + 1] for g in _some(group)
     ]
     return float(np.mean(curves, 0) @ counts / counts.sum())
 

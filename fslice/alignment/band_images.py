@@ -37,6 +37,8 @@ class BandImages:
 
     def __getitem__(self, index: Any) -> BandImages:
         """Select images."""
+        if not isinstance(index, slice):
+            index = array_namespace(self.images).asarray(index)
         return replace(self, images=self.images[index], ctf=self.ctf[index])
 
     def limited(self, band: Band) -> BandImages:

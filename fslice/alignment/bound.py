@@ -62,7 +62,9 @@ def kl_to_prior(
     squares = (found.shifts**2).sum(1) + found.covariance[:, 3, 3] + found.covariance[:, 4, 4]
     terms = math.log(volume) - entropy + squares / (2 * shift_std**2)
     if directions is not None:
-        terms = terms - directions.log(found.rotations)
+        density = directions.derivatives(found.rotations)
+        spread = (density.hessian * found.covariance[:, :3, :3]).sum((1, 2)) / 2
+        terms = terms - density.value - spread
     for place, (name, values) in enumerate(found.parameters.items(), 5):
         variance = (parameters or {})[name] ** 2
         squares = (values - MEANS[name]) ** 2 + found.covariance[:, place, place]

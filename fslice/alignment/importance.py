@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size, to_numpy
-from fslice.alignment.directions import DirectionPrior
 from fslice.alignment.level import Level
 from fslice.alignment.model import PoseModel
 from fslice.alignment.newton import Starts, moved
@@ -99,15 +98,13 @@ def check_posterior(
     place[rows] = xp.arange(len(found))
     last = len(model.prepared.levels) - 1
 
-    directions = model.prepared.directions
-
     def of_batch(batch: Batch) -> PoseCheck:
         response = model.prepared.response(model.dataset, batch)
         level = model.prepared.level(batch, last, model.noise_variance, response)
         own = found[place[batch.rows]]
         step = max(1, _VIEWS // draws)
         parts = [
-            _check(level, own, slice(start, start + step), rng, draws, degrees, directions)
+            _check(level, own, slice(start, start + step), rng, draws, degrees)
             for start in range(0, len(own), step)
         ]
         return sum(parts[1:], parts[0])
@@ -121,7 +118,7 @@ def check_posterior(
 
 def _check(
     level: Level, found: PosePosterior, part: slice, rng: np.random.Generator, draws: int,
-    degrees: float | None, directions: DirectionPrior | None,
+    degrees: float | None,
 ) -> PoseCheck:  # fmt: skip
     """Check some images of a batch; the evidence still lacks the prior's constant."""
     xp = array_namespace(found.weights)
@@ -131,8 +128,6 @@ def _check(
     mode, steps = some.draw(rng, draws, degrees)
     drawn = moved(modes_of(some, image_of, mode), steps)
     score = level.scores(drawn._replace(image_of=count[image_of]), level.powers())
-    if directions is not None:
-        score = score + directions.log(drawn.rotations)
     q = log_density(some, drawn)
     g = q if degrees is None else log_density(some, drawn, degrees)
     table = (score - g).reshape((n, draws))

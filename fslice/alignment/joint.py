@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fslice._arrays import Array, check_size
+from fslice._arrays import Array, check_size, placed, to_numpy
 from fslice.alignment.axes import Axes
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages, read_band
@@ -172,7 +172,7 @@ def _check_images(dataset: Dataset) -> None:
 def _half_sets(dataset: Dataset, seed: int) -> np.ndarray:
     """Return the half of each image: those of the data set, else random ones."""
     if dataset.half_sets is not None:
-        return np.asarray(dataset.half_sets)
+        return to_numpy(dataset.half_sets)
     order = np.random.default_rng([seed, 2]).permutation(len(dataset))
     labels = np.ones(len(dataset), np.int64)
     labels[order[: len(dataset) // 2]] = 2
@@ -200,7 +200,7 @@ def _started(
     _check_structure(maps[chosen], found[chosen], size)
     noise = np.append(power, np.full(size // 2 + 1 - len(power), power[-1]))
     noise[: len(maps[chosen].noise)] = maps[chosen].noise
-    coloured = dataset.with_noise(GaussianNoise(_times(noise, dataset)))
+    coloured = dataset.with_noise(GaussianNoise(dataset.xp.asarray(_times(noise, dataset))))
     first = first_state(
         coloured, maps[chosen], labels, round(1.5 * band.radius), mean_power(dataset)
     )
@@ -211,7 +211,7 @@ def _times(noise: np.ndarray, dataset: Dataset) -> np.ndarray:
     """Return the spectrum of the noise: what was found, times what the data set had."""
     if dataset.noise is None:
         return noise
-    return noise * np.asarray(dataset.noise.variances).mean(0)
+    return noise * to_numpy(dataset.noise.variances).mean(0)
 
 
 def _held_out_rows(n: int, seed: int) -> np.ndarray:
@@ -228,7 +228,8 @@ def _start(
     if options.initial is not None:
         em = replace(em, schedule=em.schedule[-1:])
         band = Band(images.band.size, em.schedule[0].radius, interpolation="linear")
-        volume = rescaled(options.initial.astype(images.ctf.dtype), band.box)
+        volume = placed(to_numpy(options.initial), images.ctf)
+        volume = rescaled(volume, band.box)
         prior = np.full(band.box // 2 + 1, float((volume**2).mean()) + 1e-30)
         start = GridMap(volume, band, prior, power[: int(band.radius) + 1], em.shift_std)
     steps = sum(level.steps for level in em.schedule)
@@ -291,6 +292,6 @@ def _result(
     )
     return JointResult(
         whole.poses, dataset, whole.map.in_box(size), poses_in_one_frame(state, laid),
-        (state.halves[0].map.in_box(size), laid.volume), np.asarray(laid.curve),
+        (state.halves[0].map.in_box(size), laid.volume), to_numpy(laid.curve),
         starts, state.start, state.trace, axes,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from fslice._arrays import Array, array_namespace
 from fslice._kernels import band
 from fslice.alignment.band import Band
+from fslice.alignment.directions import DirectionPrior
 from fslice.alignment.filters import ImageFilters
 from fslice.alignment.newton import Quadratic, Starts
 from fslice.data.poses import Poses
@@ -40,6 +41,8 @@ class Level:
     noise_variance : float
     shift_std : float
         In pixels of the box D.
+    directions : DirectionPrior, optional
+        Default: all directions of view are equally likely.
     """
 
     band: Band
@@ -48,6 +51,7 @@ class Level:
     filters: ImageFilters
     noise_variance: float
     shift_std: float
+    directions: DirectionPrior | None = None
 
     def powers(self) -> Array:
         """Return half of each image's sum of squares over the noise, in the band: (n,) float64."""
@@ -72,9 +76,16 @@ class Level:
         outer, precision = units * units[:, None], self._precision()
         apart = self._from_means(starts)
         score = powers[starts.image_of] - chi_squared / 2 - apart**2 @ precision / 2
+        gradient = gradient * units + precision * apart
         matrix = matrix * outer + precision * xp.eye(len(precision))
-        full_matrix = _bounded(matrix + residual[0] * outer, matrix) if full else matrix
-        return Quadratic(score, gradient * units + precision * apart, full_matrix)
+        hessian = matrix + residual[0] * outer if full else matrix
+        if self.directions is not None:
+            density = self.directions.derivatives(starts.rotations)
+            score = score + density.value
+            gradient[:, :3] -= density.gradient
+            if full:
+                hessian[:, :3, :3] -= density.hessian
+        return Quadratic(score, gradient, _bounded(hessian, matrix) if full else matrix)
 
     def scores(self, starts: Starts, powers: Array) -> Array:
         """Return the log posterior alone, (m,): `Quadratic.score`."""
@@ -82,7 +93,8 @@ class Level:
         for part in self._parts(starts):
             chi_squared[part] = self._chi_squared(starts.take(part))
         apart = self._from_means(starts)
-        return powers[starts.image_of] - chi_squared / 2 - apart**2 @ self._precision() / 2
+        score = powers[starts.image_of] - chi_squared / 2 - apart**2 @ self._precision() / 2
+        return score if self.directions is None else score + self.directions.log(starts.rotations)
 
     def _chi_squared(self, starts: Starts) -> Array:
         real = self.images.real.dtype

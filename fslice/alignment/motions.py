@@ -38,8 +38,9 @@ def moved_poses(poses: PosePosterior, rotation: np.ndarray, shift: np.ndarray) -
     The slice of v at Q is that of the moved map at ``R^T Q``, and what t moves along the image's
     axes its shift takes back.
     """
-    rotations = rotation.T @ poses.rotations
-    along = (rotations.swapaxes(1, 2) @ shift)[:, :2]
+    xp = array_namespace(poses.rotations)
+    rotations = xp.asarray(rotation.T) @ poses.rotations
+    along = (rotations.swapaxes(1, 2) @ xp.asarray(shift))[:, :2]
     return replace(poses, rotations=rotations, shifts=poses.shifts - along)
 
 

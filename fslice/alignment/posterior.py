@@ -118,7 +118,7 @@ class PosePosterior:
     def __getitem__(self, index: Any) -> PosePosterior:
         """Select images by an array of integers or booleans, or by a slice."""
         xp = array_namespace(self.weights)
-        chosen = xp.arange(len(self))[index]
+        chosen = xp.arange(len(self))[index if isinstance(index, slice) else xp.asarray(index)]
         modes, image_of = self._modes_of(chosen)
         return replace(
             self, image_of=image_of, evidence=self.evidence[chosen],

@@ -122,7 +122,10 @@ class PreparedMap:
         band, volume_ft = self.levels[number]
         images = band.crop(batch.images_ft)
         filters = image_filters(batch, band, images.real.dtype, self.search.parameters, response)
-        return Level(band, volume_ft, images, filters, noise_variance, self.search.shift_std)
+        return Level(
+            band, volume_ft, images, filters, noise_variance, self.search.shift_std,
+            self.directions,
+        )  # fmt: skip
 
     @property
     def log_volume(self) -> float:
@@ -220,17 +223,13 @@ class PreparedMap:
         self, starts: Starts, quadratic: Quadratic, count: int, window: float, most: int
     ) -> Kept:
         group = symmetry_rotations(self.symmetry, like=starts.rotations)
-        return prune(starts, self._log_masses(starts, quadratic), group, count, window, most)
-
-    def _log_masses(self, starts: Starts, quadratic: Quadratic) -> Array:
-        masses = log_masses(quadratic)
-        return masses if self.directions is None else masses + self.directions.log(starts.rotations)
+        return prune(starts, log_masses(quadratic), group, count, window, most)
 
     def _posterior(
         self, batch: Batch, starts: Starts, quadratic: Quadratic, lost: Array
     ) -> PosePosterior:
         xp, count = array_namespace(lost), len(lost)
-        masses = self._log_masses(starts, quadratic)
+        masses = log_masses(quadratic)
         first = xp.searchsorted(starts.image_of, xp.arange(count))
         best = masses[first]  # the first of an image is its best
         relative = xp.exp(masses - best[starts.image_of])

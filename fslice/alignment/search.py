@@ -16,6 +16,8 @@ _CELL = 0.42
 """Cells of the grid times object times frequency: how far apart, in waves, slices may be."""
 _COARSEST = 12
 _LAST_SHARE = 27 / 64
+MOST_CONTRAST = 0.5
+"""Deviation of contrasts about one, at most: of a Gaussian 2 % are negative then."""
 _NUMBERS = (
     "shift_std", "rotations", "coarse_radius", "radius", "shift_step", "candidates", "max_modes",
     "window", "defocus_std", "contrast_std",
@@ -56,8 +58,8 @@ class PoseSearch:
         Each image's defocus is refined too: an offset, of this standard deviation in Angstrom
         before the image is seen. Default: the defocus of the CTF holds.
     contrast_std : float, optional
-        Each image's contrast is free: a factor, of this standard deviation about one. The scale
-        of the map is then learned. Default: that of the data set holds.
+        Each image's contrast is free: a factor, of this standard deviation about one, at most
+        0.5. The scale of the map is then learned. Default: that of the data set holds.
     prior_directions : {"uniform", "learned"}, optional
         The density of directions of view before the image is seen; learned from up to 1024 images.
 
@@ -85,6 +87,11 @@ class PoseSearch:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name}: expected a number above 0, got {value}")
+        if (self.contrast_std or 0) > MOST_CONTRAST:
+            raise ValueError(
+                f"contrast_std: expected at most {MOST_CONTRAST}, as a contrast is positive, got "
+                f"{self.contrast_std}"
+            )
         check_choice("prior_directions", self.prior_directions, ("uniform", "learned"))
         if self.radii is not None and (not self.radii or list(self.radii) != sorted(self.radii)):
             raise ValueError(f"radii: expected ascending numbers, got {self.radii}")

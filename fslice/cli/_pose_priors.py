@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import to_numpy
+from fslice._arrays import array_namespace, to_numpy
 from fslice.alignment.model import PoseModel
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.search import PoseSearch
+from fslice.alignment.search import MOST_CONTRAST, PoseSearch
 from fslice.cli._arguments import positive
 from fslice.io import Particles
+from fslice.postprocess.healpix import bin_directions
 
 
 def add_priors(parser: argparse._ArgumentGroup) -> None:
@@ -41,9 +42,14 @@ def add_priors(parser: argparse._ArgumentGroup) -> None:
 
 
 def check_priors(arguments: argparse.Namespace, particles: Particles) -> None:
-    """Raise where the particles lack what an option needs."""
+    """Raise where the particles lack what an option needs, or its value is out of range."""
     if arguments.refine_defocus is not None and particles.ctf is None:
         raise ValueError(f"--refine-defocus: expected a CTF, got none in {arguments.particles}")
+    if (arguments.contrast or 0) > MOST_CONTRAST:
+        raise ValueError(
+            f"--contrast: expected at most {MOST_CONTRAST}, as a contrast is positive, got "
+            f"{arguments.contrast:g}"
+        )
 
 
 def search_of(arguments: argparse.Namespace, radius: float | None) -> PoseSearch:
@@ -68,7 +74,8 @@ def prior_numbers(model: PoseModel, found: PosePosterior) -> dict[str, Any]:
         numbers["map_scale"] = model.scale
     directions = model.prepared.directions
     if directions is not None:
-        density = np.exp(to_numpy(directions.log_density))
+        every = bin_directions(16, array_namespace(directions.weights))
+        density = np.exp(to_numpy(directions.at(every)))
         numbers["direction_density"] = {"least": density.min(), "most": density.max()}
     return numbers
 
@@ -77,5 +84,5 @@ def prior_arrays(model: PoseModel) -> dict[str, np.ndarray]:
     """Return what is kept of the priors beside a posterior, for ``posterior.npz``."""
     directions = model.prepared.directions
     return {} if directions is None else {
-        "direction_log_density": to_numpy(directions.log_density)
+        "direction_weights": to_numpy(directions.weights)
     }  # fmt: skip

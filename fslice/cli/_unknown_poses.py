@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from fslice._arrays import to_numpy
+from fslice._devices import map_arrays
 from fslice.alignment.frames import NoStructureError
 from fslice.alignment.joint import Joint, JointResult, infer_poses
 from fslice.cli._arguments import count
+from fslice.cli._cluster import uses_cluster
+from fslice.cli._devices import on_device
 from fslice.cli._inputs import Inputs
 from fslice.cli._maps import read_maps
 from fslice.cli._messages import Messages
@@ -68,11 +72,14 @@ def find_unknown_poses(
         results, under a name that says so.
     """
     options = _options(arguments, inputs)
+    device = "cpu" if uses_cluster(arguments) else arguments.device
     try:
-        found = infer_poses(inputs.dataset, options, Reporter(progress))
+        with on_device(device, inputs.dataset, None) as (dataset, _, _):
+            found = infer_poses(dataset, options, Reporter(progress))
+            found = map_arrays(found, lambda array: to_numpy(array))
     except NoStructureError as error:
         path = arguments.output / f"{error.name}.mrc"
-        write_volume(path, np.asarray(error.volume, np.float32), inputs.pixel_size)
+        write_volume(path, to_numpy(error.volume).astype(np.float32), inputs.pixel_size)
         (arguments.output / CHECKPOINT).unlink(missing_ok=True)
         raise ValueError(f"{error}; see {path}") from error
     finally:

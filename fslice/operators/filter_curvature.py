@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def filter_curvature(
     images_ft: Array,
     rotations: Array,
     shifts: Array | None,
-    values: Array,
+    ctf: Array,
     first: Sequence[Array],
     second: Mapping[tuple[int, int], Array],
     weights: Array | float = 1.0,
@@ -51,7 +52,7 @@ def filter_curvature(
     images_ft : (n, D, D//2 + 1) complex array
     rotations : (n, 3, 3) real array
     shifts : (n, 2) real array, optional
-    values : (n, D, D//2 + 1) real array
+    ctf : (n, D, D//2 + 1) real array
         The filter F of each image, such as its CTF.
     first : sequence of e (n, D, D//2 + 1) real arrays
         Its derivatives ``F_a`` in each parameter.
@@ -91,21 +92,21 @@ def filter_curvature(
     >>> (1 - found.gradient / found.matrix[:, :, 5]).round(6)
     array([[0.8]])
     """
-    poses = posed(projector, rotations, shifts, values, volume_ft=volume_ft, images_ft=images_ft)
+    poses = posed(projector, rotations, shifts, ctf, volume_ft=volume_ft, images_ft=images_ft)
     check_shape("rotations", rotations, (len(images_ft), 3, 3))
-    for name, array in (*enumerate(first), *second.items()):
-        check_real(f"derivative {name}", array)
-        check_alike(values=values, derivative=array)
-        check_shape(f"derivative {name}", array, values.shape)
+    named = [("first", array) for array in first] + [("second", array) for array in second.values()]
+    for name, array in named:
+        check_real(name, array)
+        check_alike(**{"ctf": ctf, name: array})
+        check_shape(name, array, ctf.shape)
     xp, geometry = array_namespace(volume_ft), poses.geometry
+    weights = _checked_weights(weights, ctf)
     slices, slopes = poses.kernels.gather_slopes(
         flat_volume(volume_ft, geometry), poses.views, poses.amplitude, geometry
     )
-    one = xp.ones((), values.dtype)
-    weights = weights * one if isinstance(weights, int | float) else weights
     kx, _ = signed_frequencies(geometry, xp)
     counted = xp.where(kx == 0, 1.0, 2.0)
-    residual = slices * values - images_ft
+    residual = slices * ctf - images_ft
     power = (slices.real**2 + slices.imag**2) * weights
     against = (slices.real * residual.real + slices.imag * residual.imag) * weights
 
@@ -121,7 +122,7 @@ def filter_curvature(
     for a, own in enumerate(first):
         gradient[:, a] = summed(own * against)
         weighted = own * weights
-        matrix[:, a, :5] = in_pose((weighted * values) * slices)
+        matrix[:, a, :5] = in_pose((weighted * ctf) * slices)
         second_order[:, a, :5] = in_pose(weighted * residual)
         for b, other in enumerate(first):
             matrix[:, a, 5 + b] = summed(own * other * power)
@@ -129,6 +130,17 @@ def filter_curvature(
             if bend is not None:
                 second_order[:, a, 5 + b] = summed(bend * against)
     return FilterCurvature(gradient, matrix, second_order)
+
+
+def _checked_weights(weights: Any, ctf: Array) -> Array:
+    """Return weights as an array in the precision of the filter."""
+    xp = array_namespace(ctf)
+    if isinstance(weights, numbers.Real):
+        return xp.full((), float(weights), ctf.dtype)
+    check_real("weights", weights)
+    array_namespace(ctf, weights)
+    check_shape("weights", weights, ctf.shape[1:])
+    return weights.astype(ctf.dtype, copy=False)
 
 
 def _tangent(rotations: Array, gradients: Array) -> Array:
