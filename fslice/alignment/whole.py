@@ -19,8 +19,6 @@ from fslice.metrics import MapAlignment
 
 _GROWTH = 1.3
 """Of the radius from round to round."""
-_GAIN = 0.01
-"""Share of the evidence: a round that gains less is the last one."""
 
 
 def poses_in_one_frame(state: JointState, laid: MapAlignment) -> PosePosterior:
@@ -63,7 +61,7 @@ def next_round_of_all(
     radius = min(round(_GROWTH * state.radius), (state.dataset.size - 1) // 2)
     round_ = state.round + 1
     trace = (*state.trace, entry)
-    if round_ >= options.most or gain < _GAIN * abs(entry["evidence"]):
+    if round_ >= options.most or gain < options.gain * abs(entry["evidence"]):
         return replace(state, whole=part, trace=trace, round=round_, finished=True)
     dataset = with_noise(state.dataset, (part,))
     part = mapped(
