@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fslice._arrays import Array, check_choice
-from fslice.alignment.joint import Joint, infer_poses
+from fslice.alignment.joint.infer import Joint, infer_poses
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.data.shares import for_functions

@@ -5,9 +5,9 @@ import numpy as np
 import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.joint import Joint
-from fslice.alignment.rounds import Rounds
+from fslice.alignment.joint.rounds import Rounds
+from fslice.alignment.joint.starts import GridEM, Level
 from fslice.alignment.search import PoseSearch
-from fslice.alignment.starts import GridEM, Level
 from fslice.simulation import GaussianModel
 from fslice.symmetry import symmetry_rotations
 

@@ -12,16 +12,15 @@ from joint_problem import FAST, SIZE, blobs, simulated
 
 import fslice
 from fslice import Dataset, Poses
-from fslice.alignment import joint
-from fslice.alignment.axes import find_axes
 from fslice.alignment.band import Band
-from fslice.alignment.equations import expected_equations
 from fslice.alignment.find import poses_as_posterior
-from fslice.alignment.frames import NoStructureError
-from fslice.alignment.joint import infer_poses
-from fslice.alignment.motions import mirrored_poses, moved_poses
+from fslice.alignment.joint import infer, infer_poses
+from fslice.alignment.joint.axes import find_axes
+from fslice.alignment.joint.equations import expected_equations
+from fslice.alignment.joint.frames import NoStructureError
+from fslice.alignment.joint.motions import mirrored_poses, moved_poses
+from fslice.alignment.joint.rounds import Rounds, grown
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import Rounds, grown
 from fslice.cli import _unknown_poses
 from fslice.cli._unknown_poses import lines_of, numbers_of
 from fslice.geometry import angle_between, rotvec_to_matrix
@@ -80,7 +79,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch, found
     options, rounds = replace(FAST, checkpoint=tmp_path / "c.npz"), []
 
     def interrupted(name):
-        step = getattr(joint, name)
+        step = getattr(infer, name)
 
         def of_round(*arguments):
             rounds.append(name)
@@ -92,7 +91,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch, found
 
     for name in ("next_round", "next_round_of_all"):
         with monkeypatch.context() as patch:
-            patch.setattr(joint, name, interrupted(name))
+            patch.setattr(infer, name, interrupted(name))
             with pytest.raises(KeyboardInterrupt):
                 infer_poses(dataset, options)
     resumed = infer_poses(dataset, options)

@@ -13,11 +13,11 @@ from test_devices_solvers import undocumented
 
 from fslice import _kernels
 from fslice._arrays import to_numpy
-from fslice.alignment.axes import Axes
 from fslice.alignment.joint import Joint, infer_poses
-from fslice.alignment.rounds import Rounds
+from fslice.alignment.joint.axes import Axes
+from fslice.alignment.joint.rounds import Rounds
+from fslice.alignment.joint.starts import GridEM, Level
 from fslice.alignment.search import PoseSearch
-from fslice.alignment.starts import GridEM, Level
 from fslice.cli import _unknown_poses
 from fslice.data.devices import to_library
 from fslice.io import read_particles, read_volume, write_volume

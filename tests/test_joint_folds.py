@@ -9,10 +9,10 @@ from joint_problem import SIZE
 import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.band import Band
-from fslice.alignment.grid_map import GridMap, object_mask, rescaled, sphere
+from fslice.alignment.joint.grid_map import GridMap, object_mask, rescaled, sphere
+from fslice.alignment.joint.steps import ImageSet, mapped, posed, with_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
-from fslice.alignment.steps import ImageSet, mapped, posed, with_noise
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.simulation import GaussianModel
 

@@ -10,16 +10,16 @@ import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages, read_band
-from fslice.alignment.grid_em import (
+from fslice.alignment.joint.grid_em import (
     expectation,
     log_likelihoods,
     make_grid,
     normal_equations_of,
     updated_noise,
 )
-from fslice.alignment.grid_map import GridMap, maximisation, rescaled, sphere
-from fslice.alignment.selection import spherical_average
-from fslice.alignment.starts import GridEM, Level, random_map, run_grid_em
+from fslice.alignment.joint.grid_map import GridMap, maximisation, rescaled, sphere
+from fslice.alignment.joint.selection import spherical_average
+from fslice.alignment.joint.starts import GridEM, Level, random_map, run_grid_em
 from fslice.fourier import inner_product
 from fslice.operators.shifts import shift_slices
 from fslice.posterior.cg import conjugate_gradients

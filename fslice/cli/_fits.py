@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fslice.alignment.joint import JointResult
+from fslice.alignment.joint.infer import JointResult
 from fslice.cli._arguments import given
 from fslice.cli._assessment import MaskFinder
 from fslice.cli._cluster import cluster, uses_cluster

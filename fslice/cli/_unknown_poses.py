@@ -12,8 +12,8 @@ import numpy as np
 
 from fslice._arrays import to_numpy
 from fslice._devices import map_arrays
-from fslice.alignment.frames import NoStructureError
-from fslice.alignment.joint import Joint, JointResult, infer_poses
+from fslice.alignment.joint.frames import NoStructureError
+from fslice.alignment.joint.infer import Joint, JointResult, infer_poses
 from fslice.cli._arguments import count
 from fslice.cli._cluster import uses_cluster
 from fslice.cli._devices import on_device

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fslice.alignment.motions import moved_poses
+from fslice.alignment.joint.motions import moved_poses
+from fslice.alignment.joint.rounds import JointState, Rounds, entry_of, gain_of, levels
+from fslice.alignment.joint.steps import ImageSet, mapped, posed, with_noise
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import JointState, Rounds, entry_of, gain_of, levels
-from fslice.alignment.steps import ImageSet, mapped, posed, with_noise
 from fslice.metrics import MapAlignment
 
 _GROWTH = 1.3

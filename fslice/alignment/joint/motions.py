@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
-from fslice.alignment.grid_map import rescaled
+from fslice.alignment.joint.grid_map import rescaled
+from fslice.alignment.joint.steps import ImageSet
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.steps import ImageSet
 from fslice.symmetry._shears import mirror
 from fslice.symmetry.average import symmetrize
 from fslice.symmetry.rotation import rotate_volume

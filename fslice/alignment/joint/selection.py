@@ -8,9 +8,9 @@ import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.alignment.band_images import BandImages
-from fslice.alignment.grid_em import log_likelihoods, make_grid
-from fslice.alignment.grid_map import GridMap
-from fslice.alignment.starts import shift_grid
+from fslice.alignment.joint.grid_em import log_likelihoods, make_grid
+from fslice.alignment.joint.grid_map import GridMap
+from fslice.alignment.joint.starts import shift_grid
 from fslice.geometry import grid_rotations, random_rotations
 
 _SIGNIFICANT = 5.0

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fslice._arrays import Array, check_size, placed, to_numpy
-from fslice.alignment.axes import Axes
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages, read_band
-from fslice.alignment.checkpoint import JointCheckpoint
-from fslice.alignment.frames import NoStructureError, imposed, mean_map
-from fslice.alignment.grid_map import GridMap, rescaled
+from fslice.alignment.joint.axes import Axes
+from fslice.alignment.joint.checkpoint import JointCheckpoint
+from fslice.alignment.joint.frames import NoStructureError, imposed, mean_map
+from fslice.alignment.joint.grid_map import GridMap, rescaled
+from fslice.alignment.joint.rounds import JointState, Rounds, first_state, lay_halves, next_round
+from fslice.alignment.joint.selection import HeldOut, held_out
+from fslice.alignment.joint.starts import GridEM, run_grid_em
+from fslice.alignment.joint.whole import joined, next_round_of_all, poses_in_one_frame
 from fslice.alignment.noise import mean_power
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import JointState, Rounds, first_state, lay_halves, next_round
-from fslice.alignment.selection import HeldOut, held_out
-from fslice.alignment.starts import GridEM, run_grid_em
-from fslice.alignment.whole import joined, next_round_of_all, poses_in_one_frame
 from fslice.data.dataset import Dataset
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.metrics import MapAlignment

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fslice._arrays import Array, check_size, to_numpy
-from fslice.alignment.grid_map import GridMap
-from fslice.alignment.motions import mirrored
+from fslice.alignment.joint.grid_map import GridMap
+from fslice.alignment.joint.motions import mirrored
+from fslice.alignment.joint.steps import ImageSet, mapped, posed, with_noise
 from fslice.alignment.noise import log_density_of_noise
 from fslice.alignment.search import PoseSearch
-from fslice.alignment.steps import ImageSet, mapped, posed, with_noise
 from fslice.data.dataset import Dataset
 from fslice.metrics import MapAlignment, align_maps, align_nearby
 
@@ -75,7 +75,7 @@ class JointState:
     imposed: bool = False
     """Whether the symmetry was imposed since the last round."""
     whole: ImageSet | None = None
-    """All images together, once the halves are done; see `fslice.alignment.whole`."""
+    """All images together, once the halves are done; see `fslice.alignment.joint.whole`."""
 
 
 def first_state(

@@ -12,14 +12,14 @@ from fslice._arrays import array_namespace, to_numpy
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages
 from fslice.alignment.grid import hexagonal_shifts
-from fslice.alignment.grid_em import (
+from fslice.alignment.joint.grid_em import (
     Statistics,
     expectation,
     make_grid,
     normal_equations_of,
     updated_noise,
 )
-from fslice.alignment.grid_map import GridMap, first_prior, maximisation, sphere
+from fslice.alignment.joint.grid_map import GridMap, first_prior, maximisation, sphere
 from fslice.geometry import grid_rotations, random_rotations
 from fslice.posterior.latent import latent_map
 from fslice.posterior.stencil import StencilEquations

@@ -14,11 +14,11 @@ import numpy as np
 
 from fslice._arrays import to_numpy
 from fslice.alignment.band import Band
-from fslice.alignment.grid_map import GridMap
+from fslice.alignment.joint.grid_map import GridMap
+from fslice.alignment.joint.rounds import JointState
+from fslice.alignment.joint.selection import HeldOut
+from fslice.alignment.joint.steps import ImageSet
 from fslice.alignment.posterior import PosePosterior
-from fslice.alignment.rounds import JointState
-from fslice.alignment.selection import HeldOut
-from fslice.alignment.steps import ImageSet
 from fslice.data.dataset import Dataset
 from fslice.io._files import atomic_write
 from fslice.likelihoods.gaussian import GaussianNoise

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fslice._arrays import Array, to_numpy
-from fslice.alignment.axes import Axes, find_axes
-from fslice.alignment.motions import moved
-from fslice.alignment.rounds import JointState, Rounds, agreed_shell
+from fslice.alignment.joint.axes import Axes, find_axes
+from fslice.alignment.joint.motions import moved
+from fslice.alignment.joint.rounds import JointState, Rounds, agreed_shell
 from fslice.metrics import MapAlignment
 
 _SYMMETRIC_ROUNDS = 3

@@ -16,9 +16,9 @@ import numpy as np
 from fslice._arrays import Array, to_numpy
 from fslice._large import at_once
 from fslice.alignment.band import Band
-from fslice.alignment.equations import expected_equations
 from fslice.alignment.find import pose_model
-from fslice.alignment.grid_map import GridMap, Learned, maximisation, object_mask, rescaled
+from fslice.alignment.joint.equations import expected_equations
+from fslice.alignment.joint.grid_map import GridMap, Learned, maximisation, object_mask, rescaled
 from fslice.alignment.noise import residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
