@@ -228,7 +228,9 @@ def test_the_inputs_may_lie_anyhow_in_memory(rng):
         packed = np.ascontiguousarray(strided)
         assert np.array_equal(to_matrix(strided), to_matrix(packed))
         (gradient,) = vjp(strided, cotangent=cotangent)
-        assert np.array_equal(gradient, vjp(packed, cotangent=cotangent.copy())[0])
+        # Older NumPy adds the products of such arrays in another order
+        expected = vjp(packed, cotangent=cotangent.copy())[0]
+        assert np.allclose(gradient, expected, rtol=0, atol=8 * np.finfo(float).eps)
         rotations = to_matrix(packed)
         assert np.array_equal(from_matrix(np.asfortranarray(rotations)), from_matrix(rotations))
 
