@@ -9,11 +9,17 @@ from fslice.alignment.posterior import PosePosterior
 def shift_spread(found: PosePosterior) -> float:
     """Return the standard deviation of shifts along an axis, of images that show the particle."""
     xp = array_namespace(found.weights)
-    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
-    squares = (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
-    per_image = xp.bincount(found.image_of, weights=found.weights * squares, minlength=len(found))
+    weights = found.weights * squared_shifts(found)
+    per_image = xp.bincount(found.image_of, weights=weights, minlength=len(found))
     shown = seen(found)
     return max(float(xp.sqrt((per_image * shown).sum() / (2 * shown.sum()))), 0.1)
+
+
+def squared_shifts(found: PosePosterior) -> Array:
+    """Return the expected squared length of the shift of each mode: (m,) float64."""
+    xp = array_namespace(found.weights)
+    covariance = xp.where(xp.isnan(found.covariance), 0, found.covariance)
+    return (found.shifts**2).sum(1) + covariance[:, 3, 3] + covariance[:, 4, 4]
 
 
 def seen(found: PosePosterior) -> Array:

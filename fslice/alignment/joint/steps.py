@@ -21,6 +21,7 @@ from fslice.alignment.joint.equations import expected_equations
 from fslice.alignment.joint.grid_map import GridMap, Learned, maximisation, object_mask, rescaled
 from fslice.alignment.noise import residual_noise
 from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.priors import squared_shifts
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
 from fslice.posterior.latent import LatentMap, latent_map
@@ -166,8 +167,5 @@ def _solved(
 
 def spread_of(poses: PosePosterior) -> float:
     """Return the standard deviation of shifts along an axis, half a pixel at least."""
-    squares = to_numpy(
-        poses.weights
-        * ((poses.shifts**2).sum(1) + poses.covariance[:, 3, 3] + poses.covariance[:, 4, 4])
-    )
+    squares = to_numpy(poses.weights * squared_shifts(poses))
     return max(float((squares.sum() / (2 * len(poses))) ** 0.5), 0.5)
