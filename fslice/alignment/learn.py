@@ -23,6 +23,8 @@ from fslice.operators.projector import Projector
 
 PILOT = 256
 """Images from which all this is learned, before all are searched."""
+SHIFTS = 64
+"""Images from which the deviation of shifts is learned: to 6 %."""
 DIRECTIONS = 1024
 """Images from which the density of directions of view is."""
 _VIEWS = 256  # of the map, whose power in a shell is averaged over them
@@ -63,23 +65,31 @@ def learned(
     known : (PosePosterior, rows), optional
         Poses of these rows, that are only refined.
     """
-    found = _posterior(model, rows, known)
-    if learn.scale:
-        model = rescaled(model, fitted_scale(model, volume, found, rows))
-    if learn.noise:
-        left = residual_noise(at_best(model.dataset, found), volume, found, rows)
-        model = dataclasses.replace(
-            model, dataset=model.dataset.with_noise(left.noise), noise_variance=1.0
-        )
-    if learn.shifts:
-        prepared = model.prepared.with_shift_std(shift_spread(found))
-        model = dataclasses.replace(model, prepared=prepared)
+    if learn.shifts:  # first: as long as nothing is known of them, many have to be tried
+        model = _with_spread_of(model, _posterior(model, evenly(rows, SHIFTS), known))
+    if learn.scale or learn.noise:
+        found = _posterior(model, rows, known)
+        if learn.shifts:
+            model = _with_spread_of(model, found)
+        if learn.scale:
+            model = rescaled(model, fitted_scale(model, volume, found, rows))
+        if learn.noise:
+            left = residual_noise(at_best(model.dataset, found), volume, found, rows)
+            model = dataclasses.replace(
+                model, dataset=model.dataset.with_noise(left.noise), noise_variance=1.0
+            )
     if learn.directions:
         all_rows = np.arange(len(model.dataset)) if known is None or known[1] is None else known[1]
         found = _posterior(model, evenly(all_rows, DIRECTIONS), known)
         directions = learned_directions(found, model.prepared.symmetry)
         model = dataclasses.replace(model, prepared=model.prepared.with_directions(directions))
     return model
+
+
+def _with_spread_of(model: PoseModel, found: PosePosterior) -> PoseModel:
+    """Return the model with the deviation of shifts of poses that were found."""
+    prepared = model.prepared.with_shift_std(shift_spread(found))
+    return dataclasses.replace(model, prepared=prepared)
 
 
 def _posterior(
