@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
+from fslice.alignment.band import lean_oversampling
 from fslice.alignment.posterior import PosePosterior
 from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch, sum_over
@@ -84,7 +85,9 @@ def log_density_of_noise(dataset: Dataset, power: np.ndarray) -> float:
     return float(-0.5 * (degrees * (power / variances + np.log(2 * np.pi * variances))).sum())
 
 
-def residual_noise(dataset: Dataset, volume: Array, found: PosePosterior, rows: Array) -> Dataset:
+def residual_noise(
+    dataset: Dataset, volume: Array, found: PosePosterior, rows: Array, radius: float | None = None
+) -> Dataset:
     """Return a data set with one noise variance for each shell, from residuals at the best poses.
 
     Parameters
@@ -94,10 +97,12 @@ def residual_noise(dataset: Dataset, volume: Array, found: PosePosterior, rows: 
     found : PosePosterior
         Of the images of `rows`.
     rows : (k,) int64 array
+    radius : float, optional
+        Of the last shell in which the map has something. Default: that of the box.
     """
     size, xp = dataset.size, dataset.xp
     plain = dataset.with_noise(None)
-    projector = Projector(size, 2, "cubic")
+    projector = Projector(size, lean_oversampling(size), "cubic", radius)
     volume_ft = projector.transform(volume.astype(dataset.dtype))
     best, place = found.best().astype(dataset.dtype), xp.zeros(len(dataset), np.int64)
     place[xp.asarray(rows)] = xp.arange(len(rows))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from fslice._arrays import Array, check_real, check_shape, placed
-from fslice.alignment.band import Band
+from fslice.alignment.band import Band, lean_oversampling
 from fslice.alignment.coarse import make_templates
 from fslice.alignment.grid import asymmetric_rotations
 from fslice.alignment.prepared import PreparedMap, shift_log_prior
@@ -45,7 +45,7 @@ def prepare(
         search = replace(search, max_modes=max(search.max_modes, 2 * order))
     assert search.rotations is not None
     assert search.coarse_radius is not None
-    oversampling = 2 if size % 2 else 1.5  # a whole box; what remains is far below the noise
+    oversampling = lean_oversampling(size)
     coarse = Band(size, search.coarse_radius, oversampling)
     bands = [Band(size, radius, oversampling) for radius in search.radii or ()]
     spectrum = Projector(size, coarse.oversampling, coarse.interpolation).transform(volume)

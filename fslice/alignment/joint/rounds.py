@@ -9,7 +9,7 @@ import numpy as np
 from fslice._arrays import Array, check_size, to_numpy
 from fslice.alignment.joint.grid_map import GridMap
 from fslice.alignment.joint.motions import mirrored
-from fslice.alignment.joint.steps import ImageSet, mapped, posed, with_noise
+from fslice.alignment.joint.steps import ImageSet, mapped, posed, search_finds_more, with_noise
 from fslice.alignment.noise import log_density_of_noise
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
@@ -42,7 +42,9 @@ class Rounds:
     most: int = 14
     folds: int = 4
     draws: int = 2
-    search: PoseSearch = field(default_factory=lambda: PoseSearch(rotations=9216, candidates=28))
+    search: PoseSearch = field(
+        default_factory=lambda: PoseSearch(rotations=9216, candidates=20, max_modes=4, window=8.0)
+    )
     gain: float = 0.05
 
     def __post_init__(self) -> None:
@@ -62,7 +64,7 @@ class JointState:
     """(D//2 + 1,) float64: mean power of the images in each shell."""
     round: int = 0
     curve: np.ndarray | None = field(default=None, repr=False)
-    """Fourier shell correlation of the halves' maps, laid upon each other."""
+    """Fourier shell correlation of the halves' maps, laid upon each other, where it is known."""
     trace: tuple[dict, ...] = ()
     """Of each round: images, radius, evidence, log likelihood, shell of agreement."""
     finished: bool = False
@@ -90,15 +92,19 @@ def next_round(
 ) -> JointState:
     """Return the state after one more round on the halves.
 
-    All poses are searched when the band has grown; then the modes that were found are refined until
-    little is gained, and the band grows again where the halves agree up to its end, unless that has
-    gained little. A round that makes the images less likely, given the maps of others, is undone.
+    All poses are searched when the band has grown, if that finds better ones for some images; then
+    the modes that were found are refined until little is gained, and the band grows again where
+    the halves agree up to its end, unless that has gained little. A round that makes the images
+    less likely, given the maps of others, is undone.
     """
     search = replace(options.search, radii=levels(state.radius))
-    first, second = (
-        posed(state.dataset, half, search, everywhere=state.search_next) for half in state.halves
+    everywhere = state.search_next and any(
+        search_finds_more(state.dataset, half, search) for half in state.halves
     )
-    entry = entry_of(state, (first, second))
+    first, second = (
+        posed(state.dataset, half, search, everywhere=everywhere) for half in state.halves
+    )
+    entry = entry_of(state, (first, second)) | {"searched": everywhere}
     gain, same = gain_of(state, entry)
     if gain < 0:
         if not same:
@@ -107,9 +113,9 @@ def next_round(
     radius, round_ = state.radius, state.round + 1
     trace = (*state.trace[: len(state.trace) - (gain < 0)], entry)
     settled = gain < options.gain * abs(entry["evidence"])
-    if settled and same:
+    if same if settled else state.search_next and not everywhere:
         most = (state.dataset.size - 1) // 2
-        radius = grown(radius, agreed_shell(state.curve, _AGREE), most)
+        radius = grown(radius, agreed_shell(curve_of(state), _AGREE), most)
     if round_ >= options.most or (settled and radius == state.radius):
         return replace(state, halves=(first, second), round=round_, trace=trace, finished=True)
     dataset = with_noise(state.dataset, (first, second))
@@ -117,13 +123,20 @@ def next_round(
         mapped(dataset, half, radius, sphere_radius, rng, folds=options.folds, draws=options.draws)
         for half in (first, second)
     )
-    one, two, laid = of_one_hand(one, two, radius, hand=state.search_next)
-    curve = to_numpy(laid.curve)
-    entry = entry | {"agreed": min(agreed_shell(curve, _AGREE), radius)}
+    curve = None
+    if state.search_next:
+        one, two, laid = of_one_hand(one, two, radius)
+        curve = to_numpy(laid.curve)
+        entry = entry | {"agreed": min(agreed_shell(curve, _AGREE), radius)}
     return replace(
         state, halves=(one, two), dataset=dataset, radius=radius, round=round_, curve=curve,
         trace=(*trace[:-1], entry), search_next=radius > state.radius, imposed=False,
     )  # fmt: skip
+
+
+def curve_of(state: JointState) -> np.ndarray:
+    """Return the Fourier shell correlation of the halves' maps, laid upon each other."""
+    return to_numpy(lay_halves(state.halves).curve) if state.curve is None else state.curve
 
 
 def gain_of(state: JointState, entry: dict) -> tuple[float, bool]:
@@ -140,7 +153,7 @@ def entry_of(state: JointState, parts: tuple[ImageSet, ...]) -> dict:
     evidence = sum(part.evidence * len(part.rows) for part in parts) / count
     noise = log_density_of_noise(state.dataset, state.power)
     return {
-        "images": len(parts[0].rows), "radius": state.radius, "searched": state.search_next,
+        "images": len(parts[0].rows), "radius": state.radius, "searched": False,
         "evidence": evidence, "log_likelihood": evidence + noise,
     }  # fmt: skip
 
@@ -169,15 +182,15 @@ def agreed_shell(curve: Array, threshold: float) -> int:
 
 
 def of_one_hand(
-    first: ImageSet, second: ImageSet, radius: int, *, hand: bool = True
+    first: ImageSet, second: ImageSet, radius: int
 ) -> tuple[ImageSet, ImageSet, MapAlignment]:
     """Return both halves, the second mirrored where that makes it agree, and how it is laid.
 
     At low frequency many objects look like their mirror image, and the halves, which begin from one
-    map of low resolution, may each end with another hand. Where `hand` is False it is known.
+    map of low resolution, may each end with another hand.
     """
     laid = _laid(first, second, radius)
-    if not hand or agreed_shell(to_numpy(laid.curve), _AGREE) >= radius - 1:
+    if agreed_shell(to_numpy(laid.curve), _AGREE) >= radius - 1:
         return first, second, laid
     other = mirrored(second)
     turned = _laid(first, other, radius)
@@ -202,14 +215,16 @@ def _map_of(part: ImageSet) -> Array:
 
 
 def levels(radius: int) -> tuple[float, ...]:
-    """Return the radii at which poses are refined: the first 16 at most, each twice the one before.
+    """Return the radii at which poses are refined: two at least, the first 16 at most.
+
+    Each is twice the one before.
 
     Examples
     --------
     >>> levels(31), levels(12)
-    ((16, 31), (12,))
+    ((16, 31), (6, 12))
     """
     found = [radius]
-    while found[0] > 16:
+    while len(found) < 2 or found[0] > 16:
         found.insert(0, -(-found[0] // 2))
     return tuple(found)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fslice._arrays import array_namespace, to_numpy
-from fslice.alignment.band import Band
+from fslice.alignment.band import Band, lean_oversampling
 from fslice.alignment.band_images import BandImages
 from fslice.alignment.grid import hexagonal_shifts
 from fslice.alignment.joint.grid_em import (
@@ -116,7 +116,7 @@ def run_grid_em(
     now = start
     size = images.band.size
     for level in options.schedule:
-        band = Band(size, level.radius, interpolation="linear")
+        band = Band(size, level.radius, lean_oversampling(size), "linear")
         limited = images.limited(band)
         if now is None:
             few = limited[np.sort(rng.permutation(len(limited))[:1000])]

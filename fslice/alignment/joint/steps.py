@@ -15,10 +15,12 @@ import numpy as np
 
 from fslice._arrays import Array, to_numpy
 from fslice._large import at_once
-from fslice.alignment.band import Band
+from fslice.alignment.band import Band, lean_oversampling
 from fslice.alignment.find import pose_model
 from fslice.alignment.joint.equations import expected_equations
 from fslice.alignment.joint.grid_map import GridMap, Learned, maximisation, object_mask, rescaled
+from fslice.alignment.learn import evenly
+from fslice.alignment.model import PoseModel
 from fslice.alignment.noise import residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.priors import squared_shifts
@@ -27,8 +29,12 @@ from fslice.data.dataset import Dataset
 from fslice.posterior.latent import LatentMap, latent_map
 from fslice.posterior.stencil import StencilEquations
 
-_ERROR = 0.05
+_ERROR = 0.2
 """Of solves, in posterior deviations; each begins at the map of the round before."""
+_PROBES = 100
+"""Images of a fold, at most, that tell whether a search would find more."""
+_BETTER = 0.5
+"""Nats by which a search makes them likelier, in the mean, if all images are worth one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +60,11 @@ class ImageSet:
         """Return places in `rows` of the images of each fold, dealt like cards."""
         return [np.arange(first, len(self.rows), count) for first in range(count)]
 
+    def scored_against(self) -> Iterator[tuple[Array, np.ndarray]]:
+        """Yield maps, and the places in `rows` of the images that none of them is made of."""
+        maps = self.without or (self.map.volume,)
+        yield from zip(maps, self.folds(len(maps)), strict=True)
+
 
 def posed(dataset: Dataset, part: ImageSet, search: PoseSearch, *, everywhere: bool) -> ImageSet:
     """Return a set with the posterior of its poses, each image under a map of others.
@@ -67,20 +78,44 @@ def posed(dataset: Dataset, part: ImageSet, search: PoseSearch, *, everywhere: b
     everywhere : bool
         Whether all poses are searched; else the modes that were found are refined.
     """
-    maps = part.without or (part.map.volume,)
     found: PosePosterior | None = None
-    for volume, places in zip(maps, part.folds(len(maps)), strict=True):
+    for volume, places in part.scored_against():
         rows = part.rows[places]
         before = None if part.poses is None or everywhere else part.poses[places]
-        model = pose_model(
-            dataset, rescaled(volume, dataset.size).astype(dataset.dtype), noise_variance=1.0,
-            shift_std=part.map.shift_std, search=search,
-            known=None if before is None else (before, rows),
-        )  # fmt: skip
+        known = None if before is None else (before, rows)
+        model = _model(dataset, volume, part, search, known)
         own = model.find(rows) if before is None else model.refine(before, rows)
         found = own if found is None else found + own
     assert found is not None
     return replace(part, poses=found.sorted())
+
+
+def search_finds_more(dataset: Dataset, part: ImageSet, search: PoseSearch) -> bool:
+    """Return whether, of some images, a search finds better poses than those that are known.
+
+    Parameters
+    ----------
+    dataset, part, search
+        As in `posed`.
+    """
+    if part.poses is None:
+        return True
+    volume, places = next(part.scored_against())
+    some = evenly(places, _PROBES)
+    model = _model(dataset, volume, part, search, None)
+    known = model.refine(part.poses[some], part.rows[some])
+    gain = model.find(part.rows[some]).evidence - known.evidence
+    return float(gain.mean()) > _BETTER
+
+
+def _model(
+    dataset: Dataset, volume: Array, part: ImageSet, search: PoseSearch,
+    known: tuple[PosePosterior, np.ndarray] | None,
+) -> PoseModel:  # fmt: skip
+    return pose_model(
+        dataset, rescaled(volume, dataset.size).astype(dataset.dtype), noise_variance=1.0,
+        shift_std=part.map.shift_std, search=search, known=known,
+    )  # fmt: skip
 
 
 def with_noise(dataset: Dataset, parts: tuple[ImageSet, ...]) -> Dataset:
@@ -88,10 +123,11 @@ def with_noise(dataset: Dataset, parts: tuple[ImageSet, ...]) -> Dataset:
     total, count = 0.0, sum(len(part.rows) for part in parts)
     for part in parts:
         assert part.poses is not None
-        maps = part.without or (part.map.volume,)
-        for volume, places in zip(maps, part.folds(len(maps)), strict=True):
+        for volume, places in part.scored_against():
             whole = rescaled(volume, dataset.size)
-            left = residual_noise(dataset, whole, part.poses[places], part.rows[places]).noise
+            left = residual_noise(
+                dataset, whole, part.poses[places], part.rows[places], part.map.band.radius
+            ).noise
             assert left is not None
             total = total + left.variances * (len(places) / count)
     assert left is not None
@@ -118,7 +154,7 @@ def mapped(
         As in `Rounds`.
     """
     assert part.poses is not None
-    band = Band(dataset.size, radius, interpolation="linear")
+    band = Band(dataset.size, radius, lean_oversampling(dataset.size), "linear")
     sums = [
         expected_equations(
             dataset, band, part.poses[places], rng, draws=draws, rows=part.rows[places]

@@ -36,11 +36,11 @@ def joined(
     """Return the state before the first round on all images, with the map of their poses."""
     poses = poses_in_one_frame(state, laid)
     whole = ImageSet(np.arange(len(state.dataset)), state.halves[0].map, poses=poses)
-    radius = round(state.radius / _GROWTH)
     whole = mapped(
-        state.dataset, whole, radius, sphere_radius, rng, folds=options.folds, draws=options.draws
-    )
-    return replace(state, whole=whole, radius=radius, finished=False, round=0, search_next=False)
+        state.dataset, whole, state.radius, sphere_radius, rng, folds=options.folds,
+        draws=options.draws,
+    )  # fmt: skip
+    return replace(state, whole=whole, finished=False, round=0, search_next=False)
 
 
 def next_round_of_all(
