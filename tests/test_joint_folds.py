@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from joint_problem import SIZE
+from joint_problem import SIZE, simulated
 
 import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.band import Band
+from fslice.alignment.find import poses_as_posterior
 from fslice.alignment.joint.grid_map import GridMap, object_mask, rescaled, sphere
-from fslice.alignment.joint.steps import ImageSet, mapped, posed, with_noise
+from fslice.alignment.joint.steps import ImageSet, mapped, posed, search_finds_more, with_noise
+from fslice.alignment.noise import mean_power, residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.likelihoods.gaussian import GaussianNoise
@@ -73,6 +75,32 @@ def test_the_map_without_a_fold_does_not_depend_on_its_images(noise_only, rng):
     )
     assert np.allclose(before[1], after[1], atol=1e-9 * abs(before[1]).max())
     assert not np.allclose(before[0], after[0], atol=0.1 * abs(before[0]).max())
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_search_is_worth_it_where_poses_are_wrong(rng, right):
+    dataset, data = simulated(100, shift_std=0.0)
+    noise = GaussianNoise(np.full(SIZE // 2 + 1, data.noise_variance))
+    poses = data.rotations if right else fslice.random_rotations(100, rng)
+    band = Band(SIZE, SIZE // 2 - 1, interpolation="linear")
+    map_ = GridMap(rescaled(data.truth, band.box), band, np.ones(1), np.ones(1), 0.5)
+    part = ImageSet(np.arange(100), map_, poses=poses_as_posterior(Poses(poses)))
+    search = PoseSearch(radii=(RADIUS,), rotations=4000, candidates=8)
+    assert search_finds_more(dataset.with_noise(noise), part, search) == (not right)
+
+
+def test_the_noise_beyond_a_map_is_the_power_of_the_images(rng):
+    """A map that ends at a shell leaves what the whole box would show, at less cost."""
+    dataset, data = simulated(40, shift_std=0.0)
+    band = Band(SIZE, 6, interpolation="linear")
+    volume = rescaled(rescaled(data.truth, band.box), SIZE)
+    poses, rows = poses_as_posterior(Poses(data.rotations)), np.arange(40)
+    in_band, in_box = (
+        residual_noise(dataset, volume, poses, rows, radius).noise.variances[0]
+        for radius in (band.box / 2, None)
+    )
+    assert np.allclose(in_band[:6], in_box[:6], rtol=1e-3)
+    assert np.allclose(in_band[band.box // 2 + 1 :], mean_power(dataset)[band.box // 2 + 1 :])
 
 
 def test_the_mask_holds_the_object_and_little_else(rng):
