@@ -25,7 +25,7 @@ from fslice.alignment.joint.steps import ImageSet
 from fslice.alignment.posterior import PosePosterior
 from fslice.cli import _unknown_poses
 from fslice.cli._unknown_poses import lines_of, numbers_of
-from fslice.geometry import angle_between, rotvec_to_matrix
+from fslice.geometry import angle_between, matrix_to_rotvec, rotvec_to_matrix
 from fslice.io import read_particles, read_volume
 from fslice.metrics import align_maps, fsc, resolution
 from fslice.posterior.sums import normal_equations
@@ -184,6 +184,25 @@ def test_halves_are_laid_upon_each_other_however_far_they_drift(rng, degrees):
         for each in (volume, rotate_volume(volume, turn, rng.normal(size=3)))
     )  # fmt: skip
     assert fsc(lay_halves(halves).volume, volume)[: SIZE // 3].min() > 0.95
+
+
+def test_the_error_bars_of_poses_follow_a_map_that_is_moved(rng):
+    """The steps are so small that only what is linear in them matters."""
+    spread = np.eye(5) + 0.3 * rng.normal(size=(4, 5, 5))
+    spread *= 1e-3 * np.array([1, 2, 1.5, 5, 8])[:, None]
+    poses = replace(
+        poses_as_posterior(Poses(fslice.random_rotations(4, rng), rng.normal(size=(4, 2)))),
+        covariance=spread @ spread.swapaxes(1, 2),
+    )
+    frame = fslice.random_rotations(1, rng)[0], np.array([4.0, -3.0, 5.0])
+    drawn = poses.sample(np.random.default_rng(0), 20000)
+    every = moved_poses(poses_as_posterior(Poses(drawn.rotations, drawn.shifts)), *frame)
+    moved = moved_poses(poses, *frame)
+    steps = matrix_to_rotvec(moved.rotations.swapaxes(1, 2)[drawn.image_of] @ every.rotations)
+    steps = np.concatenate([steps, every.shifts - moved.shifts[drawn.image_of]], 1)
+    for own, expected in zip(steps.reshape(4, -1, 5), moved.covariance, strict=True):
+        root = np.linalg.inv(np.linalg.cholesky(expected))
+        assert np.allclose(root @ np.cov(own.T) @ root.T, np.eye(5), atol=0.1)
 
 
 def test_the_mirror_image_gives_the_same_images_and_steps(rng):
