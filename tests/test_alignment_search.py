@@ -287,6 +287,16 @@ def test_the_mass_of_modes_that_are_given_up_is_counted_once(radii, rng):
     assert (abs(np.log(3 * (1 - found.discarded))) < CONVERGED).all()
 
 
+def test_poses_of_a_file_without_shifts_are_not_taken_to_be_centred(scene):
+    """The deviation of shifts is learned from what the images say, not from the file."""
+    volume, images, ctf, truth, variance = scene
+    centred = Dataset(images, Poses(truth.rotations), ctf)
+    search = PoseSearch(radii=(8, 13))
+    found = refine_poses(centred, volume, noise_variance=variance, search=search)
+    errors = found.best().shifts - truth.shifts
+    assert (errors**2).mean() < 2 * (found.deviations()[:, 3:] ** 2).mean()
+
+
 def test_of_a_nearly_symmetric_map_the_relaxed_search_finds_what_the_whole_one_does(rng):
     """A sixth of the map breaks the symmetry; one mate of each image is left."""
     plain = blobs(rng, 20).volume(SIZE, PIXEL)

@@ -14,7 +14,7 @@ from fslice.alignment.model import PoseModel
 from fslice.alignment.noise import outer_variance
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepare import prepare
-from fslice.alignment.priors import shift_spread
+from fslice.alignment.priors import shift_spread, were_found
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
@@ -128,7 +128,8 @@ def refine_poses(
     poses : PosePosterior, optional
         All of its modes are refined, weighed anew, and pruned. Of the images of `rows`.
     noise, noise_variance, shift_std, search, rows, progress, executor
-        As in `find_poses`; of the search what concerns the grid plays no part.
+        As in `find_poses`; of the search what concerns the grid plays no part. The default of
+        `shift_std` is that of `poses` if these were found, with their evidence.
 
     Returns
     -------
@@ -140,8 +141,8 @@ def refine_poses(
     chosen = array_namespace(given.weights).arange(len(dataset)) if rows is None else rows
     if len(given) != len(chosen):
         raise ValueError(f"poses: expected those of {len(chosen)} images, got {len(given)}")
-    if shift_std is None:
-        shift_std = shift_spread(given)
+    if shift_std is None and poses is not None and were_found(poses):
+        shift_std = shift_spread(poses)  # those of a file may lack shifts, or have them wrong
     model = pose_model(
         dataset, volume, noise=noise, noise_variance=noise_variance, shift_std=shift_std,
         search=search, known=(given, rows),
