@@ -13,10 +13,10 @@ from fslice.alignment.band_images import BandImages, read_band
 from fslice.alignment.joint.axes import Axes
 from fslice.alignment.joint.checkpoint import JointCheckpoint
 from fslice.alignment.joint.frames import NoStructureError, imposed, mean_map
-from fslice.alignment.joint.grid_map import GridMap, rescaled
+from fslice.alignment.joint.grid_map import GridMap
 from fslice.alignment.joint.rounds import JointState, Rounds, first_state, lay_halves, next_round
 from fslice.alignment.joint.selection import HeldOut, held_out
-from fslice.alignment.joint.starts import GridEM, run_grid_em
+from fslice.alignment.joint.starts import GridEM, given_map, run_grid_em
 from fslice.alignment.joint.whole import joined, next_round_of_all, poses_in_one_frame
 from fslice.alignment.noise import mean_power
 from fslice.alignment.posterior import PosePosterior
@@ -44,7 +44,7 @@ class Joint:
     seed : int
         Of everything random.
     initial : (D, D, D) real array, optional
-        A map to begin with, in place of random ones.
+        A map to begin with, in place of random ones, in any unit: the images tell how bright it is.
     radius : float, optional
         Of the sphere that holds the object, in pixels. Default: 0.42 of the box.
     symmetry : str
@@ -227,11 +227,8 @@ def _start(
     em, start = options.grid_em, None
     if options.initial is not None:
         em = replace(em, schedule=em.schedule[-1:])
-        band = Band(images.band.size, em.schedule[0].radius, interpolation="linear")
         volume = placed(to_numpy(options.initial), images.ctf)
-        volume = rescaled(volume, band.box)
-        prior = np.full(band.box // 2 + 1, float((volume**2).mean()) + 1e-30)
-        start = GridMap(volume, band, prior, power[: int(band.radius) + 1], em.shift_std)
+        start = given_map(volume, images, power, em.shift_std)
     steps = sum(level.steps for level in em.schedule)
     with report.stage("random start" if start is None else "initial map", steps, "steps") as tell:
         return run_grid_em(images, radius, rng, em, start=start, advance=tell)
