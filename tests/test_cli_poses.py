@@ -67,6 +67,14 @@ def test_poses_of_the_file_are_refined(run, tmp_path, capsys):
     assert line["arguments"]["local"] is True
 
 
+def test_the_noise_of_shells_is_told_with_that_of_a_pixel(run, tmp_path, capsys):
+    words = "poses", run / "particles.star", "--volume", run / "truth.mrc", "-o", tmp_path
+    line = result(capsys, *words, "--local", "--noise", "shell")
+    noise = json.loads((run / "simulation.json").read_text())["noise_variance"]
+    assert line["noise_variance"] == pytest.approx(noise, rel=0.05)
+    assert np.allclose(np.array(line["noise_variance_of_shells"])[3:] / noise, 1, atol=0.15)
+
+
 def test_a_nearly_symmetric_map_is_relaxed(run, tmp_path, capsys):
     words = "poses", run / "particles.star", "--volume", run / "truth.mrc", "-o", tmp_path
     line = result(capsys, *words, "--relax-symmetry", "C2", "--shift-std", 1)
