@@ -287,6 +287,14 @@ def test_the_mass_of_modes_that_are_given_up_is_counted_once(radii, rng):
     assert (abs(np.log(3 * (1 - found.discarded))) < CONVERGED).all()
 
 
+def test_arguments_that_would_be_ignored_are_refused(scene):
+    volume, images, ctf, truth, _ = scene
+    with pytest.raises(ValueError, match="ctf: expected None beside a Dataset"):
+        find_poses(Dataset(images, truth), volume, ctf)
+    with pytest.raises(ValueError, match="noise_variance: expected None with noise='shell', got 2"):
+        find_poses(images, volume, ctf, noise="shell", noise_variance=2.0)
+
+
 def test_poses_of_a_file_without_shifts_are_not_taken_to_be_centred(scene):
     """The deviation of shifts is learned from what the images say, not from the file."""
     volume, images, ctf, truth, variance = scene

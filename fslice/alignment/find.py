@@ -173,6 +173,10 @@ def pose_model(
         Where poses are only refined.
     """
     check_choice("noise", noise, ("white", "shell"))
+    if noise == "shell" and noise_variance is not None:
+        raise ValueError(
+            f"noise_variance: expected None with noise='shell', got {noise_variance:g}"
+        )
     dataset = as_dataset(images, volume, ctf)
     symmetry = dataset.symmetry if symmetry is None else symmetry
     if relax_symmetry is not None and symmetry_name(symmetry) != "C1":
@@ -190,7 +194,7 @@ def pose_model(
     variance = outer_variance(dataset, rows) if noise_variance is None else noise_variance
     model = PoseModel(dataset, variance, prepared)
     learn = Learn(
-        noise == "shell" and noise_variance is None, shift_std is None,
+        noise == "shell", shift_std is None,
         options.contrast_std is not None, options.prior_directions == "learned",
     )  # fmt: skip
     if learn.scale:
@@ -201,6 +205,8 @@ def pose_model(
 def as_dataset(images: Any, volume: Array, ctf: CTF | Array | None = None) -> Dataset:
     """Return images as a data set; those that bring no poses get the identity."""
     if isinstance(images, Dataset):
+        if ctf is not None:
+            raise ValueError("ctf: expected None beside a Dataset, which brings its own")
         return images
     n = len(images)
     rotations = placed(np.tile(np.eye(3), (n, 1, 1)), volume, "float64")
