@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,19 +15,21 @@ import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.band import Band
 from fslice.alignment.find import poses_as_posterior
-from fslice.alignment.joint import infer, infer_poses
+from fslice.alignment.joint import infer, infer_poses, rounds
 from fslice.alignment.joint.axes import find_axes
 from fslice.alignment.joint.equations import expected_equations
 from fslice.alignment.joint.frames import NoStructureError
 from fslice.alignment.joint.grid_map import GridMap, rescaled
 from fslice.alignment.joint.motions import mirrored_poses, moved_poses
-from fslice.alignment.joint.rounds import Rounds, grown, lay_halves
+from fslice.alignment.joint.rounds import JointState, Rounds, grown, lay_halves
 from fslice.alignment.joint.steps import ImageSet
 from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.search import PoseSearch
 from fslice.cli import _unknown_poses
 from fslice.cli._unknown_poses import lines_of, numbers_of
 from fslice.geometry import angle_between, matrix_to_rotvec, rotvec_to_matrix
 from fslice.io import read_particles, read_volume
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.metrics import align_maps, fsc, resolution
 from fslice.posterior.sums import normal_equations
 from fslice.simulation import GaussianModel
@@ -66,8 +69,8 @@ def test_rounds_report_what_they_reached(found):
     inferred, dataset, _ = found
     halves = [entry for entry in inferred.trace if entry["images"] < len(dataset)]
     together = inferred.trace[len(halves) :]
-    for rounds in (halves, together):
-        radii = [entry["radius"] for entry in rounds]
+    for some in (halves, together):
+        radii = [entry["radius"] for entry in some]
         assert radii == sorted(radii)
         assert len(radii) > 1
     for before, after in zip(inferred.trace, inferred.trace[1:], strict=False):
@@ -78,14 +81,14 @@ def test_rounds_report_what_they_reached(found):
 
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch, found):
     inferred, dataset, _ = found
-    options, rounds = replace(FAST, checkpoint=tmp_path / "c.npz"), []
+    options, steps = replace(FAST, checkpoint=tmp_path / "c.npz"), []
 
     def interrupted(name):
         step = getattr(infer, name)
 
         def of_round(*arguments):
-            rounds.append(name)
-            if rounds.count(name) == 2:
+            steps.append(name)
+            if steps.count(name) == 2:
                 raise KeyboardInterrupt
             return step(*arguments)
 
@@ -149,6 +152,36 @@ def test_too_few_images_and_copies_are_refused():
 def test_an_image_needs_others_to_be_scored_against():
     with pytest.raises(ValueError, match="folds: expected at least 2, got 1"):
         Rounds(folds=1)
+
+
+def test_what_the_rounds_would_leave_out_is_refused():
+    with pytest.raises(ValueError, match=r"search: expected no free defocus .* got contrast$"):
+        Rounds(search=PoseSearch(contrast_std=0.2))
+    dataset, _ = simulated(60)
+    with pytest.raises(ValueError, match="joint: expected the symmetry C3, got C1"):
+        fslice.reconstruct(replace(dataset, symmetry="C3"), poses="unknown", joint=FAST)
+
+
+@pytest.mark.parametrize("symmetry", ["C1", "T"])
+def test_a_symmetric_half_is_not_mirrored(monkeypatch, symmetry):
+    """The mirror image of T with the axes of RELION has them elsewhere."""
+    tried = []
+
+    def laid(first, second, radius, hand):
+        tried.append(hand)
+        return first, second, SimpleNamespace(curve=np.ones(SIZE // 2 + 1))
+
+    dataset, _ = simulated(60)
+    dataset = replace(dataset.with_noise(GaussianNoise(np.ones(SIZE // 2 + 1))), symmetry=symmetry)
+    poses = replace(poses_as_posterior(dataset.poses), evidence=np.ones(60))
+    halves = tuple(ImageSet(np.arange(i, 60, 2), None, (), poses[i::2]) for i in range(2))
+    for name in ("posed", "mapped"):
+        monkeypatch.setattr(rounds, name, lambda dataset, part, *_, **__: part)
+    monkeypatch.setattr(rounds, "with_noise", lambda dataset, parts: dataset)
+    monkeypatch.setattr(rounds, "of_one_hand", laid)
+    state = JointState(halves, dataset, 8, np.ones(SIZE // 2 + 1))
+    rounds.next_round(state, 9.0, Rounds(), None)
+    assert tried == [symmetry == "C1"]
 
 
 @given(agreed=st.integers(1, 31), radius=st.integers(4, 31))

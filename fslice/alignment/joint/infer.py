@@ -131,7 +131,7 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
         There are too few images, or they are copies of each other.
     """
     report = Reporter() if report is None else report
-    _check_images(dataset)
+    _check_images(dataset, options)
     plain = replace(dataset, symmetry="C1")
     radius = _RADIUS * dataset.size if options.radius is None else options.radius
     labels = _half_sets(dataset, options.seed)
@@ -157,8 +157,10 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
     return _result(state, laid, starts, axes, labels)
 
 
-def _check_images(dataset: Dataset) -> None:
-    n = len(dataset)
+def _check_images(dataset: Dataset, options: Joint) -> None:
+    n, symmetry = len(dataset), symmetry_name(options.symmetry)
+    if dataset.symmetry not in ("C1", symmetry):
+        raise ValueError(f"joint: expected the symmetry {dataset.symmetry}, got {symmetry}")
     if n < _LEAST_IMAGES:
         raise ValueError(
             f"images: expected at least {_LEAST_IMAGES} to find poses and structure, got {n}"

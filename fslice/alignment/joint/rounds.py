@@ -47,6 +47,11 @@ class Rounds:
 
     def __post_init__(self) -> None:
         check_size("folds", self.folds, 2)
+        if self.search.parameters:
+            raise ValueError(
+                "search: expected no free defocus or contrast, which the map would not know, got "
+                f"{', '.join(self.search.parameters)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +122,9 @@ def next_round(
         mapped(dataset, half, radius, sphere_radius, rng, folds=options.folds, draws=options.draws)
         for half in (first, second)
     )
-    one, two, laid = of_one_hand(one, two, radius, hand=state.search_next)
+    # once a symmetry is imposed the hand is known, and a mirror image may have its axes elsewhere
+    hand = state.search_next and dataset.symmetry == "C1"
+    one, two, laid = of_one_hand(one, two, radius, hand=hand)
     curve = to_numpy(laid.curve)
     entry = entry | {"agreed": min(agreed_shell(curve, _AGREE), radius)}
     return replace(
