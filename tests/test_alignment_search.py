@@ -287,6 +287,18 @@ def test_the_mass_of_modes_that_are_given_up_is_counted_once(radii, rng):
     assert (abs(np.log(3 * (1 - found.discarded))) < CONVERGED).all()
 
 
+def test_a_portion_of_a_data_set_is_a_data_set(scene):
+    volume, images, ctf, truth, _ = scene
+    rows, search = np.arange(10, 40, 3), PoseSearch(radii=(8, 13))
+    portion = Dataset(images, truth, ctf).portion(rows)
+    alone = Dataset(images[rows], truth[rows], ctf[rows])
+    found, expected = (
+        refine_poses(each, volume, noise="shell", search=search) for each in (portion, alone)
+    )
+    assert np.array_equal(found.evidence, expected.evidence)
+    assert np.array_equal(found.rows, np.arange(len(rows)))
+
+
 def test_arguments_that_would_be_ignored_are_refused(scene):
     volume, images, ctf, truth, _ = scene
     with pytest.raises(ValueError, match="ctf: expected None beside a Dataset"):

@@ -181,7 +181,8 @@ def pose_model(
     symmetry = dataset.symmetry if symmetry is None else symmetry
     if relax_symmetry is not None and symmetry_name(symmetry) != "C1":
         raise ValueError(f"relax_symmetry: expected None beside the symmetry {symmetry}")
-    dataset = dataclasses.replace(dataset, symmetry="C1")
+    # of a portion, images are counted from its first
+    dataset = dataclasses.replace(dataset, symmetry="C1", origin=None)
     if len(volume) != dataset.size:
         raise ValueError(f"volume: expected a box of {dataset.size} voxels, got {len(volume)}")
     wide = _WIDE * dataset.size if shift_std is None else shift_std
