@@ -154,6 +154,13 @@ def test_an_image_needs_others_to_be_scored_against():
         Rounds(folds=1)
 
 
+def test_noise_of_groups_counts_by_their_images():
+    images = np.ones((4, 8, 8))
+    noise = GaussianNoise(np.array([np.ones(5), 9 * np.ones(5)]), np.array([0, 0, 1, 0]))
+    dataset = Dataset(images, Poses(np.tile(np.eye(3), (4, 1, 1))), noise=noise)
+    assert np.allclose(infer._times(np.full(5, 2.0), dataset), 2 * 3)
+
+
 def test_what_the_rounds_would_leave_out_is_refused():
     with pytest.raises(ValueError, match=r"search: expected no free defocus .* got contrast$"):
         Rounds(search=PoseSearch(contrast_std=0.2))

@@ -132,7 +132,7 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
     """
     report = Reporter() if report is None else report
     _check_images(dataset, options)
-    plain = replace(dataset, symmetry="C1")
+    plain = replace(dataset, symmetry="C1", origin=None)
     radius = _RADIUS * dataset.size if options.radius is None else options.radius
     labels = _half_sets(dataset, options.seed)
     checkpoint = JointCheckpoint(options.checkpoint, plain, options)
@@ -210,10 +210,12 @@ def _started(
 
 
 def _times(noise: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return the spectrum of the noise: what was found, times what the data set had."""
+    """Return the spectrum of the noise: what was found, times the mean of what images had."""
     if dataset.noise is None:
         return noise
-    return noise * to_numpy(dataset.noise.variances).mean(0)
+    table, group = to_numpy(dataset.noise.variances), dataset.noise.groups
+    shares = None if group is None else np.bincount(to_numpy(group), minlength=len(table))
+    return noise * np.average(table, axis=0, weights=shares)
 
 
 def _held_out_rows(n: int, seed: int) -> np.ndarray:

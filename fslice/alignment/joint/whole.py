@@ -40,7 +40,9 @@ def joined(
     whole = mapped(
         state.dataset, whole, radius, sphere_radius, rng, folds=options.folds, draws=options.draws
     )
-    return replace(state, whole=whole, radius=radius, finished=False, round=0, search_next=False)
+    return replace(
+        state, whole=whole, radius=radius, finished=False, round=0, search_next=False, imposed=False
+    )
 
 
 def next_round_of_all(
