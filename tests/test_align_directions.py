@@ -18,6 +18,7 @@ from fslice.alignment.find import find_poses, pose_model, poses_as_posterior
 from fslice.alignment.importance import check_posterior
 from fslice.alignment.newton import CONVERGED
 from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.prepare import prepare
 from fslice.alignment.search import PoseSearch
 from fslice.geometry import (
     angle_between,
@@ -177,6 +178,17 @@ def test_the_evidence_is_that_of_importance_sampling_and_the_bound_has_the_prior
     apart = abs(gain - directions.log(found.rotations[best])[single])
     assert np.median(apart) < 0.05
     assert apart.max() < CONVERGED
+
+
+def test_where_a_symmetry_is_relaxed_a_pose_of_the_grid_stands_for_all_its_mates(rng):
+    volume, _, _ = images_of(random_rotations(2, rng), 1.0, rng)
+    cone = rotations_in_cone(300, 30, rng) @ rotvec_to_matrix(np.array([0, 1.5, 0]))
+    prior = learned_directions(poses_as_posterior(Poses(cone.swapaxes(1, 2))))
+    found = prepare(volume, SEARCH, relax="C3").with_directions(prior)
+    mates = symmetry_rotations("C3")[:, None] @ found.templates.rotations
+    expected = np.log(np.exp([prior.log(each) for each in mates]).mean(0))
+    assert np.allclose(found.templates.log_directions, expected, atol=1e-5)
+    assert np.allclose(found.directions.log(mates[1]), prior.log(mates[1]))
 
 
 def test_choices_are_checked():

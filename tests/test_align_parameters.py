@@ -8,6 +8,7 @@ import pytest
 
 import fslice
 from fslice import CTF, Dataset, Poses, Projector, random_rotations
+from fslice.alignment import learn
 from fslice.alignment.bound import expected_log_likelihood, kl_to_prior
 from fslice.alignment.find import find_poses, pose_model, poses_as_posterior
 from fslice.alignment.importance import check_posterior, log_density, modes_of
@@ -135,6 +136,21 @@ def test_the_scale_of_the_map_is_learned(scene, scale):
     rows = np.arange(300)
     model = scene.model(search=PoseSearch(contrast_std=CONTRAST), scale=scale, rows=rows)
     assert model.scale * scale == pytest.approx(scene.contrast[rows].mean(), abs=0.03)
+
+
+def test_the_noise_is_what_the_contrasts_that_were_found_leave(scene, monkeypatch):
+    """They are relative to the scale of that time, not to the one that is learned from them."""
+    data, few = scene.data, slice(40)
+    some = Dataset(data.images[few], data.poses[few], data.ctf[few])
+    learned, search = [], dataclasses.replace(FREE, defocus_std=None)
+    for factor in (1.0, 1.5):
+        monkeypatch.setattr(learn, "fitted_scale", lambda *_, factor=factor: factor)
+        model = pose_model(
+            some, scene.volume, noise="shell", shift_std=1.0, search=search,
+            known=(poses_as_posterior(some.poses), None),
+        )  # fmt: skip
+        learned.append(model.dataset.noise.variances)
+    assert np.array_equal(*learned)
 
 
 def test_poses_are_found_with_a_map_of_another_scale(scene):

@@ -287,6 +287,36 @@ def test_the_mass_of_modes_that_are_given_up_is_counted_once(radii, rng):
     assert (abs(np.log(3 * (1 - found.discarded))) < CONVERGED).all()
 
 
+def test_a_portion_of_a_data_set_is_a_data_set(scene):
+    volume, images, ctf, truth, _ = scene
+    rows, search = np.arange(10, 40, 3), PoseSearch(radii=(8, 13))
+    portion = Dataset(images, truth, ctf).portion(rows)
+    alone = Dataset(images[rows], truth[rows], ctf[rows])
+    found, expected = (
+        refine_poses(each, volume, noise="shell", search=search) for each in (portion, alone)
+    )
+    assert np.array_equal(found.evidence, expected.evidence)
+    assert np.array_equal(found.rows, np.arange(len(rows)))
+
+
+def test_arguments_that_would_be_ignored_are_refused(scene):
+    volume, images, ctf, truth, _ = scene
+    with pytest.raises(ValueError, match="ctf: expected None beside a Dataset"):
+        find_poses(Dataset(images, truth), volume, ctf)
+    with pytest.raises(ValueError, match="noise_variance: expected None with noise='shell', got 2"):
+        find_poses(images, volume, ctf, noise="shell", noise_variance=2.0)
+
+
+def test_poses_of_a_file_without_shifts_are_not_taken_to_be_centred(scene):
+    """The deviation of shifts is learned from what the images say, not from the file."""
+    volume, images, ctf, truth, variance = scene
+    centred = Dataset(images, Poses(truth.rotations), ctf)
+    search = PoseSearch(radii=(8, 13))
+    found = refine_poses(centred, volume, noise_variance=variance, search=search)
+    errors = found.best().shifts - truth.shifts
+    assert (errors**2).mean() < 2 * (found.deviations()[:, 3:] ** 2).mean()
+
+
 def test_of_a_nearly_symmetric_map_the_relaxed_search_finds_what_the_whole_one_does(rng):
     """A sixth of the map breaks the symmetry; one mate of each image is left."""
     plain = blobs(rng, 20).volume(SIZE, PIXEL)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from cli_tools import fail, names, result, succeed
+from cs_files import save
 
 import fslice
 from fslice.alignment.posterior import PosePosterior
@@ -66,6 +67,14 @@ def test_poses_of_the_file_are_refined(run, tmp_path, capsys):
     assert line["arguments"]["local"] is True
 
 
+def test_the_noise_of_shells_is_told_with_that_of_a_pixel(run, tmp_path, capsys):
+    words = "poses", run / "particles.star", "--volume", run / "truth.mrc", "-o", tmp_path
+    line = result(capsys, *words, "--local", "--noise", "shell")
+    noise = json.loads((run / "simulation.json").read_text())["noise_variance"]
+    assert line["noise_variance"] == pytest.approx(noise, rel=0.05)
+    assert np.allclose(np.array(line["noise_variance_of_shells"])[3:] / noise, 1, atol=0.15)
+
+
 def test_a_nearly_symmetric_map_is_relaxed(run, tmp_path, capsys):
     words = "poses", run / "particles.star", "--volume", run / "truth.mrc", "-o", tmp_path
     line = result(capsys, *words, "--relax-symmetry", "C2", "--shift-std", 1)
@@ -106,6 +115,31 @@ def test_images_that_do_not_show_the_map_end_in_one_line(run, spoilt, kind, tmp_
     # a later success leaves none of them
     succeed(capsys, "poses", run / "particles.star", *words[2:], "--shift-std", 1, "--local")
     assert set(names(tmp_path / "out")) <= set(FILES)
+
+
+def test_what_a_star_file_cannot_hold_costs_no_results(run, tmp_path, capsys):
+    """The file says that its images are dark on light; a STAR file cannot."""
+    found = read_particles(run / "particles.star")
+    with StackWriter(tmp_path / "dark.mrc", 60, 32, 4.0) as writer:
+        writer.write(-np.asarray(found.images))
+    fields = {
+        "uid": np.arange(60, dtype="u8"), "blob/path": np.full(60, b"dark.mrc"),
+        "blob/idx": np.arange(60, dtype="u4"), "blob/shape": np.full((60, 2), 32, "u4"),
+        "blob/psize_A": np.full(60, 4, "f4"), "blob/sign": np.full(60, -1, "f4"),
+        "ctf/accel_kv": found.ctf.voltage, "ctf/cs_mm": found.ctf.spherical_aberration,
+        "ctf/amp_contrast": found.ctf.amplitude_contrast, "ctf/df1_A": found.ctf.defocus_u,
+        "ctf/df2_A": found.ctf.defocus_v, "ctf/phase_shift_rad": np.zeros(60, "f4"),
+        "ctf/df_angle_rad": np.radians(found.ctf.astigmatism_angle),
+    }  # fmt: skip
+    rows = np.zeros(60, [(name, own.dtype, own.shape[1:]) for name, own in fields.items()])
+    for name, own in fields.items():
+        rows[name] = own
+    path = save(tmp_path / "dark.cs", rows)
+    words = "poses", path, "--volume", run / "truth.mrc", "-o", tmp_path / "out"
+    line = result(capsys, *words, "--shift-std", 1)
+    assert any("particles.star: not written: " in warning for warning in line["warnings"])
+    assert names(tmp_path / "out") == [name for name in FILES if name != "particles.star"]
+    assert len(PosePosterior.load(tmp_path / "out" / "posterior.npz")) == 60
 
 
 def test_empty_images_among_others_are_listed(run, spoilt, tmp_path, capsys, rng):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,19 +15,21 @@ import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.band import Band
 from fslice.alignment.find import poses_as_posterior
-from fslice.alignment.joint import infer, infer_poses
+from fslice.alignment.joint import infer, infer_poses, rounds
 from fslice.alignment.joint.axes import find_axes
 from fslice.alignment.joint.equations import expected_equations
 from fslice.alignment.joint.frames import NoStructureError
 from fslice.alignment.joint.grid_map import GridMap, rescaled
 from fslice.alignment.joint.motions import mirrored_poses, moved_poses
-from fslice.alignment.joint.rounds import Rounds, grown, lay_halves
+from fslice.alignment.joint.rounds import JointState, Rounds, grown, lay_halves
 from fslice.alignment.joint.steps import ImageSet
 from fslice.alignment.posterior import PosePosterior
+from fslice.alignment.search import PoseSearch
 from fslice.cli import _unknown_poses
 from fslice.cli._unknown_poses import lines_of, numbers_of
-from fslice.geometry import angle_between, rotvec_to_matrix
+from fslice.geometry import angle_between, matrix_to_rotvec, rotvec_to_matrix
 from fslice.io import read_particles, read_volume
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.metrics import align_maps, fsc, resolution
 from fslice.posterior.sums import normal_equations
 from fslice.simulation import GaussianModel
@@ -66,8 +69,8 @@ def test_rounds_report_what_they_reached(found):
     inferred, dataset, _ = found
     halves = [entry for entry in inferred.trace if entry["images"] < len(dataset)]
     together = inferred.trace[len(halves) :]
-    for rounds in (halves, together):
-        radii = [entry["radius"] for entry in rounds]
+    for some in (halves, together):
+        radii = [entry["radius"] for entry in some]
         assert radii == sorted(radii)
         assert len(radii) > 1
     for before, after in zip(inferred.trace, inferred.trace[1:], strict=False):
@@ -78,14 +81,14 @@ def test_rounds_report_what_they_reached(found):
 
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch, found):
     inferred, dataset, _ = found
-    options, rounds = replace(FAST, checkpoint=tmp_path / "c.npz"), []
+    options, steps = replace(FAST, checkpoint=tmp_path / "c.npz"), []
 
     def interrupted(name):
         step = getattr(infer, name)
 
         def of_round(*arguments):
-            rounds.append(name)
-            if rounds.count(name) == 2:
+            steps.append(name)
+            if steps.count(name) == 2:
                 raise KeyboardInterrupt
             return step(*arguments)
 
@@ -151,6 +154,43 @@ def test_an_image_needs_others_to_be_scored_against():
         Rounds(folds=1)
 
 
+def test_noise_of_groups_counts_by_their_images():
+    images = np.ones((4, 8, 8))
+    noise = GaussianNoise(np.array([np.ones(5), 9 * np.ones(5)]), np.array([0, 0, 1, 0]))
+    dataset = Dataset(images, Poses(np.tile(np.eye(3), (4, 1, 1))), noise=noise)
+    assert np.allclose(infer._times(np.full(5, 2.0), dataset), 2 * 3)
+
+
+def test_what_the_rounds_would_leave_out_is_refused():
+    with pytest.raises(ValueError, match=r"search: expected no free defocus .* got contrast$"):
+        Rounds(search=PoseSearch(contrast_std=0.2))
+    dataset, _ = simulated(60)
+    with pytest.raises(ValueError, match="joint: expected the symmetry C3, got C1"):
+        fslice.reconstruct(replace(dataset, symmetry="C3"), poses="unknown", joint=FAST)
+
+
+@pytest.mark.parametrize("symmetry", ["C1", "T"])
+def test_a_symmetric_half_is_not_mirrored(monkeypatch, symmetry):
+    """The mirror image of T with the axes of RELION has them elsewhere."""
+    tried = []
+
+    def laid(first, second, radius):
+        tried.append(radius)
+        return first, second, SimpleNamespace(curve=np.ones(SIZE // 2 + 1))
+
+    dataset, _ = simulated(60)
+    dataset = replace(dataset.with_noise(GaussianNoise(np.ones(SIZE // 2 + 1))), symmetry=symmetry)
+    poses = replace(poses_as_posterior(dataset.poses), evidence=np.ones(60))
+    halves = tuple(ImageSet(np.arange(i, 60, 2), None, (), poses[i::2]) for i in range(2))
+    for name in ("posed", "mapped"):
+        monkeypatch.setattr(rounds, name, lambda dataset, part, *_, **__: part)
+    monkeypatch.setattr(rounds, "with_noise", lambda dataset, parts: dataset)
+    monkeypatch.setattr(rounds, "of_one_hand", laid)
+    state = JointState(halves, dataset, 8, np.ones(SIZE // 2 + 1))
+    rounds.next_round(state, 9.0, Rounds(), None)
+    assert len(tried) == (symmetry == "C1")
+
+
 @given(agreed=st.integers(1, 31), radius=st.integers(4, 31))
 def test_the_radius_never_shrinks_nor_leaves_the_band(agreed, radius):
     assert radius <= grown(radius, agreed, 31) <= 31
@@ -184,6 +224,25 @@ def test_halves_are_laid_upon_each_other_however_far_they_drift(rng, degrees):
         for each in (volume, rotate_volume(volume, turn, rng.normal(size=3)))
     )  # fmt: skip
     assert fsc(lay_halves(halves).volume, volume)[: SIZE // 3].min() > 0.95
+
+
+def test_the_error_bars_of_poses_follow_a_map_that_is_moved(rng):
+    """The steps are so small that only what is linear in them matters."""
+    spread = np.eye(5) + 0.3 * rng.normal(size=(4, 5, 5))
+    spread *= 1e-3 * np.array([1, 2, 1.5, 5, 8])[:, None]
+    poses = replace(
+        poses_as_posterior(Poses(fslice.random_rotations(4, rng), rng.normal(size=(4, 2)))),
+        covariance=spread @ spread.swapaxes(1, 2),
+    )
+    frame = fslice.random_rotations(1, rng)[0], np.array([4.0, -3.0, 5.0])
+    drawn = poses.sample(np.random.default_rng(0), 20000)
+    every = moved_poses(poses_as_posterior(Poses(drawn.rotations, drawn.shifts)), *frame)
+    moved = moved_poses(poses, *frame)
+    steps = matrix_to_rotvec(moved.rotations.swapaxes(1, 2)[drawn.image_of] @ every.rotations)
+    steps = np.concatenate([steps, every.shifts - moved.shifts[drawn.image_of]], 1)
+    for own, expected in zip(steps.reshape(4, -1, 5), moved.covariance, strict=True):
+        root = np.linalg.inv(np.linalg.cholesky(expected))
+        assert np.allclose(root @ np.cov(own.T) @ root.T, np.eye(5), atol=0.1)
 
 
 def test_the_mirror_image_gives_the_same_images_and_steps(rng):

@@ -7,8 +7,14 @@ import pytest
 from cli_tools import names
 from joint_problem import FAST, SIZE, simulated
 
+from fslice.alignment.band import Band
+from fslice.alignment.joint.checkpoint import JointCheckpoint
+from fslice.alignment.joint.grid_map import GridMap, rescaled
+from fslice.alignment.joint.rounds import JointState
+from fslice.alignment.joint.steps import ImageSet
 from fslice.cli import _unknown_poses, main
 from fslice.io import Particles, StackWriter, write_particles
+from fslice.likelihoods.gaussian import GaussianNoise
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +81,27 @@ def test_an_object_of_another_group_is_named(tmp_path, capsys):
     error, left = error_of(capsys, tmp_path, np.asarray(dataset.images), "--symmetry", "C4")
     assert "symmetry: expected C4, got a map that correlates with its rotated copies by" in error
     assert left == ["not_symmetric.mrc"]
+
+
+def test_a_checkpoint_of_other_images_or_settings_is_refused(tmp_path):
+    """What tells a run apart is not only the pixels, but all that is known of the images."""
+    dataset, data = simulated(60)
+    options = replace(FAST, initial=data.truth)
+    own = JointCheckpoint(tmp_path / "c.npz", dataset, options)
+    half_sets, ctf = np.arange(60) % 2 + 1, np.ones((60, SIZE, SIZE // 2 + 1), "f4")
+    band = Band(SIZE, 4, interpolation="linear")
+    start = GridMap(rescaled(data.truth, band.box), band, np.ones(7), np.ones(5), 1.0)
+    halves = (ImageSet(np.arange(30), start), ImageSet(np.arange(30, 60), start))
+    coloured = dataset.with_noise(GaussianNoise(np.ones(SIZE // 2 + 1)))
+    own.save(JointState(halves, coloured, 4, np.ones(SIZE // 2 + 1)), ())
+    assert own.load(dataset) is not None
+    others = [
+        (dataset, replace(options, seed=1)),
+        (dataset, replace(options, initial=-data.truth)),
+        (replace(dataset, ctf=ctf), options),
+        (replace(dataset, half_sets=half_sets), options),
+        (replace(dataset, contrast=np.full(60, 2.0)), options),
+    ]
+    for images, settings in others:
+        with pytest.raises(ValueError, match="belongs to other images or settings"):
+            JointCheckpoint(own.path, images, settings).load(images)

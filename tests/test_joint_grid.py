@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from fslice.alignment.joint.grid_em import (
 )
 from fslice.alignment.joint.grid_map import GridMap, maximisation, rescaled, sphere
 from fslice.alignment.joint.selection import spherical_average
-from fslice.alignment.joint.starts import GridEM, Level, random_map, run_grid_em
+from fslice.alignment.joint.starts import GridEM, Level, given_map, random_map, run_grid_em
 from fslice.fourier import inner_product
 from fslice.operators.shifts import shift_slices
 from fslice.posterior.cg import conjugate_gradients
@@ -205,6 +206,21 @@ def test_a_random_map_becomes_the_object():
     assert aligned.curve[1:4].min() > 0.8
     assert found.trace[-1] > found.trace[0]
     assert np.isfinite(found.prior).all()
+
+
+def test_a_map_that_is_given_may_be_in_any_unit():
+    """It begins as bright as the images show it, whatever their CTF."""
+    dataset, truth = simulated(200)
+    ctf = np.full((200, 20, 11), 0.5)
+    dataset = dataclasses.replace(dataset, images=4 * np.asarray(dataset.images), ctf=ctf)
+    images = read_band(dataset, Band(20, 8, interpolation="linear"))
+    band = Band(20, 4, interpolation="linear")
+    for unit in (-1e-3, 1.0, 1e4):
+        start = given_map(unit * truth, images.limited(band), images.mean_power(), 1.0)
+        expected = np.sign(unit) * 8 * rescaled(truth, band.box)
+        assert np.allclose(start.volume, expected, rtol=0.15, atol=0)
+    with pytest.raises(ValueError, match=r"initial: expected shape \(20, 20, 20\), got \(12,"):
+        given_map(np.ones((12, 12, 12)), images.limited(band), images.mean_power(), 1.0)
 
 
 def test_noise_gives_a_map_that_is_finite_and_small(rng):

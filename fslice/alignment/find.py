@@ -14,7 +14,7 @@ from fslice.alignment.model import PoseModel
 from fslice.alignment.noise import outer_variance
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepare import prepare
-from fslice.alignment.priors import shift_spread
+from fslice.alignment.priors import shift_spread, were_found
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
@@ -128,7 +128,8 @@ def refine_poses(
     poses : PosePosterior, optional
         All of its modes are refined, weighed anew, and pruned. Of the images of `rows`.
     noise, noise_variance, shift_std, search, rows, progress, executor
-        As in `find_poses`; of the search what concerns the grid plays no part.
+        As in `find_poses`; of the search what concerns the grid plays no part. The default of
+        `shift_std` is that of `poses` if these were found, with their evidence.
 
     Returns
     -------
@@ -140,8 +141,8 @@ def refine_poses(
     chosen = array_namespace(given.weights).arange(len(dataset)) if rows is None else rows
     if len(given) != len(chosen):
         raise ValueError(f"poses: expected those of {len(chosen)} images, got {len(given)}")
-    if shift_std is None:
-        shift_std = shift_spread(given)
+    if shift_std is None and poses is not None and were_found(poses):
+        shift_std = shift_spread(poses)  # those of a file may lack shifts, or have them wrong
     model = pose_model(
         dataset, volume, noise=noise, noise_variance=noise_variance, shift_std=shift_std,
         search=search, known=(given, rows),
@@ -172,11 +173,16 @@ def pose_model(
         Where poses are only refined.
     """
     check_choice("noise", noise, ("white", "shell"))
+    if noise == "shell" and noise_variance is not None:
+        raise ValueError(
+            f"noise_variance: expected None with noise='shell', got {noise_variance:g}"
+        )
     dataset = as_dataset(images, volume, ctf)
     symmetry = dataset.symmetry if symmetry is None else symmetry
     if relax_symmetry is not None and symmetry_name(symmetry) != "C1":
         raise ValueError(f"relax_symmetry: expected None beside the symmetry {symmetry}")
-    dataset = dataclasses.replace(dataset, symmetry="C1")
+    # of a portion, images are counted from its first
+    dataset = dataclasses.replace(dataset, symmetry="C1", origin=None)
     if len(volume) != dataset.size:
         raise ValueError(f"volume: expected a box of {dataset.size} voxels, got {len(volume)}")
     wide = _WIDE * dataset.size if shift_std is None else shift_std
@@ -189,7 +195,7 @@ def pose_model(
     variance = outer_variance(dataset, rows) if noise_variance is None else noise_variance
     model = PoseModel(dataset, variance, prepared)
     learn = Learn(
-        noise == "shell" and noise_variance is None, shift_std is None,
+        noise == "shell", shift_std is None,
         options.contrast_std is not None, options.prior_directions == "learned",
     )  # fmt: skip
     if learn.scale:
@@ -200,6 +206,8 @@ def pose_model(
 def as_dataset(images: Any, volume: Array, ctf: CTF | Array | None = None) -> Dataset:
     """Return images as a data set; those that bring no poses get the identity."""
     if isinstance(images, Dataset):
+        if ctf is not None:
+            raise ValueError("ctf: expected None beside a Dataset, which brings its own")
         return images
     n = len(images)
     rotations = placed(np.tile(np.eye(3), (n, 1, 1)), volume, "float64")

@@ -11,6 +11,7 @@ from fslice._arrays import Array, array_namespace
 from fslice.alignment.newton import Starts
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.prepared import PreparedMap
+from fslice.alignment.priors import were_found
 from fslice.data.dataset import Dataset
 from fslice.data.passes import Batch
 from fslice.data.shares import nbytes
@@ -45,7 +46,7 @@ class Known:
     def of(poses: PosePosterior, count: int, rows: Array | None) -> Known:
         """Return the poses of some of the images of a data set, all by default."""
         xp = array_namespace(poses.weights)
-        near = bool(xp.isfinite(poses.evidence).all())
+        near = were_found(poses)
         place = xp.zeros(count, np.int64)
         chosen = xp.arange(count) if rows is None else xp.asarray(rows)
         place[chosen] = xp.arange(len(poses))

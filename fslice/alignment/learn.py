@@ -71,10 +71,11 @@ def learned(
         found = _posterior(model, rows, known)
         if learn.shifts:
             model = _with_spread_of(model, found)
+        as_found = at_best(model.dataset, found)  # contrasts are relative to the scale until now
         if learn.scale:
             model = rescaled(model, fitted_scale(model, volume, found, rows))
         if learn.noise:
-            left = residual_noise(at_best(model.dataset, found), volume, found, rows)
+            left = residual_noise(as_found, volume, found, rows)
             model = dataclasses.replace(
                 model, dataset=model.dataset.with_noise(left.noise), noise_variance=1.0
             )

@@ -70,7 +70,9 @@ class PreparedMap:
         """Return the same with a prior of the direction of view."""
         templates = self.templates
         if templates is not None:
-            log = directions.log(templates.rotations).astype(templates.slices.dtype)
+            # where the symmetry is relaxed a pose of the grid stands for all equivalent ones
+            prior = directions if self.relax is None else replace(directions, symmetry=self.relax)
+            log = prior.log(templates.rotations).astype(templates.slices.dtype)
             templates = replace(templates, log_directions=log)
         return replace(self, directions=directions, templates=templates)
 

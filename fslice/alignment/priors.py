@@ -15,6 +15,11 @@ def shift_spread(found: PosePosterior) -> float:
     return max(float(xp.sqrt((per_image * shown).sum() / (2 * shown.sum()))), 0.1)
 
 
+def were_found(poses: PosePosterior) -> bool:
+    """Return whether poses are modes that were found, with evidence: else they are of a file."""
+    return bool(array_namespace(poses.weights).isfinite(poses.evidence).all())
+
+
 def squared_shifts(found: PosePosterior) -> Array:
     """Return the expected squared length of the shift of each mode: (m,) float64."""
     xp = array_namespace(found.weights)

@@ -12,6 +12,7 @@ from fslice.alignment.model import PoseModel
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import MOST_CONTRAST, PoseSearch
 from fslice.cli._arguments import positive
+from fslice.fourier import hermitian_weights
 from fslice.io import Particles
 from fslice.postprocess.healpix import bin_directions
 
@@ -78,6 +79,19 @@ def prior_numbers(model: PoseModel, found: PosePosterior) -> dict[str, Any]:
         density = np.exp(to_numpy(directions.at(every)))
         numbers["direction_density"] = {"least": density.min(), "most": density.max()}
     return numbers
+
+
+def noise_numbers(model: PoseModel) -> dict[str, Any]:
+    """Return the variance of a pixel's noise, and of each shell where that was learned."""
+    noise, size = model.dataset.noise, model.dataset.size
+    if noise is None:
+        return {"noise_variance": model.noise_variance}
+    weights = hermitian_weights(size)
+    variances = model.noise_variance * to_numpy(noise.evaluate(size))[0]
+    return {
+        "noise_variance": float((weights * variances).sum() / size**2),
+        "noise_variance_of_shells": model.noise_variance * to_numpy(noise.variances)[0],
+    }
 
 
 def prior_arrays(model: PoseModel) -> dict[str, np.ndarray]:

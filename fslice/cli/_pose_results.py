@@ -78,8 +78,13 @@ def numbers_of(
     return results
 
 
-def write_star_of(path: Path, folder: Path, particles: Particles, found: PosePosterior) -> None:
-    """Write the best poses with their probabilities, and defocus and contrast if they were free."""
+def write_star_of(
+    path: Path, folder: Path, particles: Particles, found: PosePosterior
+) -> str | None:
+    """Write the best poses with their probabilities, and defocus and contrast if they were free.
+
+    Return what is to be said where a STAR file cannot hold the particles.
+    """
     best, place = found.best(), found.best_modes()
     ctf = particles.ctf
     if ctf is not None and found.defocus is not None:
@@ -92,7 +97,22 @@ def write_star_of(path: Path, folder: Path, particles: Particles, found: PosePos
         "rlnLogLikeliContribution": found.evidence,
         "rlnNrOfSignificantSamples": found.mode_counts,
     }
-    write_particles(path, posed, columns=columns, relative_to=folder)
+    return written_or_why(path, folder, posed, columns)
+
+
+def written_or_why(
+    path: Path, folder: Path, particles: Particles, columns: Mapping[str, Any]
+) -> str | None:
+    """Write particles as a STAR file, or return why that is not possible.
+
+    All else that was found is kept then: the files of images may say that the sign is reversed, or
+    have several boxes, which a STAR file cannot.
+    """
+    try:
+        write_particles(path, particles, columns=columns, relative_to=folder)
+    except ValueError as error:
+        return f"{path.name}: not written: {error}"
+    return None
 
 
 def write_picture(path: Path, found: PosePosterior, symmetry: str, title: str) -> str | None:

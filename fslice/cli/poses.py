@@ -38,6 +38,7 @@ from fslice.cli._pose_checks import checked_posterior, is_inverted
 from fslice.cli._pose_priors import (
     add_priors,
     check_priors,
+    noise_numbers,
     prior_arrays,
     prior_numbers,
     search_of,
@@ -235,13 +236,15 @@ def _run(
         "has_signal": has_signal,
         "inverted": inverted,
         "symmetry": arguments.symmetry,
-        "noise_variance": model.noise_variance,
+        **noise_numbers(model),
         "prior_shift_std_pixels": model.prepared.search.shift_std,
         "seconds": round(seconds, 3),
         "images_per_second": len(found) / seconds,
     }
     names = {name: folder / name_of(name, has_signal) for name in NAMES}
-    write_star_of(names["particles.star"], arguments.output, particles, found)
+    unwritten = write_star_of(names["particles.star"], arguments.output, particles, found)
+    if unwritten is not None:
+        messages.warn(unwritten)
     arrays = prior_arrays(model)
     found.save(names["posterior.npz"], pixel_size=particles.pixel_size, **arrays)
     title = f"{len(found):,} images, {arguments.volume.name}"

@@ -24,7 +24,7 @@ _CANDIDATES, _APART = 8, 20.0
 _LEVELS = (12, 24, 48, 96, 192, 384)
 """Shells up to which candidates are refined, one after the other."""
 _STAY = 3
-"""Candidates of a hand that are refined beyond the first level."""
+"""Candidates of a hand that are refined between the first level and the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +130,15 @@ def _best_pose(volume: Array, reference: Array, radius: int) -> _Pose:
     """Return the best pose of a map of one hand."""
     poses = _candidates(volume, reference, min(_COARSE, radius))
     levels = [level for level in _LEVELS if level < radius] + [radius]
-    for level in levels:
+    for place, level in enumerate(levels):
         sections = sections_of(volume, reference, level, _FEW if level < 13 else _MANY)
         counts = shell_coefficients(sections)
-        poses = sorted((_refined(sections, counts, pose) for pose in poses), reverse=True,
-                       key=lambda pose: pose.nats)  # fmt: skip
-        poses = poses[: 1 if level == levels[-2:][0] else _STAY]
-    return poses[0]
+        if place:  # what tells equals of a nearly symmetric map apart may be the new shells only
+            poses = sorted((_judged(sections, counts, pose) for pose in poses), reverse=True,
+                           key=lambda pose: pose.nats)  # fmt: skip
+            poses = poses[: 1 if level == radius else _STAY]
+        poses = [_refined(sections, counts, pose) for pose in poses]
+    return max(poses, key=lambda pose: pose.nats)
 
 
 def _candidates(volume: Array, reference: Array, radius: int) -> list[_Pose]:
@@ -165,8 +167,13 @@ def _refined(sections: Sections, counts: np.ndarray, pose: _Pose) -> _Pose:
     rotation, shift = pose.rotation, pose.shift
     for _ in range(2):
         rotation, shift = refine(sections, counts, rotation, shift)
-    rho = np.clip(sections.correlation(rotation, shift), 0, 1 - 1e-6)
-    return _Pose(float(-(counts * np.log1p(-(rho**2))).sum() / 2), rotation, shift)
+    return _judged(sections, counts, _Pose(0.0, rotation, shift))
+
+
+def _judged(sections: Sections, counts: np.ndarray, pose: _Pose) -> _Pose:
+    """Return the pose with what the shells say of it."""
+    rho = np.clip(sections.correlation(pose.rotation, pose.shift), 0, 1 - 1e-6)
+    return pose._replace(nats=float(-(counts * np.log1p(-(rho**2))).sum() / 2))
 
 
 def shell_coefficients(sections: Sections) -> np.ndarray:

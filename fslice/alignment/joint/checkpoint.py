@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zipfile
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fslice.alignment.joint.selection import HeldOut
 from fslice.alignment.joint.steps import ImageSet
 from fslice.alignment.posterior import PosePosterior
 from fslice.data.dataset import Dataset
+from fslice.data.identity import identity
 from fslice.io._files import atomic_write
 from fslice.likelihoods.gaussian import GaussianNoise
 
@@ -39,7 +40,7 @@ class JointCheckpoint:
         None: nothing is kept.
     dataset : Dataset
     options : Any
-        With a ``repr`` that tells settings apart.
+        A data class.
     """
 
     path: str | os.PathLike[str] | None
@@ -52,7 +53,7 @@ class JointCheckpoint:
             return
         assert state.dataset.noise is not None
         arrays: dict[str, Any] = {
-            "identity": self._identity(),
+            "identity": self._identity,
             "noise": to_numpy(state.dataset.noise.variances),
             "numbers": json.dumps([getattr(state, name) for name in _NUMBERS]),
             "trace": json.dumps(state.trace),
@@ -73,10 +74,10 @@ class JointCheckpoint:
         try:
             with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as saved:
                 content = {name: saved[name] for name in saved.files}
-            identity = content["identity"]
+            saved_identity = content["identity"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"checkpoint: {self.path} is not a readable checkpoint") from error
-        if not np.array_equal(identity, self._identity()):
+        if str(saved_identity) != self._identity:
             raise ValueError(f"checkpoint: {self.path} belongs to other images or settings")
         numbers = dict(zip(_NUMBERS, json.loads(str(content["numbers"])), strict=True))
         state = JointState(
@@ -89,15 +90,16 @@ class JointCheckpoint:
         )  # fmt: skip
         return state, tuple(HeldOut(*row.tolist()) for row in content["starts"])
 
-    def _identity(self) -> np.ndarray:
-        """Return a digest that differs between other images and settings."""
-        digest = hashlib.sha256()
+    @cached_property
+    def _identity(self) -> str:
+        """A digest that differs between other images, CTFs, half sets and settings."""
         places = np.linspace(0, len(self.dataset) - 1, _PROBED).round().astype(int)
-        for place in np.unique(places):
-            digest.update(np.ascontiguousarray(to_numpy(self.dataset.images[int(place)])).tobytes())
-        settings = replace(self.options, checkpoint=None)
-        digest.update(repr((len(self.dataset), self.dataset, settings)).encode())
-        return np.frombuffer(digest.digest(), np.uint8)
+        images = [to_numpy(self.dataset.images[int(place)]) for place in np.unique(places)]
+        known = [
+            getattr(self.dataset, item.name) for item in fields(Dataset)
+            if item.name not in ("images", "poses")
+        ]  # fmt: skip
+        return identity(len(self.dataset), images, known, replace(self.options, checkpoint=None))
 
 
 def _of_set(part: ImageSet) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fslice.posterior.stencil import StencilEquations
 from fslice.postprocess.masks import mask_from_map, soft_spherical_mask
 from fslice.symmetry.rotation import resized
 
-_ERROR, _SOLVES = 0.05, 60
+_ERROR, _SOLVES = 0.02, 60
 """Of solves: their error in posterior deviations, and iterations at most. A share of the right side
 would ask too little of high frequencies, which hold little of it."""
 _DETAIL, _SMOOTH = 16, 12

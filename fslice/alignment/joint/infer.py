@@ -13,10 +13,10 @@ from fslice.alignment.band_images import BandImages, read_band
 from fslice.alignment.joint.axes import Axes
 from fslice.alignment.joint.checkpoint import JointCheckpoint
 from fslice.alignment.joint.frames import NoStructureError, imposed, mean_map
-from fslice.alignment.joint.grid_map import GridMap, rescaled
+from fslice.alignment.joint.grid_map import GridMap
 from fslice.alignment.joint.rounds import JointState, Rounds, first_state, lay_halves, next_round
 from fslice.alignment.joint.selection import HeldOut, held_out
-from fslice.alignment.joint.starts import GridEM, run_grid_em
+from fslice.alignment.joint.starts import GridEM, given_map, run_grid_em
 from fslice.alignment.joint.whole import joined, next_round_of_all, poses_in_one_frame
 from fslice.alignment.noise import mean_power
 from fslice.alignment.posterior import PosePosterior
@@ -44,7 +44,7 @@ class Joint:
     seed : int
         Of everything random.
     initial : (D, D, D) real array, optional
-        A map to begin with, in place of random ones.
+        A map to begin with, in place of random ones, in any unit: the images tell how bright it is.
     radius : float, optional
         Of the sphere that holds the object, in pixels. Default: 0.42 of the box.
     symmetry : str
@@ -131,8 +131,8 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
         There are too few images, or they are copies of each other.
     """
     report = Reporter() if report is None else report
-    _check_images(dataset)
-    plain = replace(dataset, symmetry="C1")
+    _check_images(dataset, options)
+    plain = replace(dataset, symmetry="C1", origin=None)
     radius = _RADIUS * dataset.size if options.radius is None else options.radius
     labels = _half_sets(dataset, options.seed)
     checkpoint = JointCheckpoint(options.checkpoint, plain, options)
@@ -157,8 +157,10 @@ def infer_poses(dataset: Dataset, options: Joint, report: Reporter | None = None
     return _result(state, laid, starts, axes, labels)
 
 
-def _check_images(dataset: Dataset) -> None:
-    n = len(dataset)
+def _check_images(dataset: Dataset, options: Joint) -> None:
+    n, symmetry = len(dataset), symmetry_name(options.symmetry)
+    if dataset.symmetry not in ("C1", symmetry):
+        raise ValueError(f"joint: expected the symmetry {dataset.symmetry}, got {symmetry}")
     if n < _LEAST_IMAGES:
         raise ValueError(
             f"images: expected at least {_LEAST_IMAGES} to find poses and structure, got {n}"
@@ -208,10 +210,12 @@ def _started(
 
 
 def _times(noise: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Return the spectrum of the noise: what was found, times what the data set had."""
+    """Return the spectrum of the noise: what was found, times the mean of what images had."""
     if dataset.noise is None:
         return noise
-    return noise * to_numpy(dataset.noise.variances).mean(0)
+    table, group = to_numpy(dataset.noise.variances), dataset.noise.groups
+    shares = None if group is None else np.bincount(to_numpy(group), minlength=len(table))
+    return noise * np.average(table, axis=0, weights=shares)
 
 
 def _held_out_rows(n: int, seed: int) -> np.ndarray:
@@ -227,11 +231,8 @@ def _start(
     em, start = options.grid_em, None
     if options.initial is not None:
         em = replace(em, schedule=em.schedule[-1:])
-        band = Band(images.band.size, em.schedule[0].radius, interpolation="linear")
         volume = placed(to_numpy(options.initial), images.ctf)
-        volume = rescaled(volume, band.box)
-        prior = np.full(band.box // 2 + 1, float((volume**2).mean()) + 1e-30)
-        start = GridMap(volume, band, prior, power[: int(band.radius) + 1], em.shift_std)
+        start = given_map(volume, images, power, em.shift_std)
     steps = sum(level.steps for level in em.schedule)
     with report.stage("random start" if start is None else "initial map", steps, "steps") as tell:
         return run_grid_em(images, radius, rng, em, start=start, advance=tell)

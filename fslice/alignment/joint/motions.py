@@ -36,12 +36,19 @@ def moved_poses(poses: PosePosterior, rotation: np.ndarray, shift: np.ndarray) -
     """Return the poses in the frame of a moved map, ``moved(x) = v(R (x - t))``.
 
     The slice of v at Q is that of the moved map at ``R^T Q``, and what t moves along the image's
-    axes its shift takes back.
+    axes, p, its shift takes back. After a step ``exp([w]x)`` that is ``exp(-[w]x) p``, so that a
+    step's shift grows by ``w x p``, to first order, and the covariance is that of both.
     """
     xp = array_namespace(poses.rotations)
     rotations = xp.asarray(rotation.T) @ poses.rotations
-    along = (rotations.swapaxes(1, 2) @ xp.asarray(shift))[:, :2]
-    return replace(poses, rotations=rotations, shifts=poses.shifts - along)
+    x, y, z = (rotations.swapaxes(1, 2) @ xp.asarray(shift)).T
+    steps = xp.tile(xp.eye(len(poses.columns)), (len(x), 1, 1))
+    steps[:, 3, 1], steps[:, 3, 2] = z, -y
+    steps[:, 4, 2], steps[:, 4, 0] = x, -z
+    return replace(
+        poses, rotations=rotations, shifts=poses.shifts - xp.stack([x, y], 1),
+        covariance=steps @ poses.covariance @ steps.swapaxes(1, 2),
+    )  # fmt: skip
 
 
 def mirrored(part: ImageSet) -> ImageSet:

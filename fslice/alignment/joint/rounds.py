@@ -49,6 +49,11 @@ class Rounds:
 
     def __post_init__(self) -> None:
         check_size("folds", self.folds, 2)
+        if self.search.parameters:
+            raise ValueError(
+                "search: expected no free defocus or contrast, which the map would not know, got "
+                f"{', '.join(self.search.parameters)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,8 @@ def next_round(
         for half in (first, second)
     )
     curve = None
-    if state.search_next:
+    # once a symmetry is imposed the hand is known, and a mirror image may have its axes elsewhere
+    if state.search_next and dataset.symmetry == "C1":
         one, two, laid = of_one_hand(one, two, radius)
         curve = to_numpy(laid.curve)
         entry = entry | {"agreed": min(agreed_shell(curve, _AGREE), radius)}

@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fslice._arrays import array_namespace, to_numpy
+from fslice._arrays import (
+    Array,
+    array_namespace,
+    check_finite,
+    check_real,
+    check_shape,
+    to_numpy,
+)
 from fslice.alignment.band import Band, lean_oversampling
 from fslice.alignment.band_images import BandImages
 from fslice.alignment.grid import hexagonal_shifts
@@ -19,12 +26,22 @@ from fslice.alignment.joint.grid_em import (
     normal_equations_of,
     updated_noise,
 )
-from fslice.alignment.joint.grid_map import GridMap, first_prior, maximisation, sphere
+from fslice.alignment.joint.grid_map import (
+    GridMap,
+    first_prior,
+    maximisation,
+    rescaled,
+    sphere,
+)
 from fslice.geometry import grid_rotations, random_rotations
 from fslice.posterior.latent import latent_map
 from fslice.posterior.stencil import StencilEquations
 
 _MOST_SHIFTS = 19
+_VIEWS = 64
+"""Of a map that is given, over which the power of its slices is averaged."""
+_OUTER = 0.8
+"""Shells from this share of the largest on are taken for noise."""
 
 
 class Level(NamedTuple):
@@ -82,6 +99,45 @@ def random_map(images: BandImages, radius: float, rng: np.random.Generator) -> G
     prior = first_prior(normal, latent)
     made = maximisation(normal, latent, prior, updates=3)
     return GridMap(made.volume, band, made.prior, noise, 1.0)
+
+
+def given_map(
+    volume: Array, images: BandImages, power: np.ndarray, shift_std: float
+) -> GridMap:  # fmt: skip
+    """Return a map that was given, limited to a band, and as bright as the images show it.
+
+    Parameters
+    ----------
+    volume : (D, D, D) real array
+        In any unit.
+    images : BandImages
+        In the band.
+    power : (shells,) float64 array
+        Mean square of the images in each shell, far beyond the band.
+    shift_std : float
+        As in `GridEM`.
+
+    Notes
+    -----
+    Whatever the poses, ``<|y|^2> = a^2 <C^2> P + sigma^2`` at each frequency, P the mean power of
+    the map's slices in its shell: least squares in ``a^2``, with the noise of the last shells.
+    """
+    check_real("initial", volume)
+    check_shape("initial", volume, (images.band.size,) * 3)
+    check_finite("initial", volume)
+    band, shell = images.band, images.shell_of()
+    small = rescaled(volume, band.box)
+    views = grid_rotations(_VIEWS, like=small)
+    slices = band.slices(band.projector.transform(small), views)
+    means = to_numpy((slices.real**2 + slices.imag**2).mean(0, dtype=np.float64))
+    means = (np.bincount(shell, means) / np.bincount(shell))[shell]
+    expected = means * to_numpy((images.ctf**2).mean(0, dtype=np.float64))
+    weighted = expected * band.multiplicities * (shell > 0)  # the mean is a background
+    excess = power[shell] - power[int(_OUTER * len(power)) :].mean()
+    square = float(weighted @ excess) / max(float(weighted @ expected), 1e-300)
+    small = small * small.dtype.type(square**0.5 if square > 0 else 1)
+    prior = np.full(band.box // 2 + 1, float((small**2).mean()) + 1e-30)
+    return GridMap(small, band, prior, power[: int(band.radius) + 1], shift_std)
 
 
 def run_grid_em(

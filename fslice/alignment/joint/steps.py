@@ -29,7 +29,7 @@ from fslice.data.dataset import Dataset
 from fslice.posterior.latent import LatentMap, latent_map
 from fslice.posterior.stencil import StencilEquations
 
-_ERROR = 0.2
+_ERROR = 0.15
 """Of solves, in posterior deviations; each begins at the map of the round before."""
 _PROBES = 100
 """Images of a fold, at most, that tell whether a search would find more."""

@@ -40,7 +40,9 @@ def joined(
         state.dataset, whole, state.radius, sphere_radius, rng, folds=options.folds,
         draws=options.draws,
     )  # fmt: skip
-    return replace(state, whole=whole, finished=False, round=0, search_next=False)
+    return replace(
+        state, whole=whole, finished=False, round=0, search_next=False, imposed=False
+    )  # fmt: skip
 
 
 def next_round_of_all(
