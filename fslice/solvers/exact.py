@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ from fslice.posterior.hyperparameters import (
     signal_variance,
 )
 from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
-from fslice.posterior.mean import Solution, solve, unfiltered_volume
+from fslice.posterior.mean import Solution, solve_observed, unfiltered_volume
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.partial_sums import PartialSums
 from fslice.posterior.precision import PosteriorPrecision
@@ -262,10 +261,8 @@ def _half_maps(halves: list[Any], whole: Solution) -> list[Solution]:
     """Return the maps of both halves; what no image has seen is said of all images already."""
     if not halves:
         return []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*were seen by no image")
-        one, other = (partial(_half, half, whole) for half in halves)
-        return list(at_once(one, other, like=whole.mean))
+    one, other = (partial(_half, half, whole) for half in halves)
+    return list(at_once(one, other, like=whole.mean))
 
 
 def _half(normal: NormalEquations, whole: Solution) -> Solution:
@@ -277,7 +274,7 @@ def _half(normal: NormalEquations, whole: Solution) -> Solution:
         normal, whole.precision.prior_variance, whole.precision.noise_variance,
         whole.precision.latent,
     )  # fmt: skip
-    return solve(precision, tolerance=_TOLERANCE_HALF)
+    return solve_observed(precision, tolerance=_TOLERANCE_HALF, afresh=False)
 
 
 def _pair(maps: list[Array]) -> tuple[Array, Array] | None:
