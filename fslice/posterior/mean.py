@@ -186,9 +186,12 @@ def unfiltered_spectrum(normal: NormalEquations) -> Array:
     return weighted_backprojection(_light(normal, density), density)
 
 
-def unfiltered_volume(normal: NormalEquations) -> Array:
-    """Return the real volume (D, D, D) of `unfiltered_spectrum`, averaged over the symmetry."""
-    density = normal.row_sums()
+def unfiltered_volume(normal: NormalEquations, density: Array | None = None) -> Array:
+    """Return the real volume (D, D, D) of `unfiltered_spectrum`, averaged over the symmetry.
+
+    `density` is ``A 1``, if it is known.
+    """
+    density = normal.row_sums() if density is None else density
     light = _light(normal, density)
     return light.map_of(weighted_backprojection(light, density))
 
