@@ -12,9 +12,8 @@ from fslice._arrays import Array, array_namespace, check_finite, check_shape
 from fslice.fourier import (
     frequencies,
     hermitian_weights,
-    irfft3,
+    inverse_transform_about_zero,
     radii,
-    rfft3,
     transform_about_zero,
 )
 from fslice.postprocess.detection import distance_from_centre
@@ -40,7 +39,7 @@ _REACH = 1.5
 _FLOOR = 1e-12
 """Shells of less power, relative to the strongest, are rounding errors."""
 
-_VALUES = 1 << 21
+_VALUES = 1 << 19
 """Of windows that are transformed together: larger arrays are mapped anew each time."""
 
 
@@ -214,7 +213,7 @@ def _cut(volume: Array, corners: Array, box: int) -> Array:
 def _flattened(volume: Array) -> Array:
     """Divide the spectrum by its root mean square at the same ``|k|``; the corners become 0."""
     xp, size = array_namespace(volume), len(volume)
-    volume_ft, last = rfft3(volume), size // 2
+    volume_ft, last = transform_about_zero(volume), size // 2
     kx, ky, _ = (xp.rint(k**2).astype(np.int64) for k in frequencies(size, 3, xp))
     plane, rows = (ky + kx)[0], [int(k) for k in np.rint(np.fft.fftfreq(size) * size) ** 2]
     weights = xp.broadcast_to(hermitian_weights(size, xp), plane.shape)
@@ -228,7 +227,7 @@ def _flattened(volume: Array) -> Array:
     factors = _level_factors(counts, power, last).astype(volume.dtype)
     for square, part in zip(rows, volume_ft, strict=True):
         part *= factors[plane + square]
-    return irfft3(volume_ft)
+    return inverse_transform_about_zero(volume_ft, size)
 
 
 def _level_factors(counts: Array, power: Array, last: int) -> Array:

@@ -62,13 +62,13 @@ def of_spectra(half1_ft: Array, half2_ft: Array, mask: Array, first_shell: int) 
     xp, size, box = array_namespace(half1_ft, half2_ft, mask), len(mask), bounding_box(mask)
     lag_weights = _autocorrelation(transform_about_zero(mask)) / size**3
     random = _from_shell_on(first_shell, size, mask)
-    fixed, spread = [], []
+    fixed, lags = [], []
     for volume_ft in (half1_ft, half2_ft):
         fixed.append(mask[box] * low_frequencies(volume_ft, first_shell, box))
         volume_ft *= random
-        lags = _autocorrelation(volume_ft)
-        lags *= lag_weights
-        spread.append(sum_over_shells([lags], size, lambda part: [part.real])[0])
+        lags.append(_autocorrelation(volume_ft))
+        lags[-1] *= lag_weights
+    spread = sum_over_shells(lags, size, lambda *parts: [part.real for part in parts])
     overlap, *powers = shell_products(fixed[0], fixed[1], size)
     norms = xp.sqrt((powers[0] + spread[0]) * (powers[1] + spread[1]))
     return xp.clip(overlap / xp.where(norms > 0, norms, xp.inf), -1, 1)

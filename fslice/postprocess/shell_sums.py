@@ -131,13 +131,14 @@ def _sums(
 ) -> list[Array]:
     """Sum what a function makes of the same rows of arrays, ky along the second axis."""
     xp, totals = array_namespace(*arrays), []
-    kx, ky, kz = (k**2 for k in frequencies(size, 3, xp))
+    kx, ky, kz = ((k**2).astype(np.int64) for k in frequencies(size, 3, xp))
+    distance = xp.sqrt(xp.arange(3 * (size // 2) ** 2 + 1))
+    shells = xp.minimum(xp.rint(distance).astype(np.int64), size // 2 + 1)  # by squares
     weights = hermitian_weights(size, xp)
     step = max(1, _VALUES // (size * len(weights)))
     for start in range(0, size, step):
         rows = slice(start, start + step)
-        shell = xp.rint(xp.sqrt(kz + ky[rows] + kx)).astype(np.int64)
-        shell = xp.minimum(shell, size // 2 + 1).ravel()
+        shell = shells[kz + ky[rows] + kx].ravel()
         totals.append(
             [
                 xp.bincount(shell, weights=(part * weights).ravel(), minlength=size // 2 + 2)
