@@ -174,9 +174,10 @@ def _write_summary(
     except ImportError as error:
         print(f"{path.name} is left out: {error}", file=sys.stderr)
         return
+    canvas: Any = figure.canvas
     with atomic_write(path) as file:
-        # `savefig` would draw twice, first without ink for the layout; a tenth larger file
-        figure.canvas.print_png(file, pil_kwargs={"compress_level": 1})
+        # `savefig` draws twice, first for the layout alone; the level makes files a tenth larger
+        canvas.print_png(file, pil_kwargs={"compress_level": 1})
     advance()
 
 

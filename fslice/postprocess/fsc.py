@@ -145,7 +145,7 @@ def corrected_fsc(
     first = _first_below(unmasked, randomize_below)
     randomized = masked
     if first is not None:
-        randomized = to_numpy(of_spectra(*spectra, mask, first))
+        randomized = to_numpy(of_spectra(spectra[0], spectra[1], mask, first))
     curves = {
         "unmasked": unmasked,
         "masked": masked,

@@ -54,7 +54,7 @@ def random_phase_fsc(half1: Array, half2: Array, mask: Array, first_shell: int) 
     >>> bool(abs(random_phase_fsc(*halves, mask, 1) - np.mean(draws, 0)).max() < 0.05)
     True
     """
-    return of_spectra(*map(transform_about_zero, (half1, half2)), mask, first_shell)
+    return of_spectra(transform_about_zero(half1), transform_about_zero(half2), mask, first_shell)
 
 
 def of_spectra(half1_ft: Array, half2_ft: Array, mask: Array, first_shell: int) -> Array:
