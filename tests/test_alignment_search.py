@@ -269,6 +269,24 @@ def test_all_mates_of_a_symmetric_map_weigh_the_same(rng):
     assert np.median(found.weights[found.best_modes()]) > 0.999
 
 
+@pytest.mark.parametrize("radii", [(12,), (6, 12), (6, 9, 12)])
+def test_the_mass_of_modes_that_are_given_up_is_counted_once(radii, rng):
+    """Of three equal modes one is kept, whether two are given up in one band or one by one."""
+    volume, truth = symmetrize(blobs(rng, 20).volume(SIZE, PIXEL), "C3"), random_rotations(8, rng)
+    images, options = images_of(volume, truth, rng)
+    mates = (symmetry_rotations("C3")[:, None] @ truth).reshape(-1, 3, 3)
+    order = np.argsort(np.tile(np.arange(8), 3), kind="stable")
+    known = dataclasses.replace(
+        poses_as_posterior(Poses(mates[order], np.zeros((24, 2)))),
+        image_of=np.repeat(np.arange(8), 3), weights=np.full(24, 1 / 3),
+        evidence=np.zeros(8), discarded=np.zeros(8),
+    )  # fmt: skip
+    search = PoseSearch(radius=12.0, radii=radii, max_modes=1)
+    found = refine_poses(Dataset(images, Poses(truth)), volume, known, search=search, **options)
+    assert len(found.weights) == len(found) == 8
+    assert (abs(np.log(3 * (1 - found.discarded))) < CONVERGED).all()
+
+
 def test_of_a_nearly_symmetric_map_the_relaxed_search_finds_what_the_whole_one_does(rng):
     """A sixth of the map breaks the symmetry; one mate of each image is left."""
     plain = blobs(rng, 20).volume(SIZE, PIXEL)

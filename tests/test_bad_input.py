@@ -153,7 +153,6 @@ NOT_AT_THE_EDGE = {
     "shell_sum": "for operators that have checked their input",
     "transform": "for operators that have checked their input",
     "align_maps": "its own tests refuse all of these",
-    "align_nearby": "for maps that are aligned already",
     "fsc_from_spectra": "for `fsc`, which has checked its input",
     "credible_band": "its own tests refuse all of these",
     "simulate": "a model may be an array, or no array",

@@ -18,8 +18,10 @@ from fslice.alignment.joint import infer, infer_poses
 from fslice.alignment.joint.axes import find_axes
 from fslice.alignment.joint.equations import expected_equations
 from fslice.alignment.joint.frames import NoStructureError
+from fslice.alignment.joint.grid_map import GridMap, rescaled
 from fslice.alignment.joint.motions import mirrored_poses, moved_poses
-from fslice.alignment.joint.rounds import Rounds, grown
+from fslice.alignment.joint.rounds import Rounds, grown, lay_halves
+from fslice.alignment.joint.steps import ImageSet
 from fslice.alignment.posterior import PosePosterior
 from fslice.cli import _unknown_poses
 from fslice.cli._unknown_poses import lines_of, numbers_of
@@ -167,6 +169,21 @@ def test_poses_follow_a_map_that_is_moved(seed):
     before = projector.project(volume, poses.rotations, poses.shifts)
     after = projector.project(rotate_volume(volume, rotation, shift), moved.rotations, moved.shifts)
     assert np.allclose(before, after, atol=2e-3 * abs(before).max())
+
+
+@pytest.mark.parametrize("degrees", [37, 170])
+def test_halves_are_laid_upon_each_other_however_far_they_drift(rng, degrees):
+    """A ring with a mark: turned about its axis by any angle it almost lies upon itself."""
+    volume = symmetrize(blobs().volume(SIZE, 1.0), "C7") + 0.3 * blobs(1).volume(SIZE, 1.0)
+    turn = rotvec_to_matrix(np.radians(degrees) * np.array([0.1, 0.1, 1.0]))
+    band = Band(SIZE, SIZE // 2 - 1, interpolation="linear")
+    halves = tuple(
+        ImageSet(
+            np.arange(1), GridMap(rescaled(each, band.box), band, np.ones(1), np.ones(1), 1.0)
+        )
+        for each in (volume, rotate_volume(volume, turn, rng.normal(size=3)))
+    )  # fmt: skip
+    assert fsc(lay_halves(halves).volume, volume)[: SIZE // 3].min() > 0.95
 
 
 def test_the_mirror_image_gives_the_same_images_and_steps(rng):

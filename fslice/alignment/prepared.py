@@ -198,7 +198,7 @@ class PreparedMap:
     ) -> PosePosterior:  # fmt: skip
         assert batch.images_ft is not None
         count = len(batch.images_ft)
-        lost = array_namespace(batch.images_ft).zeros(count)
+        left = array_namespace(batch.images_ft).ones(count)  # the share of the mass
         for number in range(first, len(self.levels)):
             band = self.levels[number][0]
             last = number + 1 == len(self.levels)
@@ -213,11 +213,10 @@ class PreparedMap:
             kept = self._pruned(starts, quadratic, count, window, most)
             starts = starts.take(kept.places)
             quadratic = Quadratic(*(values[kept.places] for values in quadratic))
-            lost = lost + kept.discarded
+            left = left * (1 - kept.discarded)
             if not last:  # a step that costs nothing, as the next level evaluates anyway
                 starts = moved(starts, shortened(quadratic.steps(), max_angle))
-            lost = lost + kept.discarded
-        return self._posterior(batch, starts, quadratic, lost)
+        return self._posterior(batch, starts, quadratic, 1 - left)
 
     def _pruned(
         self, starts: Starts, quadratic: Quadratic, count: int, window: float, most: int
@@ -241,7 +240,7 @@ class PreparedMap:
         return PosePosterior(
             starts.image_of, starts.rotations, starts.shifts,
             relative / sums[starts.image_of], xp.linalg.inv(quadratic.matrix),
-            best + xp.log(sums) - self.log_volume, xp.minimum(lost, 1), batch.rows, **parameters,
+            best + xp.log(sums) - self.log_volume, lost, batch.rows, **parameters,
         )  # fmt: skip
 
 

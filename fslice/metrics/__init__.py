@@ -11,7 +11,7 @@ from fslice.metrics._correlation import (
     resolution,
     shell_frequencies,
 )
-from fslice.metrics._map_alignment import MapAlignment, align_maps, align_nearby
+from fslice.metrics._map_alignment import MapAlignment, align_maps
 from fslice.metrics._signal_to_noise import (
     fsc_from_snr,
     snr_from_fsc,
@@ -21,7 +21,6 @@ from fslice.metrics._signal_to_noise import (
 __all__ = [
     "MapAlignment",
     "align_maps",
-    "align_nearby",
     "credible_band",
     "fsc",
     "fsc_from_snr",

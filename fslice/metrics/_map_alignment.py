@@ -119,24 +119,6 @@ def align_maps(
     )  # fmt: skip
 
 
-def align_nearby(volume: Array, reference: Array, max_radius: int) -> MapAlignment:
-    """Lay a map upon another one that it almost lies upon; see `align_maps`.
-
-    Examples
-    --------
-    >>> import fslice
-    >>> reference = fslice.phantom(32, 4.0).volume(32, 4.0)
-    >>> moved = rotate_volume(reference, np.eye(3), np.array([0.3, 0.0, -0.2]))
-    >>> align_nearby(moved, reference, 10).shift.round(2) + 0.0
-    array([-0.3,  0. ,  0.2])
-    """
-    sections = sections_of(volume, reference.astype(volume.dtype), max_radius, _MANY)
-    best = _refined(sections, shell_coefficients(sections), _Pose(0.0, np.eye(3), np.zeros(3)))
-    aligned = rotate_volume(volume, best.rotation, best.shift)
-    curve = fsc(aligned, reference)
-    return MapAlignment(aligned, best.rotation, best.shift, False, curve, best.nats)
-
-
 def _check_reference(volume: Array, reference: Array) -> None:
     array_namespace(volume, reference)
     if reference.shape != volume.shape:

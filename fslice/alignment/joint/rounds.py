@@ -13,13 +13,11 @@ from fslice.alignment.joint.steps import ImageSet, mapped, posed, with_noise
 from fslice.alignment.noise import log_density_of_noise
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
-from fslice.metrics import MapAlignment, align_maps, align_nearby
+from fslice.metrics import MapAlignment, align_maps
 
 _GROWTH = 1.5
 """Of the radius, where the halves agree up to its end."""
 _AGREE = 0.143
-_NEAR = 2 / 3
-"""Share of the band up to which halves agree if they are laid right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,32 +176,25 @@ def of_one_hand(
     At low frequency many objects look like their mirror image, and the halves, which begin from one
     map of low resolution, may each end with another hand. Where `hand` is False it is known.
     """
-    laid = _laid_nearby(first, second, radius)
+    laid = _laid(first, second, radius)
     if not hand or agreed_shell(to_numpy(laid.curve), _AGREE) >= radius - 1:
         return first, second, laid
-    anywhere = align_maps(_map_of(second), _map_of(first), hand=True, max_radius=radius)
-    if anywhere.mirrored:
-        second, anywhere = mirrored(second), replace(anywhere, mirrored=False)
-    return first, second, max(laid, anywhere, key=lambda found: found.nats)
+    other = mirrored(second)
+    turned = _laid(first, other, radius)
+    return (first, other, turned) if turned.nats > laid.nats else (first, second, laid)
 
 
 def lay_halves(halves: tuple[ImageSet, ImageSet]) -> MapAlignment:
-    """Lay the second half's map upon the first's: they drift apart, slowly, as poses do.
+    """Lay the second half's map upon the first's.
 
-    A map that is nearly symmetric about an axis can turn far: where the halves do not agree near
-    by, all rotations are tried.
+    They drift apart, and far: nothing holds a map where it began, and one that is nearly symmetric
+    about an axis turns about it easily. So all rotations are tried.
     """
-    first, second = halves
-    radius = int(first.map.band.radius)
-    laid = _laid_nearby(first, second, radius)
-    if agreed_shell(to_numpy(laid.curve), _AGREE) > _NEAR * radius:
-        return laid
-    anywhere = align_maps(_map_of(second), _map_of(first), max_radius=radius)
-    return max(laid, anywhere, key=lambda found: found.nats)
+    return _laid(*halves, int(halves[0].map.band.radius))
 
 
-def _laid_nearby(first: ImageSet, second: ImageSet, radius: int) -> MapAlignment:
-    return align_nearby(_map_of(second), _map_of(first), radius)
+def _laid(first: ImageSet, second: ImageSet, radius: int) -> MapAlignment:
+    return align_maps(_map_of(second), _map_of(first), max_radius=radius)
 
 
 def _map_of(part: ImageSet) -> Array:
