@@ -164,6 +164,18 @@ def full_axis_transform(array: Array, axis: int, size: int | None = None) -> Arr
     return _fft(xp).fft(array, size, axis=axis, **_workers(xp))
 
 
+def inverse_full_axis_transform(array_ft: Array, axis: int) -> Array:
+    """Apply the inverse of `full_axis_transform`.
+
+    Examples
+    --------
+    >>> inverse_full_axis_transform(full_axis_transform(np.ones((2, 3), complex), 1), 1)[0].real
+    array([1., 1., 1.])
+    """
+    xp = array_namespace(array_ft)
+    return _fft(xp).ifft(array_ft, axis=axis, **_workers(xp))
+
+
 def inverse_axis_transform(array_ft: Array, axis: int, size: int) -> Array:
     """Apply the inverse of `axis_transform`; `size` is the length of the axis."""
     xp = array_namespace(array_ft)

@@ -100,8 +100,9 @@ def _known_part(precision: PosteriorPrecision, mean: Array | None, tolerance: fl
     """Return the log evidence but for the log-determinant of the precision."""
     if mean is None:
         mean = conjugate_gradients(
-            precision, precision.rhs, precision.preconditioner(), tolerance=tolerance
-        ).x
+            precision, precision.rhs, precision.preconditioner(), tolerance=tolerance,
+            afresh=False,
+        ).x  # fmt: skip
     # fit plus prior at the mean: an error of the mean enters in second order only
     misfit = inner_product(mean, mean / precision.prior_variance)
     xp, shape = array_namespace(mean), mean.shape

@@ -225,8 +225,9 @@ def _solved(
         return rhs
     tolerance = error * math.sqrt(precision.latent.size**rhs.ndim / power)
     return conjugate_gradients(
-        precision, rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES, start=start
-    ).x
+        precision, rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES, start=start,
+        afresh=False,
+    ).x  # fmt: skip
 
 
 def pixel_variance(normal: NormalEquations) -> float:

@@ -79,15 +79,32 @@ def solve(
     True
     """
     warn_if_unobserved(precision.normal)
+    return solve_observed(
+        precision, tolerance=tolerance, max_iterations=max_iterations, start=start
+    )
+
+
+def solve_observed(
+    precision: PosteriorPrecision,
+    *,
+    tolerance: float = 1e-5,
+    max_iterations: int = 1000,
+    start: Array | None = None,
+    afresh: bool = True,
+) -> Solution:
+    """Do what `solve` does, without a word about frequencies that no image has seen.
+
+    `afresh` is as in `fslice.posterior.cg.conjugate_gradients`.
+    """
     solved = conjugate_gradients(
         precision, precision.rhs, precision.preconditioner(),
-        tolerance=tolerance, max_iterations=max_iterations, start=start,
+        tolerance=tolerance, max_iterations=max_iterations, start=start, afresh=afresh,
     )  # fmt: skip
     if not solved.converged:
         warnings.warn(
             f"conjugate gradients stopped at a relative residual of {solved.residual:.2g} after "
             f"{solved.iterations} iterations, expected {tolerance:.2g}",
-            stacklevel=2,
+            stacklevel=3,
         )
     return Solution(solved.x, solved.iterations, solved.residual, solved.converged, precision)
 
@@ -109,12 +126,14 @@ def warn_if_unobserved(normal: NormalEquations) -> None:
         warnings.warn(note, stacklevel=3)
 
 
-def weighted_backprojection(precision: PosteriorPrecision) -> Array:
+def weighted_backprojection(precision: PosteriorPrecision, density: Array | None = None) -> Array:
     """Return the conventional map as a sliced spectrum (the paper's section 6.1), the baseline.
 
     Parameters
     ----------
     precision : PosteriorPrecision
+    density : (M, M, M//2 + 1) real array, optional
+        ``A 1``, if it is known.
 
     Returns
     -------
@@ -131,7 +150,8 @@ def weighted_backprojection(precision: PosteriorPrecision) -> Array:
     0.0
     """
     normal = precision.normal
-    return normal.b / (normal.row_sums() + precision.noise_variance / precision.prior_variance)
+    density = normal.row_sums() if density is None else density
+    return normal.b / (density + precision.noise_variance / precision.prior_variance)
 
 
 def unfiltered_spectrum(normal: NormalEquations) -> Array:
@@ -162,26 +182,30 @@ def unfiltered_spectrum(normal: NormalEquations) -> Array:
     >>> float(abs(unfiltered_spectrum(no_images(fslice.Projector(8)))).max())
     0.0
     """
-    return weighted_backprojection(_light(normal))
+    density = normal.row_sums()
+    return weighted_backprojection(_light(normal, density), density)
 
 
-def unfiltered_volume(normal: NormalEquations) -> Array:
-    """Return the real volume (D, D, D) of `unfiltered_spectrum`, averaged over the symmetry."""
-    light = _light(normal)
-    return light.map_of(weighted_backprojection(light))
+def unfiltered_volume(normal: NormalEquations, density: Array | None = None) -> Array:
+    """Return the real volume (D, D, D) of `unfiltered_spectrum`, averaged over the symmetry.
+
+    `density` is ``A 1``, if it is known.
+    """
+    density = normal.row_sums() if density is None else density
+    light = _light(normal, density)
+    return light.map_of(weighted_backprojection(light, density))
 
 
-def _light(normal: NormalEquations) -> PosteriorPrecision:
-    """Return a precision whose prior hardly acts.
+def _light(normal: NormalEquations, density: Array) -> PosteriorPrecision:
+    """Return a precision whose prior hardly acts, from ``A 1``.
 
     Under coloured noise the density differs by orders of magnitude between shells: then the
     floor of a shell of the band follows its own.
     """
-    density, size, ndim = normal.row_sums(), normal.projector.padded_size, normal.b.ndim
+    size, ndim = normal.projector.padded_size, normal.b.ndim
     xp, geometry = array_namespace(density), normal.geometry
-    total = shell_sum(density.astype(np.float64), size, ndim, corners=True)
-    seen = shell_sum((density > 0).astype(np.float64), size, ndim, corners=True)
     of_all = density.sum(dtype=np.float64) / xp.maximum((density > 0).sum(), 1)
+    total, seen = (shell_sum(values, size, ndim, corners=True) for values in (density, density > 0))
     of_shell = total / xp.maximum(seen, 1.0)
     inside = xp.minimum(xp.arange(len(total)), int(geometry.max_radius * geometry.scale))
     floor = _FLOOR * xp.minimum(of_all, 10 * of_shell[inside])

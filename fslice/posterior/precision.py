@@ -94,10 +94,9 @@ class PosteriorPrecision:
 
     def __call__(self, latent: Array) -> Array:
         """Apply the precision to a latent half spectrum."""
-        product = self.normal.apply(self.latent.spectrum(latent))
-        product *= 1 / self.noise_variance
-        product = self.latent.spectrum_adjoint(product)
+        product = self.latent.spectrum_adjoint(self.normal.apply(self.latent.spectrum(latent)))
         for part in cached_parts(product):
+            product[part] *= 1 / self.noise_variance
             product[part] += latent[part] * self._prior_precision[part]
         return product
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +12,15 @@ from fslice._arrays import Array, array_namespace, check_finite, check_shape, to
 from fslice.metrics import shell_frequencies
 from fslice.postprocess.filters import check_cube
 from fslice.postprocess.masks import check_mask
-from fslice.postprocess.random_phases import random_phase_fsc
+from fslice.postprocess.random_phases import of_spectra
 from fslice.postprocess.resolution import Resolution, find_resolution, last_shell
-from fslice.postprocess.shell_sums import bounding_box, shell_products
+from fslice.postprocess.shell_sums import (
+    bounding_box,
+    products,
+    shell_products,
+    spectrum,
+    sum_of_spectra,
+)
 
 THRESHOLD = 0.143
 """Of two half maps (Rosenthal and Henderson 2003)."""
@@ -130,12 +138,14 @@ def corrected_fsc(
             raise ValueError(f"{name}: expected a value between 0 and 1, got {value}")
     frequencies = shell_frequencies(len(half1), pixel_size)
     box, size = bounding_box(mask), len(half1)
-    unmasked = _correlation(half1, half2, size)
-    masked = _correlation(half1[box] * mask[box], half2[box] * mask[box], size)
+    spectra = [spectrum(half) for half in (half1, half2)]
+    unmasked = _correlation(sum_of_spectra(spectra, products), half1.dtype)
+    boxes = half1[box] * mask[box], half2[box] * mask[box]
+    masked = _correlation(shell_products(*boxes, size), half1.dtype)
     first = _first_below(unmasked, randomize_below)
     randomized = masked
     if first is not None:
-        randomized = to_numpy(random_phase_fsc(half1, half2, mask, first))
+        randomized = to_numpy(of_spectra(spectra[0], spectra[1], mask, first))
     curves = {
         "unmasked": unmasked,
         "masked": masked,
@@ -158,11 +168,10 @@ def _first_below(curve: np.ndarray, threshold: float) -> int | None:
     return int(below[0]) + 1 if len(below) else None
 
 
-def _correlation(one: Array, two: Array, size: int) -> np.ndarray:
-    """Return the shell correlation of two boxes that were cut from volumes, on the host."""
-    xp = array_namespace(one, two)
-    overlap, *powers = shell_products(one, two, size)
-    floor = (_EMPTY * np.finfo(one.dtype).eps) ** 2
+def _correlation(sums: Sequence[Array], dtype: Any) -> np.ndarray:
+    """Return the shell correlation from sums of `products`, in a precision, on the host."""
+    overlap, *powers = sums
+    xp, floor = array_namespace(overlap), (_EMPTY * np.finfo(dtype).eps) ** 2
     norms = [xp.sqrt(xp.where(power > floor * power.sum(), power, 0)) for power in powers]
     norm = norms[0] * norms[1]
     return to_numpy(xp.clip(overlap / xp.where(norm > 0, norm, xp.inf), -1, 1))

@@ -12,14 +12,14 @@ from fslice._arrays import Array, array_namespace, check_finite, check_shape
 from fslice.fourier import (
     frequencies,
     hermitian_weights,
-    irfft3,
+    inverse_transform_about_zero,
     radii,
-    rfft3,
     transform_about_zero,
 )
 from fslice.postprocess.detection import distance_from_centre
 from fslice.postprocess.filters import check_cube, cosine_fall
 from fslice.postprocess.masks import check_mask
+from fslice.postprocess.shell_sums import products
 
 _THRESHOLD = 0.143
 """Of two half maps, as for the whole of them."""
@@ -39,7 +39,7 @@ _REACH = 1.5
 _FLOOR = 1e-12
 """Shells of less power, relative to the strongest, are rounding errors."""
 
-_VALUES = 1 << 21
+_VALUES = 1 << 19
 """Of windows that are transformed together: larger arrays are mapped anew each time."""
 
 
@@ -183,22 +183,37 @@ def _windowed_resolution(
     before = box // 2 - min(0, int(points.min()))
     wide = before + max(len(half1), int(points.max()) + 1) + box // 2
     room = (before, wide - len(half1) - before)
-    padded = [xp.pad(_flattened(half), room).ravel() for half in (half1, half2)]
-    span = xp.arange(box)
-    places = (span[:, None, None] * wide + span[:, None]) * wide + span
+    padded = [xp.pad(_flattened(half), room) for half in (half1, half2)]
+    corners = points + (before - box // 2)
     found, together = [], max(1, _VALUES // box**3)
     for row in range(0, len(points), together):
-        z, y, x = points[row : row + together].T + (before - box // 2)
-        index = ((z * wide + y) * wide + x)[:, None, None, None] + places
-        one, two = (transform_about_zero(volume.take(index) * window) for volume in padded)
+        some = corners[row : row + together]
+        one, two = (transform_about_zero(_cut(volume, some, box) * window) for volume in padded)
         found.append(_crossing(_correlation(one, two, weights), frequencies, threshold))
     return 1 / xp.clip(xp.concatenate(found), 1 / diameter, 0.5)
+
+
+def _cut(volume: Array, corners: Array, box: int) -> Array:
+    """Return the boxes of a volume that begin at some voxels (n, 3): (n, box, box, box).
+
+    Examples
+    --------
+    >>> _cut(np.arange(27).reshape(3, 3, 3), np.array([[0, 1, 1]]), 2)[0, 1]
+    array([[13, 14],
+           [16, 17]])
+    """
+    xp, size = array_namespace(volume), len(volume)
+    if xp is np:  # rows are copied whole, six times as fast as voxel by voxel
+        return np.lib.stride_tricks.sliding_window_view(volume, (box,) * 3)[tuple(corners.T)]
+    span, (z, y, x) = xp.arange(box), corners.T
+    places = (span[:, None, None] * size + span[:, None]) * size + span
+    return volume.ravel().take(((z * size + y) * size + x)[:, None, None, None] + places)
 
 
 def _flattened(volume: Array) -> Array:
     """Divide the spectrum by its root mean square at the same ``|k|``; the corners become 0."""
     xp, size = array_namespace(volume), len(volume)
-    volume_ft, last = rfft3(volume), size // 2
+    volume_ft, last = transform_about_zero(volume), size // 2
     kx, ky, _ = (xp.rint(k**2).astype(np.int64) for k in frequencies(size, 3, xp))
     plane, rows = (ky + kx)[0], [int(k) for k in np.rint(np.fft.fftfreq(size) * size) ** 2]
     weights = xp.broadcast_to(hermitian_weights(size, xp), plane.shape)
@@ -212,7 +227,7 @@ def _flattened(volume: Array) -> Array:
     factors = _level_factors(counts, power, last).astype(volume.dtype)
     for square, part in zip(rows, volume_ft, strict=True):
         part *= factors[plane + square]
-    return irfft3(volume_ft)
+    return inverse_transform_about_zero(volume_ft, size)
 
 
 def _level_factors(counts: Array, power: Array, last: int) -> Array:
@@ -229,19 +244,21 @@ def _level_factors(counts: Array, power: Array, last: int) -> Array:
 
 
 def _soft_shells(box: int, width: float, xp: Any, dtype: Any) -> tuple[Array, Array]:
-    """Return weights of overlapping shells, (frequencies, shells), and their middles per pixel."""
+    """Return weights of overlapping shells, (shells, frequencies), and their middles per pixel."""
     middles = xp.arange(1, int(box / width) + 1) * (width / 2)
-    distance = abs(radii(box, 3, xp)[..., None] - middles)
-    weights = cosine_fall(distance / width) * hermitian_weights(box, xp)[:, None]
-    return weights.reshape(-1, len(middles)).astype(dtype), middles / box
+    distance = abs(radii(box, 3, xp) - middles[:, None, None, None])
+    weights = cosine_fall(distance / width) * hermitian_weights(box, xp)
+    return weights.reshape(len(middles), -1).astype(dtype), middles / box
 
 
 def _correlation(one: Array, two: Array, weights: Array) -> Array:
     """Return the correlation of spectra over soft shells, (n, shells)."""
     xp = array_namespace(one)
-    one, two = (spectra.reshape(len(spectra), -1) for spectra in (one, two))
-    overlap = (one * two.conj()).real @ weights
-    norm = xp.sqrt((abs(one) ** 2 @ weights) * (abs(two) ** 2 @ weights))
+    # after a matrix product the threads of a BLAS spin for as long as all of this takes
+    overlap, *powers = (
+        xp.einsum("nk,sk->ns", part.reshape(len(part), -1), weights) for part in products(one, two)
+    )
+    norm = xp.sqrt(powers[0] * powers[1])
     return overlap / xp.where(norm > 0, norm, xp.inf)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fslice._arrays import Array, array_namespace
+from fslice._large import cached_parts
 from fslice.fourier import (
     frequencies,
-    hermitian_weights,
+    inverse_axis_transform,
+    inverse_full_axis_transform,
     inverse_transform_about_zero,
     transform_about_zero,
 )
@@ -44,6 +44,7 @@ def random_phase_fsc(half1: Array, half2: Array, mask: Array, first_shell: int) 
     --------
     What two clouds of noise on a common background have in common inside a mask:
 
+    >>> import numpy as np
     >>> from fslice.metrics import fsc
     >>> from fslice.postprocess.filters import phase_randomize
     >>> from fslice.postprocess.masks import soft_spherical_mask
@@ -53,18 +54,21 @@ def random_phase_fsc(half1: Array, half2: Array, mask: Array, first_shell: int) 
     >>> bool(abs(random_phase_fsc(*halves, mask, 1) - np.mean(draws, 0)).max() < 0.05)
     True
     """
-    xp, size = array_namespace(half1, half2, mask), len(half1)
-    box = bounding_box(mask)
+    return of_spectra(transform_about_zero(half1), transform_about_zero(half2), mask, first_shell)
+
+
+def of_spectra(half1_ft: Array, half2_ft: Array, mask: Array, first_shell: int) -> Array:
+    """Return `random_phase_fsc` of two spectra, as from `transform_about_zero`, which are lost."""
+    xp, size, box = array_namespace(half1_ft, half2_ft, mask), len(mask), bounding_box(mask)
     lag_weights = _autocorrelation(transform_about_zero(mask)) / size**3
-    random = _from_shell_on(first_shell, size, half1)
-    fixed, spread = [], []
-    for half in (half1, half2):
-        volume_ft = transform_about_zero(half)
+    random = _from_shell_on(first_shell, size, mask)
+    fixed, lags = [], []
+    for volume_ft in (half1_ft, half2_ft):
         fixed.append(mask[box] * low_frequencies(volume_ft, first_shell, box))
         volume_ft *= random
-        lags = _autocorrelation(volume_ft)
-        lags *= lag_weights
-        spread.append(sum_over_shells([lags], size, lambda part: [part.real])[0])
+        lags.append(_autocorrelation(volume_ft))
+        lags[-1] *= lag_weights
+    spread = sum_over_shells(lags, size, lambda *parts: [part.real for part in parts])
     overlap, *powers = shell_products(fixed[0], fixed[1], size)
     norms = xp.sqrt((powers[0] + spread[0]) * (powers[1] + spread[1]))
     return xp.clip(overlap / xp.where(norms > 0, norms, xp.inf), -1, 1)
@@ -72,14 +76,16 @@ def random_phase_fsc(half1: Array, half2: Array, mask: Array, first_shell: int) 
 
 def _autocorrelation(volume_ft: Array) -> Array:
     """Return the products of a volume with its shifted self, from its spectrum, which is lost."""
-    volume_ft *= volume_ft.conj()
+    for part in cached_parts(volume_ft):
+        volume_ft[part] *= volume_ft[part].conj()
     return inverse_transform_about_zero(volume_ft, len(volume_ft))
 
 
 def _from_shell_on(first: int, size: int, like: Array) -> Array:
     """Return 1 for the frequencies from a shell on, and 0 before, in the precision of an array."""
     kx, ky, kz = ((k**2).astype(like.dtype) for k in frequencies(size, 3, array_namespace(like)))
-    return (kx + ky + kz > (first - 0.5) ** 2).astype(like.dtype)
+    least = first - 0.5
+    return (kx + ky + kz > least * abs(least)).astype(like.dtype)  # all from shell 0 on
 
 
 def low_frequencies(volume_ft: Array, first_shell: int, box: tuple[slice, ...]) -> Array:
@@ -98,33 +104,23 @@ def low_frequencies(volume_ft: Array, first_shell: int, box: tuple[slice, ...]) 
     -------
     (c, d, e) real array
 
+    Notes
+    -----
+    Transforms of zeros, and to voxels outside the box, are left out.
+
     Examples
     --------
+    >>> import numpy as np
     >>> volume = np.random.default_rng(0).normal(size=(6, 6, 6))
     >>> box = (slice(1, 3), slice(0, 6), slice(5, 6))
     >>> part = low_frequencies(transform_about_zero(volume), 99, box)
     >>> np.allclose(part, volume[box])
     True
     """
-    xp, size = array_namespace(volume_ft), len(volume_ft)
-    reach = min(first_shell, size // 2 + 1)
-    index = xp.arange(size)
-    ends = index[xp.minimum(index, size - index) < reach]
-    kept = np.s_[:, :, :reach]
-    part = volume_ft[ends][:, ends][kept]
-    before = 1 - _from_shell_on(first_shell, size, part.real)[ends][:, ends][kept]
-    part = part * (before * hermitian_weights(size, xp)[:reach]).astype(before.dtype) / size**3
-    z, y, x = (
-        _waves(k, side, size, part)
-        for k, side in zip((ends, ends, xp.arange(reach)), box, strict=True)
-    )
-    planes = z @ part.reshape(len(ends), -1 if reach else 0)
-    lines = y @ planes.reshape(len(z), len(ends), reach)
-    return lines.real @ x.real.T - lines.imag @ x.imag.T
-
-
-def _waves(k: Array, side: slice, size: int, like: Array) -> Array:
-    """Return ``exp(2 pi i x k / D)``, (voxels, frequencies), in the precision of an array."""
-    xp = array_namespace(k)
-    x = xp.arange(side.start, side.stop)
-    return xp.exp(2j * np.pi / size * (x[:, None] * k % size)).astype(like.dtype)
+    xp, size, columns = array_namespace(volume_ft), len(volume_ft), volume_ft.shape[2]
+    reach = max(1, min(first_shell, columns))
+    before = 1 - _from_shell_on(first_shell, size, volume_ft.real)[:, :, :reach]
+    planes = inverse_full_axis_transform(volume_ft[:, :, :reach] * before, 0)[box[0]]
+    lines = inverse_full_axis_transform(planes, 1)[:, box[1]]
+    padded = xp.pad(lines, [(0, 0), (0, 0), (0, columns - reach)])
+    return inverse_axis_transform(padded, 2, size)[:, :, box[2]]

@@ -63,13 +63,12 @@ def shell_products(one: Array, two: Array, size: int) -> tuple[Array, Array, Arr
     >>> np.allclose(overlap / np.sqrt(powers[0] * powers[1]), fsc(one, two))
     True
     """
-    xp = array_namespace(one, two)
-    sums = sum_over_shells([one, two], size, _products)
-    overlap, one_power, two_power = xp.stack(sums)
+    overlap, one_power, two_power = sum_over_shells([one, two], size, products)
     return overlap, one_power, two_power
 
 
-def _products(one: Array, two: Array) -> list[Array]:
+def products(one: Array, two: Array) -> list[Array]:
+    """Return ``Re(A conj(B))``, ``|A|^2`` and ``|B|^2`` of two spectra."""
     return [
         one.real * two.real + one.imag * two.imag,
         one.real**2 + one.imag**2,
@@ -95,22 +94,55 @@ def sum_over_shells(
     list of (D//2 + 1,) float64 array
         One for each array of `values`.
     """
-    xp, totals = array_namespace(*boxes), []
-    halfway = [
-        full_axis_transform(axis_transform(box, 2, size), 1, size) for box in boxes
-    ]  # only the first axis of the boxes is left
-    kx, ky, kz = (k**2 for k in frequencies(size, 3, xp))
+    halfway = [_planes(box, size) for box in boxes]
+    return _sums(
+        halfway, size, lambda part: values(*(full_axis_transform(box, 0, size) for box in part))
+    )
+
+
+def spectrum(volume: Array) -> Array:
+    """Return the half spectrum that `sum_over_shells` sums, of a whole volume (D, D, D).
+
+    It is that of `fslice.fourier.transform_about_zero`, to rounding.
+    """
+    return full_axis_transform(_planes(volume, len(volume)), 0)
+
+
+def _planes(box: Array, size: int) -> Array:
+    """Return the transform along all axes but the first."""
+    return full_axis_transform(axis_transform(box, 2, size), 1, size)
+
+
+def sum_of_spectra(spectra: Sequence[Array], values: Callable[..., Sequence[Array]]) -> list[Array]:
+    """Do what `sum_over_shells` does for spectra, (D, D, D//2 + 1) each.
+
+    Examples
+    --------
+    >>> volume = np.random.default_rng(0).normal(size=(6, 6, 6))
+    >>> of_box = sum_over_shells([volume], 6, lambda part: [part.real])
+    >>> np.allclose(sum_of_spectra([spectrum(volume)], lambda part: [part.real]), of_box)
+    True
+    """
+    return _sums(spectra, len(spectra[0]), lambda parts: values(*parts))
+
+
+def _sums(
+    arrays: Sequence[Array], size: int, values: Callable[[list[Array]], Sequence[Array]]
+) -> list[Array]:
+    """Sum what a function makes of the same rows of arrays, ky along the second axis."""
+    xp, totals = array_namespace(*arrays), []
+    kx, ky, kz = ((k**2).astype(np.int64) for k in frequencies(size, 3, xp))
+    distance = xp.sqrt(xp.arange(3 * (size // 2) ** 2 + 1))
+    shells = xp.minimum(xp.rint(distance).astype(np.int64), size // 2 + 1)  # by squares
     weights = hermitian_weights(size, xp)
     step = max(1, _VALUES // (size * len(weights)))
     for start in range(0, size, step):
         rows = slice(start, start + step)
-        spectra = [full_axis_transform(part[:, rows], 0, size) for part in halfway]
-        shell = xp.rint(xp.sqrt(kz + ky[rows] + kx)).astype(np.int64)
-        shell = xp.minimum(shell, size // 2 + 1).ravel()
+        shell = shells[kz + ky[rows] + kx].ravel()
         totals.append(
             [
                 xp.bincount(shell, weights=(part * weights).ravel(), minlength=size // 2 + 2)
-                for part in values(*spectra)
+                for part in values([array[:, rows] for array in arrays])
             ]
         )
     return [sum(parts)[: size // 2 + 1] for parts in zip(*totals, strict=True)]

@@ -16,7 +16,7 @@ from fslice.data.passes import Batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.likelihoods.gaussian import GaussianNoise, group_members
 from fslice.operators.contrast import products_per_image
-from fslice.posterior.mean import Solution, unobserved_note
+from fslice.posterior.mean import unobserved_note
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.random import white_noise
 from fslice.posterior.result import Posterior
@@ -42,7 +42,8 @@ class Fit:
     std: Array | None
     elbo: float
     converged: bool
-    halves: list[Solution] = field(default_factory=list)
+    halves: list[Any] = field(default_factory=list)
+    """Normal equations of the half sets, where there are any."""
     trace: tuple[float, ...] = ()
 
 

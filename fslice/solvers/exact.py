@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,7 +24,12 @@ from fslice.posterior.hyperparameters import (
     signal_variance,
 )
 from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
-from fslice.posterior.mean import Solution, solve, unfiltered_volume
+from fslice.posterior.mean import (
+    Solution,
+    solve_observed,
+    unfiltered_volume,
+    weighted_backprojection,
+)
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.partial_sums import PartialSums
 from fslice.posterior.precision import PosteriorPrecision
@@ -149,16 +153,11 @@ class Exact:
             with report.stage("solving in the mask", 1, "maps") as advance:
                 solution = _solve_inside(mask, solution, model)
                 advance()
-        if len(halves) == 1:
-            halves = []
-        with report.stage("half maps", 2, "maps") as advance:
-            solved = _half_maps(halves, solution)
-            if solved:
-                advance(2)
         std = mean_field_std(solution.precision) if model.gaussian else None
         return Fit(
             solution.precision, solution.mean, std,
-            elbo(solution.precision, solution.mean, std), solution.converged, solved,
+            elbo(solution.precision, solution.mean, std), solution.converged,
+            halves if len(halves) == 2 else [],
         )  # fmt: skip
 
     def _solve(self, normal: Any, model: Model, progress: Callable[..., object]) -> Solution:
@@ -202,13 +201,16 @@ class Exact:
             with report.stage("evidence", _PROBES, "probes") as advance:
                 evidence = self._evidence(precision, found.mean)
                 advance(_PROBES)
+        solved = unfiltered = None
+        if found.halves:
+            with report.stage("half maps", 2, "maps") as advance:
+                solved, unfiltered = _half_maps(found.halves, precision)
+                advance(2)
         bound = elbo_of_prior(precision, gaussian=model.gaussian)
         return replace(
             posterior_of("exact", found, dataset, report, bound),
-            half_maps=_pair([half.volume() for half in found.halves]),
-            unfiltered_half_maps=_pair(
-                [unfiltered_volume(half.precision.normal) for half in found.halves]
-            ),
+            half_maps=solved,
+            unfiltered_half_maps=unfiltered,
             evidence=evidence,
             voxel_std=voxel_std,
             fsc_samples=fsc_samples,
@@ -258,27 +260,24 @@ def _power_of_latent(precision: PosteriorPrecision) -> float:
     return float(_MEAN_SQUARE_WEIGHTS[projector.interpolation] ** ndim)
 
 
-def _half_maps(halves: list[Any], whole: Solution) -> list[Solution]:
-    """Return the maps of both halves; what no image has seen is said of all images already."""
-    if not halves:
-        return []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*were seen by no image")
-        one, other = (partial(_half, half, whole) for half in halves)
-        return list(at_once(one, other, like=whole.mean))
+def _half_maps(
+    halves: Sequence[NormalEquations], whole: PosteriorPrecision
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Return the maps of both halves, and unfiltered ones."""
+    first, second = (partial(_half, half, whole) for half in halves)
+    (one, one_unfiltered), (two, two_unfiltered) = at_once(first, second, like=halves[0].b)
+    return (one, two), (one_unfiltered, two_unfiltered)
 
 
-def _half(normal: NormalEquations, whole: Solution) -> Solution:
-    """Return the map of half of the images, under the prior and the noise of all.
+def _half(normal: NormalEquations, whole: PosteriorPrecision) -> tuple[Array, Array]:
+    """Return the map of half of the images, under the prior and the noise of all; and unfiltered.
 
-    The solve begins at zero: what both halves began with they would have in common.
+    The solve begins at zero or at the half's own back-projection: what both halves began with they
+    would have in common. What no image has seen is said of all images already.
     """
-    precision = PosteriorPrecision(
-        normal, whole.precision.prior_variance, whole.precision.noise_variance,
-        whole.precision.latent,
-    )  # fmt: skip
-    return solve(precision, tolerance=_TOLERANCE_HALF)
-
-
-def _pair(maps: list[Array]) -> tuple[Array, Array] | None:
-    return (maps[0], maps[1]) if maps else None
+    density, precision = normal.row_sums(), replace(whole, normal=normal)
+    start = None
+    if isinstance(precision.latent, SlicedSpectrum):
+        start = weighted_backprojection(precision, density)
+    solution = solve_observed(precision, tolerance=_TOLERANCE_HALF, start=start, afresh=False)
+    return solution.volume(), unfiltered_volume(normal, density)

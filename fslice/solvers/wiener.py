@@ -21,7 +21,6 @@ from fslice.posterior.elbo import (
 from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum
 from fslice.posterior.mean import (
-    Solution,
     solve,
     unfiltered_volume,
     warn_if_unobserved,
@@ -89,8 +88,7 @@ class Wiener:
         if not found.halves:
             return result
         one, other = _half_maps(found, data, cache)
-        parts = (half.precision.normal for half in found.halves)
-        first, second = (unfiltered_volume(part) for part in parts)
+        first, second = (unfiltered_volume(half) for half in found.halves)
         return replace(result, half_maps=(one, other), unfiltered_half_maps=(first, second))
 
 
@@ -106,7 +104,7 @@ def _half_maps(found: Fit, dataset: Dataset, cache: SpectraCache | None) -> list
     """Return the maps of the halves, under the prior and the noise of all."""
     whole: Any = found.precision
     if dataset.noise is None:
-        return [half.volume() for half in found.halves]
+        return [_half_map(half, whole) for half in found.halves]
     rows = _half_rows(dataset)
     return [whole.map_of(_filtered(dataset, whole, cache, part)) for part in rows]
 
@@ -132,14 +130,14 @@ def _fit(dataset: Dataset, model: Model, report: Reporter, cache: SpectraCache |
                 precision = replace(precision, noise_variance=noise)
             advance()
     std = mean_field_std(precision) if model.gaussian else None
-    halves = [_half(part, precision) for part in sums] if len(sums) == 2 else []
+    halves = sums if len(sums) == 2 else []
     return Fit(precision, mean, std, elbo(precision, mean, std, residual), True, halves)
 
 
-def _half(normal: Any, whole: PosteriorPrecision) -> Solution:
+def _half_map(normal: Any, whole: PosteriorPrecision) -> Array:
     """Return the back-projection of half of the images, under the prior and the noise of all."""
     precision = replace(whole, normal=normal)
-    return Solution(weighted_backprojection(precision), 0, 0.0, True, precision)
+    return precision.map_of(weighted_backprojection(precision))
 
 
 def _filtered(

@@ -130,7 +130,7 @@ def maximisation(
         tolerance = error * (latent.size**3 / max(power, 1e-30)) ** 0.5
         start = conjugate_gradients(
             precision, precision.rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES,
-            start=start,
+            start=start, afresh=False,
         ).x  # fmt: skip
         left = 1 / (information + 1 / precision.prior_variance)
         power = start.real**2 + start.imag**2 + left
