@@ -86,7 +86,8 @@ def alternate(
     for _ in range(0 if settled else ITERATIONS):
         with report.stage("noise", len(dataset)) as advance:
             dataset, change = measure(dataset, model, found, cache, advance, executor)
-        if change <= CHANGE:
+        # under a spectrum a fit comes out in its unit; the first is not under one yet
+        if change <= CHANGE and (model.noise == "white" or len(trace) > 1):
             settled = True
             break
         found = fit(dataset, _held(model, found))
@@ -257,6 +258,8 @@ def noise_of(dataset: Dataset, variance: float) -> Any:
     if dataset.noise is None:
         return variance
     table = variance * to_numpy(dataset.noise.variances)
+    if table.size == 1:
+        return float(table[0, 0])
     return table[0] if len(table) == 1 else table
 
 

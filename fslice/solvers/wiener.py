@@ -158,5 +158,7 @@ def _filtered(
     normal = normal_equations(leveled, projector, rows=rows, cache=cache)
     size, ratio = projector.padded_size, projector.padded_size / projector.size
     shells = np.rint(np.arange(size // 2 + 1) / ratio).astype(int)
+    shells = np.minimum(shells, len(spectrum) - 1)  # of white noise there is one
     padded = prior_grid(spectrum[xp.asarray(shells)], size, b.ndim, b)
-    return weighted_backprojection(PosteriorPrecision(normal, precision.prior_variance / padded))
+    prior, variance = precision.prior_variance / padded, precision.noise_variance
+    return weighted_backprojection(PosteriorPrecision(normal, prior, variance))
