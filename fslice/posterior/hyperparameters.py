@@ -18,6 +18,7 @@ from fslice.posterior.elbo import expected_residual
 from fslice.posterior.latent import LatentMap, SlicedSpectrum, mean_square
 from fslice.posterior.mean import Solution, solve, weighted_backprojection
 from fslice.posterior.normal import NormalEquations, check_informative
+from fslice.posterior.power import pixel_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.prior import ShellPrior, shell_prior
 from fslice.posterior.random import unit_probe
@@ -227,39 +228,6 @@ def _solved(
     return conjugate_gradients(
         precision, rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES, start=start
     ).x
-
-
-def pixel_variance(normal: NormalEquations) -> float:
-    """Return the noise variance if the images were noise only.
-
-    Raises
-    ------
-    ValueError
-        There is no image, or all are zero.
-    """
-    degrees, squares = float(normal.degrees.sum()), float(normal.squares.sum())
-    if not degrees:
-        raise ValueError("normal: expected at least one image to learn from, got none")
-    if not squares:
-        raise ValueError("images: expected images that show something, got zeros")
-    return squares / degrees
-
-
-def signal_variance(normal: NormalEquations) -> float:
-    """Return the mean power per seen frequency of the conventional estimate.
-
-    A scalar prior of this variance is wide wherever the object's spectrum is weak: it hardly
-    biases the mean, and frequencies without data fall back to it. The power includes that of the
-    noise in the estimate, which makes it wider still.
-    """
-    check_informative(normal)
-    density, xp = normal.row_sums(), array_namespace(normal.b)
-    seen = density > 0
-    floor = 1e-3 * float(density.sum()) / max(float(seen.sum()), 1.0)
-    estimate = normal.b / (density + (floor or 1.0))
-    size, ndim = normal.projector.padded_size, normal.b.ndim
-    count = float(shell_sum(seen.astype(xp.float64), size, ndim, corners=True).sum())
-    return inner_product(estimate, estimate) / count
 
 
 def _first_prior(normal: NormalEquations, latent: LatentMap, noise: float) -> ShellPrior:

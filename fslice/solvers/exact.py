@@ -20,14 +20,12 @@ from fslice.metrics import fsc
 from fslice.posterior.adapt import adapt_hyperparameters
 from fslice.posterior.elbo import elbo, elbo_of_prior, mean_field_std
 from fslice.posterior.evidence import Estimate, log_evidence
-from fslice.posterior.hyperparameters import (
-    fit_hyperparameters,
-    signal_variance,
-)
+from fslice.posterior.hyperparameters import fit_hyperparameters
 from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
 from fslice.posterior.mean import Solution, solve, unfiltered_volume
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.partial_sums import PartialSums
+from fslice.posterior.power import latent_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples
@@ -166,7 +164,7 @@ class Exact:
         latent = model.latent(normal.b)
         prior = model.given_prior("shell")
         if isinstance(prior, str):
-            prior = signal_variance(normal) / mean_square(latent)
+            prior = latent_variance(normal, latent)
         return fit_hyperparameters(
             normal, latent, prior_variance=prior, noise_variance=model.noise_variance,
             max_iterations=_ITERATIONS, progress=progress,

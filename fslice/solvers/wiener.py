@@ -18,7 +18,6 @@ from fslice.posterior.elbo import (
     expected_residual,
     mean_field_std,
 )
-from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum
 from fslice.posterior.mean import (
     Solution,
@@ -28,6 +27,7 @@ from fslice.posterior.mean import (
     weighted_backprojection,
 )
 from fslice.posterior.normal import check_informative
+from fslice.posterior.power import pixel_variance, signal_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.prior import prior_grid
 from fslice.posterior.result import Posterior
