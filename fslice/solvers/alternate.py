@@ -204,12 +204,12 @@ def _learned(dataset: Dataset, model: Model, sums: _Sums, variance: float) -> tu
     if model.contrast:
         rows = np.concatenate([to_numpy(rows) for rows in sums.rows.values()])
         scales = np.concatenate([to_numpy(scales) for scales in sums.scales.values()])
-        contrast = np.empty(len(dataset))
-        contrast[rows] = scales
-        contrast = contrast / contrast.mean()
-        before = 1.0 if dataset.contrast is None else to_numpy(dataset.contrast)
-        change = max(change, float(np.sqrt(np.mean((contrast - 1) ** 2))))
-        dataset = replace(dataset, contrast=dataset.xp.asarray(before * contrast))
+        factor = np.empty(len(dataset))
+        factor[rows] = scales
+        before = np.ones(len(dataset)) if dataset.contrast is None else to_numpy(dataset.contrast)
+        factor *= before.mean() / (before * factor).mean()  # the map has the common one
+        change = max(change, float(np.sqrt(np.mean((factor - 1) ** 2))))
+        dataset = replace(dataset, contrast=dataset.xp.asarray(before * factor))
     return dataset, change
 
 
