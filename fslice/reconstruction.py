@@ -101,8 +101,9 @@ def reconstruct(
         1 or 2 for each image: fits a map to each half too, in the same pass.
     robust : bool, optional
         Whether images of another kind are left out: those that are far louder than most, and
-        those that the map of the others does not explain. They are named in the warnings. Takes
-        three passes or more, and Adam keeps no checkpoint.
+        those that the map of the others does not explain; with ``noise="group"``, than most of
+        their group. They are named in the warnings. Takes three passes or more, and neither `Adam`
+        nor `Exact` keeps a checkpoint.
     progress : callable or True, optional
         Called with a `fslice.solvers.progress.Progress` after each step; True shows bars.
 
@@ -197,6 +198,7 @@ def _fitted(
     return fit_without_outliers(
         dataset, model.projector, lambda some: solver(some, model, progress),
         for_functions(solver.executor if isinstance(solver, Exact) else None),
+        by_group=model.noise == "group",
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ class Posterior:
     """(D, D, D) real: of the same sets without prior and mask, for deposition; see
     `fslice.posterior.mean.unfiltered_spectrum`."""
     contrast: Array | None = None
-    """(n,) real: of each image, its mean 1, if it was learned."""
+    """(n,) real: of each image, its mean 1, if it was learned; NaN where ``robust`` left it out."""
     evidence: Estimate | None = None
     """Log probability of the images under prior, mask and noise, in nats; if asked for."""
     voxel_std: Array | None = None
