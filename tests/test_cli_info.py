@@ -50,6 +50,15 @@ def test_without_a_file_versions_and_processors_are_printed(capsys):
     assert facts["gpu"]
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_particles_of_a_class_are_described_also_of_class_0(particles, capsys, number):
+    columns = {"rlnClassNumber": np.array([0, 1, 0, 0, 1, 0])}
+    path = particles.with_name("classes.star")
+    write_particles(path, read_particles(particles), "particles.mrcs", columns=columns)
+    facts = result(capsys, "info", path, "--class", number)
+    assert facts["particles"] == [4, 2][number]
+
+
 def test_particles_are_described(particles, capsys):
     facts = result(capsys, "info", particles)
     assert facts["particles"] == 6
