@@ -59,6 +59,11 @@ def test_the_particles_of_a_class_are_described_also_of_class_0(particles, capsy
     assert facts["particles"] == [4, 2][number]
 
 
+@pytest.mark.parametrize("option", [["--strict"], ["--class", 0], ["--assembly", 1]])
+def test_an_option_of_a_file_needs_one(capsys, option):
+    assert fail(capsys, "info", *option) == f"error: {option[0]}: expected FILE beside it\n"
+
+
 def test_particles_are_described(particles, capsys):
     facts = result(capsys, "info", particles)
     assert facts["particles"] == 6

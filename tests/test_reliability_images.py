@@ -182,7 +182,8 @@ def test_the_command_leaves_them_out_and_says_so(tmp_path, capsys, spoilt):
     )
     write_particles(tmp_path / "a.star", particles, image_name="a.mrcs")
     words = ["reconstruct", tmp_path / "a.star", "-o", tmp_path / "out", "--no-halves", "--robust"]
-    succeed(capsys, *words)
+    printed = succeed(capsys, *words)
+    assert "100 of 20 x 20 pixels of 4 Angstrom, no CTF, 1 of them left out\n" in printed
     record = json.loads((tmp_path / "out" / "result.json").read_bytes())
     assert record["images"] == N - 1
     assert "image 37 left out: of another kind" in record["warnings"]
