@@ -16,9 +16,10 @@ from fslice.alignment.filters import defocused
 from fslice.alignment.importance import PoseCheck
 from fslice.alignment.outliers import ParticleShare, outliers
 from fslice.alignment.posterior import PosePosterior
+from fslice.cli._messages import Messages
+from fslice.cli._star import write_star
 from fslice.geometry import angle_between
 from fslice.io import Particles
-from fslice.io.relion_write import write_particles
 from fslice.plot.poses import poses_figure
 from fslice.postprocess.orientations import orientation_distribution
 from fslice.symmetry.groups import symmetry_rotations
@@ -78,7 +79,9 @@ def numbers_of(
     return results
 
 
-def write_star_of(path: Path, folder: Path, particles: Particles, found: PosePosterior) -> None:
+def write_star_of(
+    path: Path, folder: Path, particles: Particles, found: PosePosterior, messages: Messages
+) -> None:
     """Write the best poses with their probabilities, and defocus and contrast if they were free."""
     best, place = found.best(), found.best_modes()
     ctf = particles.ctf
@@ -92,7 +95,7 @@ def write_star_of(path: Path, folder: Path, particles: Particles, found: PosePos
         "rlnLogLikeliContribution": found.evidence,
         "rlnNrOfSignificantSamples": found.mode_counts,
     }
-    write_particles(path, posed, columns=columns, relative_to=folder)
+    write_star(path, posed, messages, columns=columns, relative_to=folder)
 
 
 def write_picture(path: Path, found: PosePosterior, symmetry: str, title: str) -> str | None:

@@ -20,7 +20,8 @@ from fslice.cli._devices import on_device
 from fslice.cli._inputs import Inputs
 from fslice.cli._maps import read_maps
 from fslice.cli._messages import Messages
-from fslice.io import write_particles, write_volume
+from fslice.cli._star import write_star
+from fslice.io import write_volume
 from fslice.solvers.progress import Progress, Reporter
 
 CHECKPOINT, RECORD = "checkpoint_poses.npz", "checkpoint.json"
@@ -127,7 +128,9 @@ def check_unknown_poses(arguments: argparse.Namespace) -> None:
         ) from None
 
 
-def write_poses(staging: Path, folder: Path, inputs: Inputs, found: JointResult) -> None:
+def write_poses(
+    staging: Path, folder: Path, inputs: Inputs, found: JointResult, messages: Messages
+) -> None:
     """Write the particles with the poses and half sets that were found, and all modes of them."""
     place = found.poses.best_modes()
     columns = {
@@ -136,7 +139,8 @@ def write_poses(staging: Path, folder: Path, inputs: Inputs, found: JointResult)
     }
     half_set = np.asarray(found.dataset.half_sets)
     particles = dataclasses.replace(inputs.particles, half_set=half_set)
-    write_particles(staging / "particles.star", particles, columns=columns, relative_to=folder)
+    path = staging / "particles.star"
+    write_star(path, particles, messages, columns=columns, relative_to=folder)
     found.poses.save(staging / "poses.npz", pixel_size=inputs.pixel_size)
 
 

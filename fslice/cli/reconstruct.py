@@ -251,7 +251,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                     inputs, fit, finder.mask, messages, report, aligned=joint is not None
                 )
                 if joint is not None:
-                    write_poses(staging, arguments.output, inputs, joint)
+                    write_poses(staging, arguments.output, inputs, joint, messages)
                 results = write_results(
                     staging, arguments, inputs, fit, assessment, messages, report,
                     {} if joint is None else {"poses": numbers_of(joint)},
