@@ -173,6 +173,15 @@ def test_a_ctf_that_images_are_multiplied_by_is_taken_out(dataset, rng, ctfs, ab
     assert np.allclose(batches[0][large], batches[1][large], rtol=1e-9)
 
 
+@pytest.mark.parametrize("applied", ["none", "phase-flipped", "premultiplied"])
+def test_a_contrast_keeps_its_sign_whatever_was_done_to_the_images(dataset, rng, applied):
+    known = replace(dataset, ctf=random_ctf(N, 3.0, rng), ctf_applied=applied)
+    contrast, rows = rng.normal(size=N), np.arange(N)
+    one, other = (replace(known, contrast=c).ctf_of(rows) for c in (np.ones(N), contrast))
+    one, other = (c.evaluate(SIZE) if isinstance(c, fslice.CTF) else c for c in (one, other))
+    assert np.allclose(other, contrast[:, None, None] * one, rtol=1e-9)
+
+
 def test_what_does_not_fit_is_named(dataset, rng):
     images, poses = dataset.images, dataset.poses
     flat = Aberrations(

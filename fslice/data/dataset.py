@@ -209,11 +209,18 @@ class Dataset:
         values: Any = 1
         if ctf is not None:
             values = ctf.evaluate(self.size, self.dtype) if isinstance(ctf, CTF) else ctf
-            values = abs(values) if flipped else values
+            values = self._flipped(values, rows) if flipped else values
         if whitening is not None:
             shape = (len(rows), *whitening.shape[1:])
             values = self.xp.broadcast_to(values * whitening, shape)
         return values
+
+    def _flipped(self, values: Array, rows: Array) -> Array:
+        """Return the absolute values of CTFs; a contrast keeps its sign."""
+        if self.contrast is None:
+            return abs(values)
+        signs = self.xp.sign(self.contrast[rows]).astype(values.dtype)
+        return abs(values) * signs.reshape((-1,) + (1,) * (values.ndim - 1))
 
     def without_odd_phases(self, spectra: Array, rows: Array) -> Array:
         """Return spectra of some images less their odd aberrations, which are unitary."""
