@@ -131,6 +131,15 @@ def test_the_power_inside_a_mask_is_that_of_the_object(dataset, data):
     assert abs(np.log(ratio)).mean() < np.log(1.5)
 
 
+def test_a_scalar_prior_inside_a_mask_that_is_found_is_that_of_a_given_one(dataset):
+    mask = soft_spherical_mask(SIZE, 12, 3, "float32")
+    found, given = (
+        fslice.reconstruct(dataset, prior="scalar", **options)
+        for options in ({"solver": Exact(mask_from=lambda _: mask)}, {"mask": mask})
+    )
+    assert np.isclose(found.prior_variance, given.prior_variance, rtol=1e-5)
+
+
 def test_a_mask_is_given_or_found_but_not_both(dataset):
     mask = np.ones((SIZE,) * 3, "f4")
     with pytest.raises(ValueError, match="mask: expected None with mask_from"):

@@ -234,14 +234,17 @@ def _solve_inside(mask: Array, whole: Solution, model: Model) -> Solution:
     """Solve again inside a mask, from the noise and the power that the first solve has learned."""
     known = whole.precision
     latent = latent_map(model.projector, mask, known.normal.b)
-    prior: Any = known.reported_prior()
-    if model.prior is None or isinstance(model.prior, str):
+    given, prior = model.given_prior("shell"), known.reported_prior()
+    if given is None:
         prior = prior * _power_of_latent(known) / mean_square(latent)
+    elif isinstance(given, str):
+        prior = latent_variance(known.normal, latent)
     return adapt_hyperparameters(
         PosteriorPrecision(known.normal, prior, known.noise_variance, latent),
-        prior=model.given_prior("shell") is None, noise=model.noise_variance is None,
+        prior=given is None,
+        noise=model.noise_variance is None,
         tolerance=_TOLERANCE_INSIDE,
-    )  # fmt: skip
+    )
 
 
 def _power_of_latent(precision: PosteriorPrecision) -> float:
