@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 
 import fslice
 from fslice import Projector, rfft2
+from fslice.alignment.joint.infer import Joint
 from fslice.data.dataset import Dataset
 from fslice.data.passes import sum_over
 from fslice.data.poses import Poses
@@ -478,6 +479,27 @@ def test_bad_input_gets_one_clear_error(data, change, message):
     arguments = {"images": data.images(), "rotations": data.rotations, **change}
     with pytest.raises(ValueError, match=message):
         fslice.reconstruct(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rotations": np.eye(3)[None]}, "rotations: expected None beside a Dataset, which has"),
+        ({"shifts": np.zeros((300, 2))}, "shifts: expected None beside a Dataset"),
+        ({"ctf": np.ones((300, SIZE, SIZE // 2 + 1))}, "ctf: expected None beside a Dataset"),
+        ({"groups": np.zeros(300, int)}, "groups: expected None beside a Dataset"),
+        ({"half_sets": np.ones(300, int)}, "half_sets: expected None beside a Dataset"),
+        ({"symmetry": "c4"}, "symmetry: expected that of the Dataset, C7, got c4"),
+        (
+            {"poses": "unknown", "joint": Joint()},
+            "joint: expected the symmetry of the images, C7, got C1",
+        ),
+    ],
+)
+def test_what_a_data_set_says_is_not_said_again(data, given, message):
+    dataset = Dataset(data.images(), Poses(data.rotations), symmetry="C7")
+    with pytest.raises(ValueError, match=message):
+        fslice.reconstruct(dataset, **given)
 
 
 def test_settings_are_checked_where_they_are_written():
