@@ -66,7 +66,7 @@ def fit_hyperparameters(
     Returns
     -------
     Solution
-        Its ``precision`` holds what was learned.
+        Its ``precision`` holds what was learned. Converged if the variances are, and the mean.
 
     Raises
     ------
@@ -111,11 +111,12 @@ def fit_hyperparameters(
     if prior is None:
         shells = _first_prior(normal, latent, noise)
         prior = shells.variance()
-    precision, start = iterate(
+    precision, start, settled = iterate(
         PosteriorPrecision(normal, prior, noise, latent), shells, noise_variance is None,
         max_iterations, tolerance, progress,
     )  # fmt: skip
-    return solve(precision, start=start, tolerance=solve_tolerance(latent))
+    solved = solve(precision, start=start, tolerance=solve_tolerance(latent))
+    return solved._replace(converged=solved.converged and settled)
 
 
 def solve_tolerance(latent: LatentMap) -> float:
@@ -143,8 +144,11 @@ def iterate(
     tolerance: float,
     progress: Callable[[int, PosteriorPrecision], Any] | None,
     rough_steps: int = _ROUGH_STEPS,
-) -> tuple[PosteriorPrecision, Array]:
-    """Return the precision with what maximises the evidence, and nearly its mean."""
+) -> tuple[PosteriorPrecision, Array, bool]:
+    """Return the precision with what maximises the evidence, nearly its mean, and whether it does.
+
+    That it does not, noticeably, is warned of.
+    """
     probe = unit_probe(precision.zero, np.random.default_rng(_SEED))
     mean = answer = None
     information = precision.latent.information(precision.normal)
@@ -165,14 +169,15 @@ def iterate(
             progress(iteration + 1, precision)
         enough = max(_NATS, tolerance * float(response.effective.sum()))
         if gain <= enough and error == _ERROR:
-            return precision, mean
-    if gain > _FAR * enough:
+            return precision, mean, True
+    settled = gain <= _FAR * enough
+    if not settled:
         warnings.warn(
             f"prior and noise could still raise the log evidence by {gain:.3g} nats in iteration "
             f"{max_iterations}, expected at most {enough:.3g}",
             stacklevel=3,
         )
-    return precision, mean
+    return precision, mean, settled
 
 
 def _noise_step(

@@ -239,12 +239,11 @@ def _solve_inside(mask: Array, whole: Solution, model: Model) -> Solution:
         prior = prior * _power_of_latent(known) / mean_square(latent)
     elif isinstance(given, str):
         prior = latent_variance(known.normal, latent)
-    return adapt_hyperparameters(
+    inside = adapt_hyperparameters(
         PosteriorPrecision(known.normal, prior, known.noise_variance, latent),
-        prior=given is None,
-        noise=model.noise_variance is None,
-        tolerance=_TOLERANCE_INSIDE,
-    )
+        prior=given is None, noise=model.noise_variance is None, tolerance=_TOLERANCE_INSIDE,
+    )  # fmt: skip
+    return inside._replace(converged=inside.converged and whole.converged)
 
 
 def _power_of_latent(precision: PosteriorPrecision) -> float:
