@@ -21,8 +21,8 @@ class Posterior:
     mean: Array
     """(D, D, D) real: the posterior mean, in the order [z, y, x]; averaged over the symmetry."""
     latent_mean: Array
-    """Half spectrum as it was fitted: of the volume in its box, without the mask; with `Wiener`, and
-    where nothing is padded and there is no mask, of what is sliced."""
+    """Half spectrum as it was fitted: of the volume in its box, without the mask; of what is sliced
+    with `Wiener`, and where nothing is padded and there is no mask."""
     posterior_std: Array | None
     """Real, of the shape of `latent_mean`: standard deviation of each coefficient when all others
     are known, ``diag(precision)^-1/2``; None for a point."""
