@@ -255,7 +255,6 @@ def test_oversampling_and_the_cubic_kernel_lower_the_residual_of_clean_images():
     assert variances[2] < variances[0] / 2
 
 
-@pytest.mark.filterwarnings("ignore:.*seen by no image:UserWarning")
 @pytest.mark.parametrize("solver", [Exact(), Adam(epochs=1)])
 @pytest.mark.parametrize("mask", [None, soft_spherical_mask(SIZE, 7, 3, "float32")])
 def test_a_scalar_prior_is_the_variance_of_a_voxel_whatever_the_padding(data, solver, mask):
@@ -269,6 +268,7 @@ def test_a_scalar_prior_is_the_variance_of_a_voxel_whatever_the_padding(data, so
     assert 1 < found[1] / found[0] < 1.6  # interpolation in the narrow box takes some of the power
 
 
+@pytest.mark.filterwarnings("ignore:.*seen by no image:UserWarning")
 @pytest.mark.parametrize(
     ("size", "oversampling"),
     [(32, 1), (32, 2), *(pytest.param(64, o, marks=pytest.mark.long) for o in (1, 2))],
