@@ -22,6 +22,7 @@ from fslice.solvers.model import Model
 from fslice.solvers.outliers import fit_without_outliers
 from fslice.solvers.progress import Progress, Reporter
 from fslice.solvers.wiener import Wiener
+from fslice.symmetry.groups import symmetry_name
 
 Solver = Exact | Adam | Wiener
 
@@ -101,8 +102,9 @@ def reconstruct(
         1 or 2 for each image: fits a map to each half too, in the same pass.
     robust : bool, optional
         Whether images of another kind are left out: those that are far louder than most, and
-        those that the map of the others does not explain. They are named in the warnings. Takes
-        three passes or more, and Adam keeps no checkpoint.
+        those that the map of the others does not explain; with ``noise="group"``, than most of
+        their group. They are named in the warnings. Takes three passes or more, and neither `Adam`
+        nor `Exact` keeps a checkpoint.
     progress : callable or True, optional
         Called with a `fslice.solvers.progress.Progress` after each step; True shows bars.
 
@@ -138,6 +140,10 @@ def reconstruct(
         raise ValueError("joint: expected None with poses='known'")
     if isinstance(images, Dataset):
         dataset = images
+        _refuse_beside(
+            dataset, symmetry, rotations=rotations, shifts=shifts, ctf=ctf, groups=groups,
+            half_sets=half_sets,
+        )  # fmt: skip
     else:
         if poses == "unknown":
             rotations = _no_rotations(images, rotations, shifts)
@@ -162,6 +168,11 @@ def reconstruct(
     if poses == "known":
         return _fitted(dataset, model, chosen, robust, progress)
     options = Joint(symmetry=dataset.symmetry) if joint is None else joint
+    if dataset.symmetry not in ("C1", symmetry_name(options.symmetry)):
+        raise ValueError(
+            f"joint: expected the symmetry of the images, {dataset.symmetry}, got "
+            f"{options.symmetry}"
+        )
     found = infer_poses(dataset, options, Reporter(progress))
     # the solver learns the noise anew, as it does for known poses
     whole, halves = (
@@ -197,7 +208,19 @@ def _fitted(
     return fit_without_outliers(
         dataset, model.projector, lambda some: solver(some, model, progress),
         for_functions(solver.executor if isinstance(solver, Exact) else None),
+        by_group=model.noise == "group",
     )  # fmt: skip
+
+
+def _refuse_beside(dataset: Dataset, symmetry: str, **others: Any) -> None:
+    """Raise where what a data set says is said again."""
+    for name, given in others.items():
+        if given is not None:
+            raise ValueError(f"{name}: expected None beside a Dataset, which has its own")
+    if symmetry_name(symmetry) not in ("C1", dataset.symmetry):
+        raise ValueError(
+            f"symmetry: expected that of the Dataset, {dataset.symmetry}, got {symmetry}"
+        )
 
 
 def _no_rotations(images: Any, rotations: Array | None, shifts: Array | None) -> Array:

@@ -50,6 +50,20 @@ def test_without_a_file_versions_and_processors_are_printed(capsys):
     assert facts["gpu"]
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_particles_of_a_class_are_described_also_of_class_0(particles, capsys, number):
+    columns = {"rlnClassNumber": np.array([0, 1, 0, 0, 1, 0])}
+    path = particles.with_name("classes.star")
+    write_particles(path, read_particles(particles), "particles.mrcs", columns=columns)
+    facts = result(capsys, "info", path, "--class", number)
+    assert facts["particles"] == [4, 2][number]
+
+
+@pytest.mark.parametrize("option", [["--strict"], ["--class", 0], ["--assembly", 1]])
+def test_an_option_of_a_file_needs_one(capsys, option):
+    assert fail(capsys, "info", *option) == f"error: {option[0]}: expected FILE beside it\n"
+
+
 def test_particles_are_described(particles, capsys):
     facts = result(capsys, "info", particles)
     assert facts["particles"] == 6

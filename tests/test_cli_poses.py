@@ -9,8 +9,10 @@ from cs_files import save
 
 import fslice
 from fslice.alignment.posterior import PosePosterior
+from fslice.cli._messages import Messages
+from fslice.cli._star import write_star
 from fslice.geometry import angle_between
-from fslice.io import StackWriter, read_particles, read_volume, write_volume
+from fslice.io import Particles, StackWriter, read_particles, read_volume, write_volume
 
 FILES = ["particles.star", "poses.png", "posterior.npz", "result.json"]
 
@@ -55,6 +57,43 @@ def test_poses_are_found_and_written(run, tmp_path, capsys):
     assert results["check"]["images"] == 5
     assert 0.3 < np.median(angles) / results["predicted_error_degrees"] < 1.6
     assert results["share_with_particle"] > 0.9
+
+
+def test_poses_of_images_that_no_star_file_can_name_are_not_lost(run, tmp_path, capsys):
+    """cryoSPARC keeps extracted images with the opposite sign."""
+    truth = read_particles(run / "particles.star")[:12]
+    with StackWriter(tmp_path / "a.mrc", 12, 32, 4.0) as writer:
+        writer.write(-truth.images[:])
+    ctf = {"defocus_u": "df1_A", "defocus_v": "df2_A", "voltage": "accel_kv"}
+    ctf |= {"spherical_aberration": "cs_mm", "amplitude_contrast": "amp_contrast"}
+    fields = {f"ctf/{field}": getattr(truth.ctf, name) for name, field in ctf.items()}
+    fields |= {
+        "ctf/df_angle_rad": np.deg2rad(truth.ctf.astigmatism_angle),
+        "blob/path": np.full(12, b"a.mrc"), "blob/idx": np.arange(12),
+        "blob/psize_A": np.full(12, 4.0), "blob/sign": np.full(12, -1.0),
+    }  # fmt: skip
+    rows = np.zeros(12, [(name, values.dtype) for name, values in fields.items()])
+    for name, values in fields.items():
+        rows[name] = values
+    words = "poses", save(tmp_path / "a.cs", rows), "--volume", run / "truth.mrc"
+    succeed(capsys, *words, "-o", tmp_path / "out")
+    assert "particles.star" not in names(tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "result.json").read_text())
+    (line,) = (line for line in record["warnings"] if line.startswith("particles.star is left out"))
+    assert line.endswith("their files hold them with the opposite sign")
+    found = PosePosterior.load(tmp_path / "out" / "posterior.npz").best()
+    assert np.median(angle_between(found.rotations, truth.rotations)) < 4
+
+
+def test_a_contrast_that_a_star_file_cannot_hold_is_named(tmp_path):
+    messages = Messages()
+    particles = Particles(
+        images=np.zeros((2, 8, 8)), rotations=np.tile(np.eye(3), (2, 1, 1)), pixel_size=1.0,
+        contrast=np.array([0.5, 1.5]),
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="without a CTF it has no column for the contrast"):
+        write_star(tmp_path / "a.star", particles, messages, image_name="a.mrcs")
+    assert (tmp_path / "a.star").read_text().count("@a.mrcs") == 2
 
 
 def test_poses_of_the_file_are_refined(run, tmp_path, capsys):
@@ -137,7 +176,7 @@ def test_what_a_star_file_cannot_hold_costs_no_results(run, tmp_path, capsys):
     path = save(tmp_path / "dark.cs", rows)
     words = "poses", path, "--volume", run / "truth.mrc", "-o", tmp_path / "out"
     line = result(capsys, *words, "--shift-std", 1)
-    assert any("particles.star: not written: " in warning for warning in line["warnings"])
+    assert any("particles.star is left out, as it would" in warning for warning in line["warnings"])
     assert names(tmp_path / "out") == [name for name in FILES if name != "particles.star"]
     assert len(PosePosterior.load(tmp_path / "out" / "posterior.npz")) == 60
 

@@ -605,6 +605,7 @@ def test_a_support_can_be_a_map_and_a_prior_per_shell_leaves_s(run, tmp_path, no
         ("--batch-size 2", "--batch-size: expected --solver adam, got exact"),
         ("--resume", "--resume: expected --solver adam, got exact"),
         ("--evidence --posterior dirac", "--evidence: expected --posterior gaussian, got dirac"),
+        ("--evidence --symmetry c4", "--evidence: expected --symmetry C1, got C4: groups are"),
         ("--noise shell --noise-variance 2", "--noise-variance: expected auto with --noise shell"),
         ("--solver exact --support 400", "--support: expected a radius up to 48 Angstrom, got 400"),
         ("--solver exact --support 0", "--support: expected a radius up to 48 Angstrom, got 0"),

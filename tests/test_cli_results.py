@@ -23,6 +23,7 @@ from fslice.io.star import write_star
 from fslice.postprocess.masks import soft_spherical_mask
 
 SIZE, PIXEL_SIZE, NUMBER = 32, 4.0, 300
+DRAW = _results._write_summary
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +235,23 @@ def test_json_has_what_was_said(run, tmp_path, capsys):
     line = result(capsys, "reconstruct", run / "particles.star", "-o", tmp_path / "x")
     assert {"warnings", "notes", "resolution_angstrom", "resolution_limit"} <= set(line)
     assert "resolution " in succeed(capsys, "reconstruct", run / "particles.star", "-o", tmp_path)
+
+
+@pytest.mark.parametrize("words", [[], ["--support", 50]])
+def test_the_local_resolution_is_of_half_maps_that_share_no_support(
+    run, reconstruct, tmp_path, monkeypatch, words
+):
+    seen = []
+
+    def local_resolution(half1, half2, mask, pixel_size):
+        seen.append((half1, half2))
+        return half1
+
+    monkeypatch.setattr(_results, "_write_summary", DRAW)
+    monkeypatch.setattr(_results, "local_resolution", local_resolution)
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    monkeypatch.setattr(_results, "summary_figure", lambda *_, **more: figure)
+    reconstruct(run / "particles.star", *words)
+    for number, half in enumerate(seen[0], 1):
+        name = f"half{number}{'_unfil' if words else ''}.mrc"
+        assert np.array_equal(half, read_volume(tmp_path / "out" / name)[0])

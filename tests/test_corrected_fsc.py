@@ -165,6 +165,16 @@ def test_halves_above_to_the_end_are_limited_by_the_pixel():
     assert any("is not corrected for the mask" in note for note in curves.notes)
 
 
+def test_a_curve_that_ends_with_the_band_is_said_not_to_be_corrected():
+    """Maps of this library are zero in the last shell of an even box: it is not one that falls."""
+    one, two = 20 * noise(0, 16, 1) + noise(1, 16)
+    inside = radii(16, 3) <= 7
+    one, two = (irfft3(inside * rfft3(half)) for half in (one, two))
+    curves = corrected_fsc(one, two, soft_spherical_mask(16, 5, 2), PIXEL_SIZE)
+    assert curves.unmasked[1:8].min() > 0.9
+    assert any("is not corrected for the mask" in note for note in curves.notes)
+
+
 def test_maps_that_end_before_the_pixel_say_so():
     band = shells(SIZE, 3) <= 10
     volume = noise(0)[0]

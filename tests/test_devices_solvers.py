@@ -79,6 +79,10 @@ FITS = {
     "exact, noise per shell": {"noise": "shell"},
     "exact, noise per group": {"noise": "group", "groups": np.arange(COUNT) % 2},
     "exact, contrast": {"contrast": True},
+    "exact, one image left out, contrast, noise per group": {
+        "images": np.where(np.arange(COUNT) == 3, 100.0, 1.0)[:, None, None] * problem()["images"],
+        "robust": True, "contrast": True, "noise": "group", "groups": np.arange(COUNT) % 2,
+    },
     "exact, oversampling": {"oversampling": 2},
     "exact, cubic": {"interpolation": "cubic"},
     "Adam": {"solver": Adam(epochs=3)},

@@ -60,10 +60,12 @@ def test_progress_is_told_and_a_cut_off_is_warned_of(normal):
     with pytest.warns(
         UserWarning, match="could still raise the log evidence by .* nats in iteration 1"
     ):
-        fit_hyperparameters(
+        found = fit_hyperparameters(
             normal, max_iterations=1, progress=lambda step, precision: seen.append(step)
         )
     assert seen == [1]
+    assert not found.converged
+    assert fit_hyperparameters(normal).converged
 
 
 def test_nothing_is_learned_from_no_images():

@@ -131,7 +131,29 @@ def test_the_power_inside_a_mask_is_that_of_the_object(dataset, data):
     assert abs(np.log(ratio)).mean() < np.log(1.5)
 
 
+def test_a_scalar_prior_inside_a_mask_that_is_found_is_that_of_a_given_one(dataset):
+    mask = soft_spherical_mask(SIZE, 12, 3, "float32")
+    found, given = (
+        fslice.reconstruct(dataset, prior="scalar", **options)
+        for options in ({"solver": Exact(mask_from=lambda _: mask)}, {"mask": mask})
+    )
+    assert np.isclose(found.prior_variance, given.prior_variance, rtol=1e-5)
+
+
 def test_a_mask_is_given_or_found_but_not_both(dataset):
     mask = np.ones((SIZE,) * 3, "f4")
     with pytest.raises(ValueError, match="mask: expected None with mask_from"):
         fslice.reconstruct(dataset, mask=mask, solver=Exact(mask_from=lambda volume: mask))
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_picture_of_a_fit_compares_half_maps_that_share_no_mask(dataset, inside):
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
+    mask = soft_spherical_mask(SIZE, 8, 3, "float32") if inside else None
+    found = fslice.reconstruct(dataset, mask=mask)
+    halves = found.unfiltered_half_maps if inside else found.half_maps
+    reached = fslice.resolution(fslice.fsc(*halves), SIZE, 4.0, 0.143)
+    legends = [axes.get_legend() for axes in found.plot(4.0).axes]
+    texts = [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+    (line,) = (text for text in texts if text.startswith("between"))
+    assert f": {reached:.2f} " in line

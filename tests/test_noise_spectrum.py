@@ -7,6 +7,7 @@ import fslice
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.fourier import shells
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.sums import normal_equations
 from fslice.postprocess.masks import soft_spherical_mask
@@ -15,6 +16,7 @@ from fslice.solvers.adam import Adam
 from fslice.solvers.alternate import Fit, measure
 from fslice.solvers.exact import Exact
 from fslice.solvers.model import Model
+from fslice.solvers.wiener import Wiener
 
 SIZE, N = 24, 400
 SPECTRUM = 4.0 * np.exp(-np.arange(SIZE // 2 + 1) / 5)
@@ -91,6 +93,26 @@ def test_white_noise_stays_white_and_the_bound_is_that_of_the_pixels():
     ]  # fmt: skip
     assert np.allclose(fits[1].noise_variance[2:], fits[0].noise_variance, rtol=0.06)
     assert abs(fits[1].elbo - fits[0].elbo) < 10
+
+
+@pytest.mark.parametrize("solver", [Adam(epochs=3), Exact(), Wiener()])
+def test_a_spectrum_that_is_found_at_once_is_in_the_unit_of_the_images(monkeypatch, solver):
+    monkeypatch.setattr("fslice.solvers.alternate.CHANGE", 100.0)
+    simulated = fslice.simulate(fslice.phantom(20, 4.0), 300, 20, 4.0, snr=0.1, seed=1)
+    images = 30 / np.sqrt(simulated.noise_variance) * simulated.images()
+    found = fslice.reconstruct(images, simulated.rotations, noise="shell", solver=solver)
+    assert np.allclose(found.noise_variance[2:], 900, rtol=0.1)
+
+
+@pytest.mark.parametrize("solver", [Adam(epochs=3), Exact(), Wiener()])
+def test_a_white_noise_that_is_known_changes_the_unit_alone(solver):
+    simulated = fslice.simulate(fslice.phantom(20, 4.0), 300, 20, 4.0, snr=0.1, seed=1)
+    known = Dataset(simulated.images().astype(float), Poses(simulated.rotations))
+    known = known.with_noise(GaussianNoise(4.0))
+    one, other = (fslice.reconstruct(d, solver=solver) for d in (known.with_noise(None), known))
+    assert np.allclose(one.mean, other.mean, atol=1e-4 * abs(one.mean).max())
+    assert np.isclose(one.noise_variance, other.noise_variance, rtol=1e-3)
+    assert np.isclose(one.elbo, other.elbo, rtol=1e-5)
 
 
 def test_a_support_can_be_had_with_it(data):

@@ -1,6 +1,7 @@
 """The one pass over images: every image once, the same sums however they are shared out."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from fslice.data.dataset import Dataset
 from fslice.data.passes import sum_over
 from fslice.data.poses import Poses
 from fslice.likelihoods.gaussian import GaussianNoise
-from fslice.operators.aberrations import Aberrations
+from fslice.operators.aberrations import Aberrations, aberrated_ctf
 from fslice.posterior.sums import normal_equations
+from fslice.simulation.draws import random_ctf
 from fslice.solvers import model
 
 N, SIZE = 40, 8
@@ -149,6 +151,37 @@ def test_whitened_images_have_unit_noise(rng):
     assert np.allclose(batches[0].ctf, 1 / np.sqrt(noise[batches[0].rows].evaluate(SIZE)))
 
 
+@pytest.mark.parametrize("ctfs", [1, N])
+@pytest.mark.parametrize("aberrated", [False, True])
+def test_a_ctf_that_images_are_multiplied_by_is_taken_out(dataset, rng, ctfs, aberrated):
+    ctf, known = random_ctf(ctfs, 3.0, rng), None
+    values = ctf.evaluate(SIZE)
+    if aberrated:
+        group, even = np.arange(N) % 2, 300 * rng.normal(size=(2, 4)) * [0, 1, 1, 1]
+        known = Aberrations(odd=np.zeros((2, 0)), even=even, group=group, pixel_size=3.0)
+        each = ctf[np.arange(N) % ctfs]
+        values = aberrated_ctf(each, known.even_phases(SIZE)[group])
+    plain = replace(dataset, ctf=ctf, aberrations=known, contrast=rng.uniform(0.5, 2, N))
+    images = fslice.irfft2(values * fslice.rfft2(dataset.images))
+    multiplied = replace(plain, images=images, ctf_applied="premultiplied")
+    batches = []
+    for each in (plain, multiplied):
+        sum_over(each, lambda batch: batches.append(batch.images_ft) or 0, batch_size=N)
+    inside = fslice.fourier.radii(SIZE, 2) < SIZE / 2  # at Nyquist there are no mates
+    large = inside & (abs(batches[1]) > 0)
+    assert large.sum() > 0.9 * N * inside.sum()
+    assert np.allclose(batches[0][large], batches[1][large], rtol=1e-9)
+
+
+@pytest.mark.parametrize("applied", ["none", "phase-flipped", "premultiplied"])
+def test_a_contrast_keeps_its_sign_whatever_was_done_to_the_images(dataset, rng, applied):
+    known = replace(dataset, ctf=random_ctf(N, 3.0, rng), ctf_applied=applied)
+    contrast, rows = rng.normal(size=N), np.arange(N)
+    one, other = (replace(known, contrast=c).ctf_of(rows) for c in (np.ones(N), contrast))
+    one, other = (c.evaluate(SIZE) if isinstance(c, fslice.CTF) else c for c in (one, other))
+    assert np.allclose(other, contrast[:, None, None] * one, rtol=1e-9)
+
+
 def test_what_does_not_fit_is_named(dataset, rng):
     images, poses = dataset.images, dataset.poses
     flat = Aberrations(
@@ -170,6 +203,11 @@ def test_what_does_not_fit_is_named(dataset, rng):
         (lambda: Dataset(images, poses, contrast=np.ones(3)), ValueError, "contrast: expected"),
         (lambda: Dataset(images, poses, aberrations=flat), ValueError, "aberrations: expected"),
         (lambda: Dataset(images, poses, groups=np.ones(N)), TypeError, "groups: expected integers"),
+        (
+            lambda: Dataset(images, poses, noise=GaussianNoise(1.0, max_radius=3)),
+            ValueError,
+            "noise: expected no max_radius: the band is that of the projector",
+        ),
         (lambda: Poses(np.eye(3)), ValueError, r"rotations: expected shape \(n, 3, 3\)"),
         (lambda: Poses(2 * np.eye(3)[None]), ValueError, "rotations: expected orthonormal"),
         (

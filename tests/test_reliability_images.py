@@ -107,6 +107,34 @@ def test_a_robust_fit_of_images_of_one_kind_is_the_fit_of_all():
     assert np.array_equal(one.mean, other.mean)
 
 
+def test_a_robust_fit_knows_the_contrast_that_is_learned():
+    contrast = np.ones(N)
+    contrast[[7, 50]] = 2.5, 0.3
+    clean = fslice.simulate(fslice.phantom(SIZE, 4.0), N, SIZE, 4.0)
+    assert np.array_equal(clean.rotations, DATA.rotations)
+    images = IMAGES + (contrast - 1).astype("f4")[:, None, None] * clean.images()
+    images[11] = -3 * images[11]
+    with pytest.warns(UserWarning, match="image 11 left out: of another kind"):
+        found = fit(images, robust=True, contrast=True)
+    kept = np.arange(N) != 11
+    assert found.images == N - 1
+    assert np.isnan(found.contrast).nonzero()[0].tolist() == [11]
+    assert np.allclose(found.contrast[[7, 50]], contrast[[7, 50]], rtol=0.2)
+    assert np.isclose(found.contrast[kept].mean(), 1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_robust_fit_compares_images_within_groups_that_have_their_own_noise():
+    groups, rng = (np.arange(N) % 4 == 0).astype(int), np.random.default_rng(0)
+    louder = IMAGES + 2 * IMAGES.std() * groups[:, None, None] * rng.normal(size=IMAGES.shape)
+    one, other = (
+        fit(louder.astype("f4"), noise="group", groups=groups, robust=robust)
+        for robust in (False, True)
+    )
+    assert other.images == N
+    assert np.array_equal(one.mean, other.mean)
+
+
 def test_images_of_any_contrast_are_of_one_kind():
     rng = np.random.default_rng(0)
     assert not is_loud(np.exp(2 * rng.normal(size=1000))).any()
@@ -154,7 +182,8 @@ def test_the_command_leaves_them_out_and_says_so(tmp_path, capsys, spoilt):
     )
     write_particles(tmp_path / "a.star", particles, image_name="a.mrcs")
     words = ["reconstruct", tmp_path / "a.star", "-o", tmp_path / "out", "--no-halves", "--robust"]
-    succeed(capsys, *words)
+    printed = succeed(capsys, *words)
+    assert "100 of 20 x 20 pixels of 4 Angstrom, no CTF, 1 of them left out\n" in printed
     record = json.loads((tmp_path / "out" / "result.json").read_bytes())
     assert record["images"] == N - 1
     assert "image 37 left out: of another kind" in record["warnings"]

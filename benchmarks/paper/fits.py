@@ -15,10 +15,11 @@ from benchmarks.paper.data import Images, half_labels
 from fslice.cli._progress import fit_bar, image_bar
 from fslice.metrics import fsc_from_snr, mean_squared_error, spectral_snr
 from fslice.posterior.elbo import mean_field_std
-from fslice.posterior.hyperparameters import fit_hyperparameters, signal_variance
+from fslice.posterior.hyperparameters import fit_hyperparameters
 from fslice.posterior.latent import MaskedVolume, SlicedSpectrum, mean_square
 from fslice.posterior.mean import solve
 from fslice.posterior.normal import NormalEquations
+from fslice.posterior.power import signal_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples, predicted_fsc

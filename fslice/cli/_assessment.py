@@ -53,6 +53,8 @@ class Assessment:
     mask: np.ndarray
     halves: HalfMapFSC | None
     truth: AgainstTruth | None
+    half_maps: tuple[np.ndarray, np.ndarray] | None
+    """Those that are compared, which know of no support."""
 
 
 class MaskFinder:
@@ -121,7 +123,7 @@ def assess(
         if inputs.truth is not None:
             truth = _against(inputs.truth, fit, mask, inputs, aligned=aligned)
         advance()
-    return Assessment(mask, curves, truth)
+    return Assessment(mask, curves, truth, halves)
 
 
 def _check(

@@ -37,6 +37,11 @@ def _check_statistics(arguments: argparse.Namespace) -> None:
     for name in ("samples", "evidence"):
         if getattr(arguments, name) and arguments.posterior != "gaussian":
             raise ValueError(f"--{name}: expected --posterior gaussian, got {arguments.posterior}")
+    if arguments.evidence and arguments.symmetry != "C1":
+        raise ValueError(
+            f"--evidence: expected --symmetry C1, got {arguments.symmetry}: groups are compared by "
+            "fslice.posterior.evidence.symmetry_evidence"
+        )
     if arguments.prior == "shell" and arguments.prior_variance is not None:
         raise ValueError(
             f"--prior-variance: expected auto with --prior shell, got {arguments.prior_variance:g}"

@@ -16,9 +16,10 @@ from fslice.alignment.filters import defocused
 from fslice.alignment.importance import PoseCheck
 from fslice.alignment.outliers import ParticleShare, outliers
 from fslice.alignment.posterior import PosePosterior
+from fslice.cli._messages import Messages
+from fslice.cli._star import write_star
 from fslice.geometry import angle_between
 from fslice.io import Particles
-from fslice.io.relion_write import write_particles
 from fslice.plot.poses import poses_figure
 from fslice.postprocess.orientations import orientation_distribution
 from fslice.symmetry.groups import symmetry_rotations
@@ -79,12 +80,9 @@ def numbers_of(
 
 
 def write_star_of(
-    path: Path, folder: Path, particles: Particles, found: PosePosterior
-) -> str | None:
-    """Write the best poses with their probabilities, and defocus and contrast if they were free.
-
-    Return what is to be said where a STAR file cannot hold the particles.
-    """
+    path: Path, folder: Path, particles: Particles, found: PosePosterior, messages: Messages
+) -> None:
+    """Write the best poses with their probabilities, and defocus and contrast if they were free."""
     best, place = found.best(), found.best_modes()
     ctf = particles.ctf
     if ctf is not None and found.defocus is not None:
@@ -97,22 +95,7 @@ def write_star_of(
         "rlnLogLikeliContribution": found.evidence,
         "rlnNrOfSignificantSamples": found.mode_counts,
     }
-    return written_or_why(path, folder, posed, columns)
-
-
-def written_or_why(
-    path: Path, folder: Path, particles: Particles, columns: Mapping[str, Any]
-) -> str | None:
-    """Write particles as a STAR file, or return why that is not possible.
-
-    All else that was found is kept then: the files of images may say that the sign is reversed, or
-    have several boxes, which a STAR file cannot.
-    """
-    try:
-        write_particles(path, particles, columns=columns, relative_to=folder)
-    except ValueError as error:
-        return f"{path.name}: not written: {error}"
-    return None
+    write_star(path, posed, messages, columns=columns, relative_to=folder)
 
 
 def write_picture(path: Path, found: PosePosterior, symmetry: str, title: str) -> str | None:

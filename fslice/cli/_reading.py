@@ -84,4 +84,5 @@ def atom_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
     values = {name: getattr(arguments, name) for name in names}
-    return {name: value for name, value in values.items() if value not in (None, False)}
+    # class 0 is a class
+    return {n: value for n, value in values.items() if value is not None and value is not False}

@@ -83,6 +83,8 @@ def _basis(arguments: argparse.Namespace, inputs: Inputs, fit: Posterior) -> Row
     else:
         applied = inputs.dataset.ctf_applied
         images += "CTF" if applied == "none" else f"{applied} by the CTF"
+    if fit.images < len(inputs.images):
+        images += f", {len(inputs.images) - fit.images} of them left out"
     support = {} if arguments.support is None else {"support": str(arguments.support)}
     return [
         ("images", images),

@@ -146,9 +146,9 @@ def _write_summary(
     advance: Any,
 ) -> None:
     local = None
-    if fit.half_maps is not None:
+    if assessment.half_maps is not None:
         shown = _central_planes(assessment.mask)
-        local = local_resolution(*fit.half_maps, shown, inputs.pixel_size)
+        local = local_resolution(*assessment.half_maps, shown, inputs.pixel_size)
     advance()
     views = None
     if inputs.dataset.order > 1:

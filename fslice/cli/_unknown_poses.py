@@ -20,7 +20,7 @@ from fslice.cli._devices import on_device
 from fslice.cli._inputs import Inputs
 from fslice.cli._maps import read_maps
 from fslice.cli._messages import Messages
-from fslice.cli._pose_results import written_or_why
+from fslice.cli._star import write_star
 from fslice.io import write_volume
 from fslice.solvers.progress import Progress, Reporter
 
@@ -139,9 +139,8 @@ def write_poses(
     }
     half_set = np.asarray(found.dataset.half_sets)
     particles = dataclasses.replace(inputs.particles, half_set=half_set)
-    unwritten = written_or_why(staging / "particles.star", folder, particles, columns)
-    if unwritten is not None:
-        messages.warn(unwritten)
+    path = staging / "particles.star"
+    write_star(path, particles, messages, columns=columns, relative_to=folder)
     found.poses.save(staging / "poses.npz", pixel_size=inputs.pixel_size)
 
 

@@ -59,6 +59,10 @@ def add_command(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> Facts:
     """Collect the facts and print them."""
     if arguments.file is None:
+        strict = {"strict": True} if arguments.strict else {}
+        for name in strict | particle_options(arguments) | atom_options(arguments):
+            option = name.removesuffix("_index").replace("_", "-")
+            raise ValueError(f"--{option}: expected FILE beside it")
         _print(facts := _environment())
         return facts
     facts, problems = describe_file(

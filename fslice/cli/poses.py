@@ -242,9 +242,7 @@ def _run(
         "images_per_second": len(found) / seconds,
     }
     names = {name: folder / name_of(name, has_signal) for name in NAMES}
-    unwritten = write_star_of(names["particles.star"], arguments.output, particles, found)
-    if unwritten is not None:
-        messages.warn(unwritten)
+    write_star_of(names["particles.star"], arguments.output, particles, found, messages)
     arrays = prior_arrays(model)
     found.save(names["posterior.npz"], pixel_size=particles.pixel_size, **arrays)
     title = f"{len(found):,} images, {arguments.volume.name}"

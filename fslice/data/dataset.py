@@ -50,7 +50,7 @@ class Dataset:
         Factor of each image. Default: 1.
     aberrations : Aberrations, optional
         Phases of each optics group: odd ones, such as that of a beam tilt, multiply the images;
-        even ones add to the phase of the CTF.
+        even ones add to the phase of a `CTF`; an array of values is taken to have them.
     ctf_applied : {"none", "phase-flipped", "premultiplied"}, optional
         What was done to the images: nothing; the sign of the CTF was taken out; or they were
         multiplied by it.
@@ -97,6 +97,8 @@ class Dataset:
         n = len(self)
         if self.noise is not None and self.noise.groups is not None:
             check_shape("noise", self.noise.groups, (n,))
+        if self.noise is not None and self.noise.max_radius is not None:
+            raise ValueError("noise: expected no max_radius: the band is that of the projector")
         if self.groups is not None:
             check_shape("groups", self.groups, (n,))
             check_groups(self.groups, int(self.groups.max()) + 1)
@@ -197,7 +199,7 @@ class Dataset:
         A `CTF` where nothing else has to be done, so that compiled code may evaluate it.
         """
         ctf = self._ctf_with_contrast(rows)
-        even = self._even_phases(rows)
+        even = self.even_phases(rows)
         if even is not None and isinstance(ctf, CTF):
             ctf = aberrated_ctf(ctf, even, self.dtype.name)
         whitening = self.whitening(rows)
@@ -207,11 +209,18 @@ class Dataset:
         values: Any = 1
         if ctf is not None:
             values = ctf.evaluate(self.size, self.dtype) if isinstance(ctf, CTF) else ctf
-            values = abs(values) if flipped else values
+            values = self._flipped(values, rows) if flipped else values
         if whitening is not None:
             shape = (len(rows), *whitening.shape[1:])
             values = self.xp.broadcast_to(values * whitening, shape)
         return values
+
+    def _flipped(self, values: Array, rows: Array) -> Array:
+        """Return the absolute values of CTFs; a contrast keeps its sign."""
+        if self.contrast is None:
+            return abs(values)
+        signs = self.xp.sign(self.contrast[rows]).astype(values.dtype)
+        return abs(values) * signs.reshape((-1,) + (1,) * (values.ndim - 1))
 
     def without_odd_phases(self, spectra: Array, rows: Array) -> Array:
         """Return spectra of some images less their odd aberrations, which are unitary."""
@@ -223,7 +232,7 @@ class Dataset:
         phases = self.xp.asarray(odd, self.dtype)[self.xp.asarray(self.aberrations.group)[rows]]
         return aberrate_slices(spectra, -phases)
 
-    def _even_phases(self, rows: Array) -> Array | None:
+    def even_phases(self, rows: Array) -> Array | None:
         """Return what is added to the phase of each image's CTF, None if nothing is."""
         if self.aberrations is None:
             return None

@@ -23,6 +23,7 @@ from fslice.data.dataset import Dataset
 from fslice.data.plain import as_fold
 from fslice.data.shares import SumStore, sums_of_shares
 from fslice.data.spectra import half_spectra, uploaded_pixels
+from fslice.operators.aberrations import aberrated_ctf
 from fslice.operators.ctf import CTF
 
 BATCH_BYTES = 1 << 27
@@ -271,8 +272,16 @@ def _without_ctf(spectra: Array, dataset: Dataset, rows: Array) -> Array:
 
     There they hold nothing but rounding errors, and the CTF lets nothing of the model through.
     """
-    ctf: Any = dataset.ctf
-    values = ctf[rows].evaluate(dataset.size, dataset.dtype) if isinstance(ctf, CTF) else ctf[rows]
+    values: Any = dataset.ctf
+    if isinstance(values, CTF):  # not that of the model, which may have a contrast
+        own = values[rows] if len(values) > 1 else values[dataset.xp.zeros(len(rows), int)]
+        even, dtype = dataset.even_phases(rows), dataset.dtype.name
+        if even is None:
+            values = own.evaluate(dataset.size, dtype)
+        else:
+            values = aberrated_ctf(own, even, dtype)
+    else:
+        values = values[rows]
     large = abs(values) >= _SMALLEST_CTF
     return spectra * (large / dataset.xp.where(large, values, 1))
 

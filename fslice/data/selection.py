@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import Array
+from fslice._arrays import Array, is_array
 from fslice.data.dataset import Dataset
 from fslice.operators.ctf import CTF
 
@@ -24,7 +24,7 @@ def select_images(dataset: Dataset, rows: np.ndarray) -> Dataset:
     Returns
     -------
     Dataset
-        Its images are read when they are needed, not copied.
+        Its images are read when they are needed, not copied, except on a device.
 
     Examples
     --------
@@ -40,10 +40,13 @@ def select_images(dataset: Dataset, rows: np.ndarray) -> Dataset:
     def of(values: Any) -> Any:
         return None if values is None else values[index]
 
+    images: Any = dataset.images
+    on_device = is_array(images) and not isinstance(images, np.ndarray)
+    images = images[index] if on_device else _SelectedImages(images, rows)
     shared = isinstance(dataset.ctf, CTF) and len(dataset.ctf) == 1
     return replace(
         dataset,
-        images=_SelectedImages(dataset.images, rows),
+        images=images,
         poses=dataset.poses[index],
         ctf=dataset.ctf if shared else of(dataset.ctf),
         noise=of(dataset.noise),

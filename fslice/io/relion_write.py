@@ -128,20 +128,24 @@ def _image_names(folder: Path, particles: Particles, image_name: str | None) -> 
     images = particles.images
     if not isinstance(images, ImageStack):
         raise ValueError("image_name: expected the name of the stack with the images, got None")
+    if reason := why_unnamed(images):
+        raise ValueError(
+            "image_name: expected the name of a stack with the images as they are read, since "
+            f"{reason}, got None"
+        )
     home = os.path.abspath(folder)
-    if images.signs is not None and (images.signs != 1).any():
-        raise ValueError(
-            "image_name: expected the name of a stack with the images as they are read, since "
-            "their files hold them with the opposite sign, got None"
-        )
-    if images.grid is not None:
-        raise ValueError(
-            "image_name: expected the name of a stack with the images as they are read, since "
-            "their files hold them in other boxes or pixel sizes, got None"
-        )
     files = [os.path.relpath(os.path.abspath(layout.path), home) for layout in images.files]
     pairs = zip(images.image_index, images.file_index, strict=True)
     return [f"{position + 1:06d}@{Path(files[file]).as_posix()}" for position, file in pairs]
+
+
+def why_unnamed(images: ImageStack) -> str | None:
+    """Return why a STAR file cannot name the files of images, None where it can."""
+    if images.signs is not None and (images.signs != 1).any():
+        return "their files hold them with the opposite sign"
+    if images.grid is not None:
+        return "their files hold them in other boxes or pixel sizes"
+    return None
 
 
 def _optics(particles: Particles) -> tuple[dict[str, Any], np.ndarray]:

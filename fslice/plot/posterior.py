@@ -30,9 +30,12 @@ def posterior_figure(posterior: Any, pixel_size: float = 1.0) -> Figure:
     frequencies = shell_frequencies(size, pixel_size)
     curves = []
     if posterior.half_maps is not None:
-        values = to_numpy(fsc(*posterior.half_maps))
+        halves, label = posterior.half_maps, "between half maps"
+        if (to_numpy(posterior.mean) == 0).any():  # inside a mask they share its edge
+            halves, label = posterior.unfiltered_half_maps, "between unfiltered half maps"
+        values = to_numpy(fsc(*halves))
         reached = resolution(values, size, pixel_size, 0.143)
-        curves.append(Curve("between half maps", frequencies, values, 0.143, reached))
+        curves.append(Curve(label, frequencies, values, 0.143, reached))
     if posterior.fsc_samples is not None:
         values = posterior.fsc_samples.mean(0)
         reached = resolution(values, size, pixel_size)

@@ -37,5 +37,5 @@ def adapt_hyperparameters(
     if prior or noise:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="prior and noise could still raise")
-            precision, start = iterate(precision, shells, noise, 1, 0.0, None, rough_steps=0)
+            precision, start, _ = iterate(precision, shells, noise, 1, 0.0, None, rough_steps=0)
     return solve(precision, start=start, tolerance=tolerance)

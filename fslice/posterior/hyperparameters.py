@@ -18,6 +18,7 @@ from fslice.posterior.elbo import expected_residual
 from fslice.posterior.latent import LatentMap, SlicedSpectrum, mean_square
 from fslice.posterior.mean import Solution, solve, weighted_backprojection
 from fslice.posterior.normal import NormalEquations, check_informative
+from fslice.posterior.power import pixel_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.prior import ShellPrior, shell_prior
 from fslice.posterior.random import unit_probe
@@ -65,7 +66,7 @@ def fit_hyperparameters(
     Returns
     -------
     Solution
-        Its ``precision`` holds what was learned.
+        Its ``precision`` holds what was learned. Converged if the variances are, and the mean.
 
     Raises
     ------
@@ -110,11 +111,12 @@ def fit_hyperparameters(
     if prior is None:
         shells = _first_prior(normal, latent, noise)
         prior = shells.variance()
-    precision, start = iterate(
+    precision, start, settled = iterate(
         PosteriorPrecision(normal, prior, noise, latent), shells, noise_variance is None,
         max_iterations, tolerance, progress,
     )  # fmt: skip
-    return solve(precision, start=start, tolerance=solve_tolerance(latent))
+    solved = solve(precision, start=start, tolerance=solve_tolerance(latent))
+    return solved._replace(converged=solved.converged and settled)
 
 
 def solve_tolerance(latent: LatentMap) -> float:
@@ -142,8 +144,11 @@ def iterate(
     tolerance: float,
     progress: Callable[[int, PosteriorPrecision], Any] | None,
     rough_steps: int = _ROUGH_STEPS,
-) -> tuple[PosteriorPrecision, Array]:
-    """Return the precision with what maximises the evidence, and nearly its mean."""
+) -> tuple[PosteriorPrecision, Array, bool]:
+    """Return the precision with what maximises the evidence, nearly its mean, and whether it does.
+
+    That it does not, noticeably, is warned of.
+    """
     probe = unit_probe(precision.zero, np.random.default_rng(_SEED))
     mean = answer = None
     information = precision.latent.information(precision.normal)
@@ -164,14 +169,15 @@ def iterate(
             progress(iteration + 1, precision)
         enough = max(_NATS, tolerance * float(response.effective.sum()))
         if gain <= enough and error == _ERROR:
-            return precision, mean
-    if gain > _FAR * enough:
+            return precision, mean, True
+    settled = gain <= _FAR * enough
+    if not settled:
         warnings.warn(
             f"prior and noise could still raise the log evidence by {gain:.3g} nats in iteration "
             f"{max_iterations}, expected at most {enough:.3g}",
             stacklevel=3,
         )
-    return precision, mean
+    return precision, mean, settled
 
 
 def _noise_step(
@@ -228,39 +234,6 @@ def _solved(
         precision, rhs, diagonal, tolerance=tolerance, max_iterations=_SOLVES, start=start,
         afresh=False,
     ).x  # fmt: skip
-
-
-def pixel_variance(normal: NormalEquations) -> float:
-    """Return the noise variance if the images were noise only.
-
-    Raises
-    ------
-    ValueError
-        There is no image, or all are zero.
-    """
-    degrees, squares = float(normal.degrees.sum()), float(normal.squares.sum())
-    if not degrees:
-        raise ValueError("normal: expected at least one image to learn from, got none")
-    if not squares:
-        raise ValueError("images: expected images that show something, got zeros")
-    return squares / degrees
-
-
-def signal_variance(normal: NormalEquations) -> float:
-    """Return the mean power per seen frequency of the conventional estimate.
-
-    A scalar prior of this variance is wide wherever the object's spectrum is weak: it hardly
-    biases the mean, and frequencies without data fall back to it. The power includes that of the
-    noise in the estimate, which makes it wider still.
-    """
-    check_informative(normal)
-    density, xp = normal.row_sums(), array_namespace(normal.b)
-    seen = density > 0
-    floor = 1e-3 * float(density.sum()) / max(float(seen.sum()), 1.0)
-    estimate = normal.b / (density + (floor or 1.0))
-    size, ndim = normal.projector.padded_size, normal.b.ndim
-    count = float(shell_sum(seen.astype(xp.float64), size, ndim, corners=True).sum())
-    return inner_product(estimate, estimate) / count
 
 
 def _first_prior(normal: NormalEquations, latent: LatentMap, noise: float) -> ShellPrior:

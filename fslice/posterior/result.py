@@ -21,8 +21,8 @@ class Posterior:
     mean: Array
     """(D, D, D) real: the posterior mean, in the order [z, y, x]; averaged over the symmetry."""
     latent_mean: Array
-    """Half spectrum as it was fitted: of the volume in its box, without the mask; where nothing
-    is padded and there is no mask, of what is sliced."""
+    """Half spectrum as it was fitted: of the volume in its box, without the mask; of what is sliced
+    with `Wiener`, and where nothing is padded and there is no mask."""
     posterior_std: Array | None
     """Real, of the shape of `latent_mean`: standard deviation of each coefficient when all others
     are known, ``diag(precision)^-1/2``; None for a point."""
@@ -55,7 +55,7 @@ class Posterior:
     """(D, D, D) real: of the same sets without prior and mask, for deposition; see
     `fslice.posterior.mean.unfiltered_spectrum`."""
     contrast: Array | None = None
-    """(n,) real: of each image, its mean 1, if it was learned."""
+    """(n,) real: of each image, its mean 1, if it was learned; NaN where ``robust`` left it out."""
     evidence: Estimate | None = None
     """Log probability of the images under prior, mask and noise, in nats; if asked for."""
     voxel_std: Array | None = None

@@ -157,7 +157,8 @@ def corrected_fsc(
         name: find_resolution(curves[name], len(half1), pixel_size, threshold, last)
         for name in _NAMES
     }
-    notes = _notes(half1, half2, unmasked[: last + 1], found, randomize_below, first is not None)
+    is_random = first is not None and first <= last  # beyond there is nothing to correct
+    notes = _notes(half1, half2, unmasked[: last + 1], found, randomize_below, is_random)
     return HalfMapFSC(
         frequencies=frequencies, first_random_shell=first, resolutions=found, notes=notes, **curves
     )

@@ -15,14 +15,14 @@ from fslice.data.cache import LIMIT, SpectraCache
 from fslice.data.dataset import Dataset
 from fslice.fourier import transform
 from fslice.posterior.elbo import mean_field_std
-from fslice.posterior.hyperparameters import pixel_variance, signal_variance
-from fslice.posterior.latent import SlicedSpectrum, mean_square
+from fslice.posterior.latent import SlicedSpectrum
 from fslice.posterior.mean import (
     unfiltered_spectrum,
     unfiltered_volume,
     warn_if_unobserved,
 )
 from fslice.posterior.normal import check_informative
+from fslice.posterior.power import latent_variance, pixel_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.sums import NormalSums
@@ -171,7 +171,7 @@ class Adam:
         latent = model.latent(normal.b)
         prior = model.given_prior("scalar") if known is None else known.prior_variance
         if isinstance(prior, str):
-            prior = signal_variance(normal) / mean_square(latent)
+            prior = latent_variance(normal, latent)
         noise = model.noise_variance if known is None else known.noise_variance
         start = pixel_variance(normal) if noise is None else noise
         return Problem(

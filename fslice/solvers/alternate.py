@@ -87,7 +87,8 @@ def alternate(
     for _ in range(0 if settled else ITERATIONS):
         with report.stage("noise", len(dataset)) as advance:
             dataset, change = measure(dataset, model, found, cache, advance, executor)
-        if change <= CHANGE:
+        # under a spectrum a fit comes out in its unit; the first is not under one yet
+        if change <= CHANGE and (model.noise == "white" or len(trace) > 1):
             settled = True
             break
         found = fit(dataset, _held(model, found))
@@ -204,12 +205,12 @@ def _learned(dataset: Dataset, model: Model, sums: _Sums, variance: float) -> tu
     if model.contrast:
         rows = np.concatenate([to_numpy(rows) for rows in sums.rows.values()])
         scales = np.concatenate([to_numpy(scales) for scales in sums.scales.values()])
-        contrast = np.empty(len(dataset))
-        contrast[rows] = scales
-        contrast = contrast / contrast.mean()
-        before = 1.0 if dataset.contrast is None else to_numpy(dataset.contrast)
-        change = max(change, float(np.sqrt(np.mean((contrast - 1) ** 2))))
-        dataset = replace(dataset, contrast=dataset.xp.asarray(before * contrast))
+        factor = np.empty(len(dataset))
+        factor[rows] = scales
+        before = np.ones(len(dataset)) if dataset.contrast is None else to_numpy(dataset.contrast)
+        factor *= before.mean() / (before * factor).mean()  # the map has the common one
+        change = max(change, float(np.sqrt(np.mean((factor - 1) ** 2))))
+        dataset = replace(dataset, contrast=dataset.xp.asarray(before * factor))
     return dataset, change
 
 
@@ -258,6 +259,8 @@ def noise_of(dataset: Dataset, variance: float) -> Any:
     if dataset.noise is None:
         return variance
     table = variance * to_numpy(dataset.noise.variances)
+    if table.size == 1:
+        return float(table[0, 0])
     return table[0] if len(table) == 1 else table
 
 

@@ -19,10 +19,7 @@ from fslice.metrics import fsc
 from fslice.posterior.adapt import adapt_hyperparameters
 from fslice.posterior.elbo import elbo, elbo_of_prior, mean_field_std
 from fslice.posterior.evidence import Estimate, log_evidence
-from fslice.posterior.hyperparameters import (
-    fit_hyperparameters,
-    signal_variance,
-)
+from fslice.posterior.hyperparameters import fit_hyperparameters
 from fslice.posterior.latent import SlicedSpectrum, latent_map, mean_square
 from fslice.posterior.mean import (
     Solution,
@@ -32,6 +29,7 @@ from fslice.posterior.mean import (
 )
 from fslice.posterior.normal import NormalEquations
 from fslice.posterior.partial_sums import PartialSums
+from fslice.posterior.power import latent_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.result import Posterior
 from fslice.posterior.samples import centred_samples
@@ -165,7 +163,7 @@ class Exact:
         latent = model.latent(normal.b)
         prior = model.given_prior("shell")
         if isinstance(prior, str):
-            prior = signal_variance(normal) / mean_square(latent)
+            prior = latent_variance(normal, latent)
         return fit_hyperparameters(
             normal, latent, prior_variance=prior, noise_variance=model.noise_variance,
             max_iterations=_ITERATIONS, progress=progress,
@@ -238,14 +236,16 @@ def _solve_inside(mask: Array, whole: Solution, model: Model) -> Solution:
     """Solve again inside a mask, from the noise and the power that the first solve has learned."""
     known = whole.precision
     latent = latent_map(model.projector, mask, known.normal.b)
-    prior: Any = known.reported_prior()
-    if model.prior is None or isinstance(model.prior, str):
+    given, prior = model.given_prior("shell"), known.reported_prior()
+    if given is None:
         prior = prior * _power_of_latent(known) / mean_square(latent)
-    return adapt_hyperparameters(
+    elif isinstance(given, str):
+        prior = latent_variance(known.normal, latent)
+    inside = adapt_hyperparameters(
         PosteriorPrecision(known.normal, prior, known.noise_variance, latent),
-        prior=model.given_prior("shell") is None, noise=model.noise_variance is None,
-        tolerance=_TOLERANCE_INSIDE,
+        prior=given is None, noise=model.noise_variance is None, tolerance=_TOLERANCE_INSIDE,
     )  # fmt: skip
+    return inside._replace(converged=inside.converged and whole.converged)
 
 
 def _power_of_latent(precision: PosteriorPrecision) -> float:

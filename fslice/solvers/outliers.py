@@ -196,6 +196,8 @@ def fit_without_outliers(
     projector: Projector,
     fit: Callable[[Dataset], Posterior],
     executor: Any = None,
+    *,
+    by_group: bool = False,
 ) -> Posterior:
     """Fit the images that are of one kind.
 
@@ -207,11 +209,14 @@ def fit_without_outliers(
         Returns the posterior of a data set.
     executor : concurrent.futures.Executor, optional
         Measures shares of the images.
+    by_group : bool, optional
+        Whether an image is compared with those of its optics group, which has a noise of its own,
+        instead of with all.
 
     Returns
     -------
     Posterior
-        Its ``warnings`` name the images that were left out.
+        Its ``warnings`` name the images that were left out; their ``contrast`` is NaN.
 
     Notes
     -----
@@ -219,12 +224,13 @@ def fit_without_outliers(
     at least 1.5 times that of most and 8 robust standard deviations above it; the rest are
     fitted again.
     """
+    groups = to_numpy(dataset.groups) if by_group and dataset.groups is not None else None
     rows, power = sum_over(dataset, powers, executor=executor).on_the_host()
-    rows = np.sort(rows[~is_loud(power)])
-    found = fit(select_images(dataset, rows))
-    fitting = _fitting(dataset, rows, projector, found, executor)
+    rows = np.sort(rows[~is_loud(_relative(power, rows, groups))])
+    found = _of_all(fit(select_images(dataset, rows)), dataset, rows)
+    fitting = _fitting(dataset, rows, projector, found, executor, groups)
     if len(fitting) < len(rows):
-        found = fit(select_images(dataset, fitting))
+        found = _of_all(fit(select_images(dataset, fitting)), dataset, fitting)
     left_out = np.setdiff1d(np.arange(len(dataset)), fitting)
     if not len(left_out):
         return found
@@ -234,11 +240,41 @@ def fit_without_outliers(
     return replace(found, warnings=(*found.warnings, note))
 
 
+def _relative(values: np.ndarray, rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Return numbers of images over the median of those of all, or of their group.
+
+    Examples
+    --------
+    >>> _relative(np.array([1.0, 2.0, 9.0, 6.0]), np.arange(4), np.array([0, 0, 1, 0]))
+    array([0.5, 1. , 1. , 3. ])
+    """
+    labels = np.zeros(len(rows), int) if groups is None else groups[rows]
+    medians = {label: np.median(values[labels == label]) for label in np.unique(labels).tolist()}
+    return values / np.array([medians[label] or 1.0 for label in labels.tolist()])
+
+
+def _of_all(found: Posterior, dataset: Dataset, rows: np.ndarray) -> Posterior:
+    """Return a fit of some images whose contrast has an entry for each image."""
+    if found.contrast is None or len(rows) == len(dataset):
+        return found
+    contrast = dataset.xp.full(len(dataset), np.nan)
+    contrast[dataset.xp.asarray(rows)] = found.contrast
+    return replace(found, contrast=contrast)
+
+
 def _fitting(
-    dataset: Dataset, rows: np.ndarray, projector: Projector, found: Posterior, executor: Any
+    dataset: Dataset,
+    rows: np.ndarray,
+    projector: Projector,
+    found: Posterior,
+    executor: Any,
+    groups: np.ndarray | None,
 ) -> np.ndarray:
     """Return those of the rows that a map explains about as well as most."""
     spectrum = projector.transform(found.mean)
+    if found.contrast is not None:
+        known = dataset.xp.isfinite(found.contrast)  # of the rows it is
+        dataset = replace(dataset, contrast=dataset.xp.where(known, found.contrast, 1.0))
 
     def misfits(batch: Batch) -> PerImage:
         n = len(batch.rows)
@@ -247,6 +283,6 @@ def _fitting(
         return _squares(expected - batch.images_ft, batch)
 
     seen, misfit = sum_over(dataset, misfits, rows=rows, executor=executor).on_the_host()
-    far = misfit / np.median(misfit) - 1
+    far = _relative(misfit, seen, groups) - 1
     limit = max(MISFIT - 1, _WIDE * 1.4826 * float(np.median(abs(far))))
     return np.sort(seen[far <= limit])

@@ -18,7 +18,6 @@ from fslice.posterior.elbo import (
     expected_residual,
     mean_field_std,
 )
-from fslice.posterior.hyperparameters import pixel_variance, signal_variance
 from fslice.posterior.latent import SlicedSpectrum
 from fslice.posterior.mean import (
     solve,
@@ -27,6 +26,7 @@ from fslice.posterior.mean import (
     weighted_backprojection,
 )
 from fslice.posterior.normal import check_informative
+from fslice.posterior.power import pixel_variance, signal_variance
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.prior import prior_grid
 from fslice.posterior.result import Posterior
@@ -156,5 +156,7 @@ def _filtered(
     normal = normal_equations(leveled, projector, rows=rows, cache=cache)
     size, ratio = projector.padded_size, projector.padded_size / projector.size
     shells = np.rint(np.arange(size // 2 + 1) / ratio).astype(int)
+    shells = np.minimum(shells, len(spectrum) - 1)  # of white noise there is one
     padded = prior_grid(spectrum[xp.asarray(shells)], size, b.ndim, b)
-    return weighted_backprojection(PosteriorPrecision(normal, precision.prior_variance / padded))
+    prior, variance = precision.prior_variance / padded, precision.noise_variance
+    return weighted_backprojection(PosteriorPrecision(normal, prior, variance))
