@@ -1,6 +1,9 @@
 """``fslice poses`` with defocus, contrast and directions free: what it writes and says."""
 
 import json
+import warnings
+from argparse import Namespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from cli_tools import fail, succeed
 import fslice
 from fslice import CTF, Poses, Projector
 from fslice.alignment.posterior import PosePosterior
+from fslice.cli._messages import Messages
+from fslice.cli._pose_priors import check_priors
 from fslice.io import Particles, StackWriter, read_particles, write_volume
 from fslice.io.relion_write import write_particles
 
@@ -99,3 +104,23 @@ def test_a_contrast_that_could_be_negative_is_one_line(run, tmp_path, capsys):
         "-o", tmp_path / "out", "--contrast", 0.7,
     )  # fmt: skip
     assert "--contrast: expected at most 0.5, as a contrast is positive, got 0.7" in line
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "what"),
+    [
+        ("phase_flipped", {"refine_defocus": 300.0}, "--refine-defocus: the defocus"),
+        ("premultiplied", {"refine_defocus": 300.0}, "--refine-defocus: the defocus"),
+        ("premultiplied", {"contrast": 0.2}, "--contrast: the scale of the CTF"),
+        ("phase_flipped", {"contrast": 0.2}, None),
+    ],
+)
+def test_a_ctf_by_which_images_were_not_corrected_is_named(run, state, words, what):
+    """Read again, such images would be divided by, or flipped as by, another CTF than they were."""
+    folder, *_ = run
+    particles = replace(read_particles(folder / "particles.star"), **{state: True})
+    arguments = Namespace(**({"refine_defocus": None, "contrast": None} | words))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_priors(arguments, particles, Messages())
+    assert [str(each.message).split(" in part")[0] for each in caught] == ([what] if what else [])

@@ -255,8 +255,10 @@ def test_oversampling_and_the_cubic_kernel_lower_the_residual_of_clean_images():
     assert variances[2] < variances[0] / 2
 
 
-@pytest.mark.parametrize("solver", [Exact(), Adam(epochs=1)])
-@pytest.mark.parametrize("mask", [None, soft_spherical_mask(SIZE, 7, 3, "float32")])
+@pytest.mark.parametrize(
+    ("solver", "mask"),
+    [(Exact(), None), (Adam(epochs=1), soft_spherical_mask(SIZE, 7, 3, "float32"))],
+)
 def test_a_scalar_prior_is_the_variance_of_a_voxel_whatever_the_padding(data, solver, mask):
     found = [
         fslice.reconstruct(

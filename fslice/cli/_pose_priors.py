@@ -12,6 +12,7 @@ from fslice.alignment.model import PoseModel
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import MOST_CONTRAST, PoseSearch
 from fslice.cli._arguments import positive
+from fslice.cli._messages import Messages
 from fslice.fourier import hermitian_weights
 from fslice.io import Particles
 from fslice.postprocess.healpix import bin_directions
@@ -42,8 +43,13 @@ def add_priors(parser: argparse._ArgumentGroup) -> None:
     )
 
 
-def check_priors(arguments: argparse.Namespace, particles: Particles) -> None:
-    """Raise where the particles lack what an option needs, or its value is out of range."""
+def check_priors(
+    arguments: argparse.Namespace, particles: Particles, messages: Messages
+) -> None:  # fmt: skip
+    """Raise where the particles lack what an option needs, or its value is out of range.
+
+    Warn where the CTF that will be written is not the one by which the images were corrected.
+    """
     if arguments.refine_defocus is not None and particles.ctf is None:
         raise ValueError(f"--refine-defocus: expected a CTF, got none in {arguments.particles}")
     if (arguments.contrast or 0) > MOST_CONTRAST:
@@ -51,6 +57,17 @@ def check_priors(arguments: argparse.Namespace, particles: Particles) -> None:
             f"--contrast: expected at most {MOST_CONTRAST}, as a contrast is positive, got "
             f"{arguments.contrast:g}"
         )
+    corrected = particles.phase_flipped or particles.premultiplied
+    if arguments.refine_defocus is not None and corrected:
+        what = "--refine-defocus: the defocus"
+    elif arguments.contrast is not None and particles.premultiplied:
+        what = "--contrast: the scale of the CTF"
+    else:
+        return
+    messages.warn(
+        f"{what} in particles.star will not be that by which the images were corrected: give it to "
+        "images that are not"
+    )
 
 
 def search_of(arguments: argparse.Namespace, radius: float | None) -> PoseSearch:

@@ -220,7 +220,7 @@ def _run(
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the files into a folder; return the numbers and the names."""
     start = time.perf_counter()
-    check_priors(arguments, particles)
+    check_priors(arguments, particles, messages)
     dataset = dataset_of(particles, Fingerprints(particles.images), "C1", None)
     with placed_poses(arguments, particles.images, dataset, volume) as (dataset, on_it, sharing):
         model, found = _found(arguments, dataset, on_it, particles.pixel_size, sharing, messages)
