@@ -357,6 +357,7 @@ def test_the_command_writes_map_and_poses(tmp_path, capsys, fast):
         (["--starts", "3"], "--starts: expected --poses unknown beside it"),
         (["--poses", "unknown", "--no-halves"], "--no-halves: expected half sets"),
         (["--poses", "unknown", "--support", "auto"], "--support: expected a radius in Angstrom"),
+        (["--poses", "unknown", "--mask", "m.mrc"], "--mask: expected none with --poses unknown"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(tmp_path, capsys, words, message):

@@ -150,7 +150,7 @@ def _against(
     volume = fit.mean
     if aligned:
         volume = align_maps(volume, truth, hand=True).volume
-        mask = find_mask(truth, inputs.pixel_size) if inputs.mask is None else mask
+        mask = find_mask(truth, inputs.pixel_size)
     curves = {"masked": fsc(volume, truth, mask), "unmasked": fsc(volume, truth)}
     reached = {
         name: find_resolution(curve, inputs.size, inputs.pixel_size, 0.5)

@@ -119,6 +119,11 @@ def check_unknown_poses(arguments: argparse.Namespace) -> None:
         return
     if not arguments.halves:
         raise ValueError("--no-halves: expected half sets with --poses unknown, which need them")
+    if arguments.mask is not None:
+        raise ValueError(
+            "--mask: expected none with --poses unknown, as the map has any orientation: one is "
+            f"found in it, got {arguments.mask}"
+        )
     try:
         float(arguments.support or 1)
     except ValueError:
