@@ -297,6 +297,17 @@ def test_axes_that_are_not_there_are_not_found(rng):
     assert not find_axes(blobs(1).volume(SIZE, 1.0), "C4", 8).found
 
 
+@pytest.mark.parametrize(("own", "more"), [("C2", "D2"), ("C4", "D4")])
+def test_the_axes_of_a_subgroup_are_not_those_of_the_group(own, more, rng):
+    """Half of the rotations hold exactly, the others not at all; their mean looks symmetric."""
+    volume = blobs(1, own).volume(SIZE, 1.0)
+    moved = rotate_volume(volume, fslice.random_rotations(1, rng)[0], rng.uniform(-1, 1, 3))
+    moved += 0.5 * volume.std() * rng.normal(size=volume.shape)
+    found = find_axes(moved, more, 5)
+    assert not found.found
+    assert found.largest > 0.9 > found.correlation + 0.1
+
+
 def test_reconstruct_takes_images_without_poses(found):
     _, dataset, _ = found
     posterior = fslice.reconstruct(np.asarray(dataset.images), poses="unknown", joint=FAST)
