@@ -10,6 +10,7 @@ import numpy as np
 
 from fslice._arrays import Array, check_choice
 from fslice.alignment.joint.infer import Joint, infer_poses
+from fslice.alignment.joint.selection import spherical_average
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.data.shares import for_functions
@@ -25,6 +26,9 @@ from fslice.solvers.wiener import Wiener
 from fslice.symmetry.groups import symmetry_name
 
 Solver = Exact | Adam | Wiener
+
+_ROUND = 0.02
+"""Share of a mask's squares that may differ from its spherical average: a soft edge in voxels."""
 
 
 def reconstruct(
@@ -84,7 +88,7 @@ def reconstruct(
     noise_variance : float, optional
         ``sigma^2`` of every pixel. Default: learned.
     mask : (D, D, D) real array, optional
-        From 0 to 1: the map is zero where it is.
+        From 0 to 1: the map is zero where it is. A sphere where poses are unknown.
     symmetry : str, optional
         Point group of the object, as in `fslice.symmetry.symmetry_rotations`, in RELION's
         orientation. Each image counts from all equivalent directions, which costs the order of
@@ -167,19 +171,33 @@ def reconstruct(
         raise TypeError(f"solver: expected Exact(), Adam() or Wiener(), got {chosen!r}")
     if poses == "known":
         return _fitted(dataset, model, chosen, robust, progress)
-    options = Joint(symmetry=dataset.symmetry) if joint is None else joint
-    if dataset.symmetry not in ("C1", symmetry_name(options.symmetry)):
-        raise ValueError(
-            f"joint: expected the symmetry of the images, {dataset.symmetry}, got "
-            f"{options.symmetry}"
-        )
-    found = infer_poses(dataset, options, Reporter(progress))
+    model.check(dataset)
+    found = infer_poses(dataset, _joint_options(dataset, joint, mask), Reporter(progress))
     # the solver learns the noise anew, as it does for known poses
     whole, halves = (
         _fitted(posed.with_noise(dataset.noise), model, solver, robust, progress)
         for posed, solver in ((found.dataset, chosen), (found.half_dataset, for_halves(chosen)))
     )
     return with_half_maps(replace(whole, joint=found), halves)
+
+
+def _joint_options(dataset: Dataset, joint: Joint | None, mask: Array | None) -> Joint:
+    """Return how unknown poses are found, or raise where the map would be bound to a frame."""
+    options = Joint(symmetry=dataset.symmetry) if joint is None else joint
+    if dataset.symmetry not in ("C1", symmetry_name(options.symmetry)):
+        raise ValueError(
+            f"joint: expected the symmetry of the images, {dataset.symmetry}, got "
+            f"{options.symmetry}"
+        )
+    if mask is not None:
+        round_ = spherical_average(mask)
+        off = float(((mask - round_) ** 2).sum() / (round_**2).sum())
+        if off > _ROUND:
+            raise ValueError(
+                "mask: expected one that rotations leave as it is, such as a sphere, as the map of "
+                f"unknown poses has any orientation, got one of which {100 * off:.0f} % do not"
+            )
+    return options
 
 
 def for_halves(solver: Solver) -> Solver:

@@ -32,6 +32,8 @@ from fslice.io import read_particles, read_volume
 from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.metrics import align_maps, fsc, resolution
 from fslice.posterior.sums import normal_equations
+from fslice.postprocess.masks import soft_spherical_mask
+from fslice.reconstruction import _joint_options
 from fslice.simulation import GaussianModel
 from fslice.symmetry import rotate_volume, symmetrize
 from fslice.symmetry._shears import mirror
@@ -296,6 +298,26 @@ def test_axes_are_found_in_any_orientation(rng, symmetry):
 
 def test_axes_that_are_not_there_are_not_found(rng):
     assert not find_axes(blobs(1).volume(SIZE, 1.0), "C4", 8).found
+
+
+@pytest.mark.parametrize(("own", "more"), [("C2", "D2"), ("C4", "D4")])
+def test_the_axes_of_a_subgroup_are_not_those_of_the_group(own, more, rng):
+    """Half of the rotations hold exactly, the others not at all; their mean looks symmetric."""
+    volume = blobs(1, own).volume(SIZE, 1.0)
+    moved = rotate_volume(volume, fslice.random_rotations(1, rng)[0], rng.uniform(-1, 1, 3))
+    moved += 0.5 * volume.std() * rng.normal(size=volume.shape)
+    found = find_axes(moved, more, 5)
+    assert not found.found
+    assert found.largest > 0.9 > found.correlation + 0.1
+
+
+def test_a_mask_of_any_other_form_than_a_sphere_is_refused_where_poses_are_unknown(found):
+    _, dataset, _ = found
+    inside = soft_spherical_mask(SIZE, 9, 2)
+    halved = inside * (np.arange(SIZE) < SIZE // 2)
+    with pytest.raises(ValueError, match="mask: expected one that rotations leave as it is"):
+        fslice.reconstruct(dataset, poses="unknown", mask=halved, joint=FAST)
+    assert _joint_options(dataset, FAST, inside) is FAST
 
 
 def test_reconstruct_takes_images_without_poses(found):

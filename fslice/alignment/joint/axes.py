@@ -17,9 +17,9 @@ from fslice.symmetry.rotation import rotate_volume
 
 _SECTIONS, _DIRECTIONS = 24, 2000
 _CANDIDATES, _POLISH = 5, 3
-_SYMMETRIC = 0.65
-"""Correlation of a map with its rotated copies, over that expected of a symmetric one, that shows
-the symmetry."""
+_SYMMETRIC, _ALIKE = 0.65, 0.85
+"""Correlations of a map with its rotated copies that show the symmetry: the least over that which
+is expected of a symmetric one, and over the largest, as half the rotations of a group may hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +35,16 @@ class Axes:
     """(D, D, D) real: the map, aligned, not averaged."""
     correlation: float
     """Of the aligned map with its rotated copies, the mean over all coefficients of the shells that
-    were compared: 1 for the symmetry."""
+    were compared, in the rotation of the group that holds least: 1 for the symmetry."""
+    largest: float = 1.0
+    """The same in the rotation that holds best."""
     expected: float = 1.0
     """What it would be for a symmetric object, given the noise of the map."""
 
     @property
     def found(self) -> bool:
         """Whether the map has the symmetry."""
-        return self.correlation > _SYMMETRIC * self.expected
+        return self.correlation > max(_SYMMETRIC * self.expected, _ALIKE * self.largest)
 
 
 def find_axes(
@@ -99,7 +101,7 @@ def find_axes(
         halves = np.clip(curve[2 : max_radius + 1], 0, 1)
         expected = float((2 * halves / (1 + halves)) @ counts / counts.sum())
     found = _agreement(moved, group, max_radius, counts)
-    return Axes(name, rotation, shift, moved, found, expected)
+    return Axes(name, rotation, shift, moved, float(found.min()), float(found.max()), expected)
 
 
 def _then(
@@ -206,12 +208,14 @@ def _some(group: np.ndarray) -> np.ndarray:
     return group[1:][:: max(1, (len(group) - 1) // 6)][:6]
 
 
-def _agreement(volume: Array, group: np.ndarray, max_radius: int, counts: np.ndarray) -> float:
-    """Return the correlation of a map with itself in the group's rotations, over all shells."""
+def _agreement(
+    volume: Array, group: np.ndarray, max_radius: int, counts: np.ndarray
+) -> np.ndarray:  # fmt: skip
+    """Return the correlation of a map with itself in rotations of the group, over all shells."""
     curves = [
         to_numpy(fsc(volume, rotate_volume(volume, g)))[2 : max_radius + 1] for g in _some(group)
     ]
-    return float(np.mean(curves, 0) @ counts / counts.sum())
+    return np.array(curves) @ counts / counts.sum()
 
 
 def _apart(turns: np.ndarray, scores: np.ndarray) -> list[int]:

@@ -52,7 +52,8 @@ def imposed(
     if not axes.found:
         raise NoStructureError(
             f"symmetry: expected {axes.symmetry}, got a map that correlates with its rotated "
-            f"copies by {axes.correlation:.2f}, where its noise lets expect {axes.expected:.2f}",
+            f"copies by {axes.correlation:.2f} to {axes.largest:.2f}, where its noise lets expect "
+            f"{axes.expected:.2f}",
             volume, "not_symmetric",
         )  # fmt: skip
     first, second = state.halves
