@@ -167,7 +167,7 @@ def test_what_the_rounds_would_leave_out_is_refused():
     with pytest.raises(ValueError, match=r"search: expected no free defocus .* got contrast$"):
         Rounds(search=PoseSearch(contrast_std=0.2))
     dataset, _ = simulated(60)
-    with pytest.raises(ValueError, match="joint: expected the symmetry C3, got C1"):
+    with pytest.raises(ValueError, match="joint: expected the symmetry of the images, C3, got C1"):
         fslice.reconstruct(replace(dataset, symmetry="C3"), poses="unknown", joint=FAST)
 
 

@@ -11,14 +11,18 @@ from fslice import Dataset, Poses
 from fslice.alignment.band import Band
 from fslice.alignment.find import poses_as_posterior
 from fslice.alignment.joint.grid_map import GridMap, object_mask, rescaled, sphere
+from fslice.alignment.joint.rounds import JointState, Rounds, half_behind, next_round
 from fslice.alignment.joint.steps import ImageSet, mapped, posed, search_finds_more, with_noise
 from fslice.alignment.noise import mean_power, residual_noise
 from fslice.alignment.posterior import PosePosterior
 from fslice.alignment.search import PoseSearch
 from fslice.likelihoods.gaussian import GaussianNoise
+from fslice.metrics import fsc
 from fslice.simulation import GaussianModel
+from fslice.symmetry._shears import mirror
 
 COUNT, RADIUS, FOLDS = 60, 8, 4
+SEARCH = PoseSearch(radii=(RADIUS,), rotations=4000, candidates=8)
 
 
 def nothing(part):
@@ -85,8 +89,51 @@ def test_a_search_is_worth_it_where_poses_are_wrong(rng, right):
     band = Band(SIZE, SIZE // 2 - 1, interpolation="linear")
     map_ = GridMap(rescaled(data.truth, band.box), band, np.ones(1), np.ones(1), 0.5)
     part = ImageSet(np.arange(100), map_, poses=poses_as_posterior(Poses(poses)))
-    search = PoseSearch(radii=(RADIUS,), rotations=4000, candidates=8)
-    assert search_finds_more(dataset.with_noise(noise), part, search) == (not right)
+    assert search_finds_more(dataset.with_noise(noise), part, SEARCH) == (not right)
+
+
+@pytest.fixture(scope="module")
+def halves_of():
+    """Return images, and what makes two halves of them, posed under one map each."""
+    dataset, data = simulated(240, shift_std=0.0)
+    dataset = dataset.with_noise(GaussianNoise(np.full(SIZE // 2 + 1, data.noise_variance)))
+    band, truth = Band(SIZE, RADIUS, interpolation="linear"), data.truth
+    maps = {"right": truth, "mixed": (truth + mirror(truth, 0)) / 2}
+
+    def halves(*names):
+        parts = []
+        for number, name in enumerate(names):
+            prior = np.full(band.box // 2 + 1, 1.0)
+            map_ = GridMap(rescaled(maps[name], band.box), band, prior, np.ones(RADIUS + 1), 0.5)
+            parts.append(ImageSet(np.arange(number, 240, 2), map_))
+        return tuple(posed(dataset, part, SEARCH, everywhere=True) for part in parts)
+
+    return dataset, truth, halves
+
+
+@pytest.mark.parametrize(
+    ("names", "behind"),
+    [(("right", "right"), None), (("right", "mixed"), 1), (("mixed", "right"), 0)],
+)
+def test_a_half_whose_map_mixes_both_hands_is_behind(halves_of, names, behind):
+    dataset, _, halves = halves_of
+    assert half_behind(dataset, halves(*names), SEARCH) == behind
+
+
+def test_a_half_that_is_behind_begins_again_from_the_other_map_once(halves_of, rng):
+    dataset, truth, halves = halves_of
+    before = {"images": 120, "radius": 6, "evidence": 1.0, "log_likelihood": -1e9}
+    state = JointState(
+        halves("right", "mixed"), dataset, RADIUS, mean_power(dataset), trace=(before,)
+    )
+    options = Rounds(search=SEARCH)
+    after = next_round(state, 9.0, options, rng)
+    assert after.restarted
+    assert after.trace[-1]["restarted"] == 2
+    maps = [rescaled(half.map.volume, SIZE) for half in after.halves]
+    assert min(fsc(volume, truth)[1:6].min() for volume in maps) > 0.9
+    again = next_round(replace(after, search_next=True), 9.0, options, rng)
+    assert "restarted" not in again.trace[-1]
 
 
 def test_the_noise_beyond_a_map_is_the_power_of_the_images(rng):

@@ -26,7 +26,7 @@ from fslice.likelihoods.gaussian import GaussianNoise
 
 _PROBED = 16
 """Images whose pixels tell one data set from another."""
-_NUMBERS = ("radius", "round", "start", "finished", "search_next")
+_NUMBERS = ("radius", "round", "start", "finished", "search_next", "restarted")
 _POSES = tuple(item.name for item in fields(PosePosterior))
 
 

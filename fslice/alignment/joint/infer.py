@@ -278,7 +278,8 @@ def _rounds(
 
 def _note(entry: dict) -> str:
     agreed = f", halves agree to {entry['agreed']}" if "agreed" in entry else ""
-    return f"shell {entry['radius']}{agreed}, {entry['evidence']:.1f} nats per image"
+    begun = f", half {entry['restarted']} begins again" if "restarted" in entry else ""
+    return f"shell {entry['radius']}{agreed}{begun}, {entry['evidence']:.1f} nats per image"
 
 
 def _result(

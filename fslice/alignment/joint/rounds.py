@@ -7,9 +7,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fslice._arrays import Array, check_size, to_numpy
+from fslice.alignment.band import Band, lean_oversampling
 from fslice.alignment.joint.grid_map import GridMap
 from fslice.alignment.joint.motions import mirrored
-from fslice.alignment.joint.steps import ImageSet, mapped, posed, search_finds_more, with_noise
+from fslice.alignment.joint.steps import (
+    ImageSet,
+    gains_by_other_map,
+    mapped,
+    posed,
+    search_finds_more,
+    with_noise,
+)
 from fslice.alignment.noise import log_density_of_noise
 from fslice.alignment.search import PoseSearch
 from fslice.data.dataset import Dataset
@@ -18,6 +26,8 @@ from fslice.metrics import MapAlignment, align_maps
 _GROWTH = 1.5
 """Of the radius, where the halves agree up to its end."""
 _AGREE = 0.143
+_BEHIND = 0.02
+"""Share of the evidence that images of a half gain by the map of the other, if theirs is wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +89,8 @@ class JointState:
     """Whether the next round searches all poses."""
     imposed: bool = False
     """Whether the symmetry was imposed since the last round."""
+    restarted: bool = False
+    """Whether a half that fell behind has begun again from the map of the other."""
     whole: ImageSet | None = None
     """All images together, once the halves are done; see `fslice.alignment.joint.whole`."""
 
@@ -117,12 +129,18 @@ def next_round(
         (first, second), entry = state.halves, state.trace[-1]
     radius, round_ = state.radius, state.round + 1
     trace = (*state.trace[: len(state.trace) - (gain < 0)], entry)
-    settled = gain < options.gain * abs(entry["evidence"])
-    if same if settled else state.search_next and not everywhere:
+    anew = state.search_next and state.trace and not state.restarted
+    behind = half_behind(state.dataset, (first, second), search) if anew else None
+    settled = behind is None and gain < options.gain * abs(entry["evidence"])
+    stable = behind is None and state.search_next and not everywhere
+    if same if settled else stable:
         most = (state.dataset.size - 1) // 2
         radius = grown(radius, agreed_shell(curve_of(state), _AGREE), most)
     if round_ >= options.most or (settled and radius == state.radius):
         return replace(state, halves=(first, second), round=round_, trace=trace, finished=True)
+    if behind is not None:
+        first, second = _begun_again(state, (first, second), behind, options)
+        entry = entry | {"restarted": behind + 1}
     dataset = with_noise(state.dataset, (first, second))
     one, two = (
         mapped(dataset, half, radius, sphere_radius, rng, folds=options.folds, draws=options.draws)
@@ -137,7 +155,39 @@ def next_round(
     return replace(
         state, halves=(one, two), dataset=dataset, radius=radius, round=round_, curve=curve,
         trace=(*trace[:-1], entry), search_next=radius > state.radius, imposed=False,
+        restarted=state.restarted or behind is not None,
     )  # fmt: skip
+
+
+def half_behind(
+    dataset: Dataset, halves: tuple[ImageSet, ImageSet], search: PoseSearch
+) -> int | None:
+    """Return which half, 0 or 1, has a map that is worse for its own images than the other's is.
+
+    One that mixes both hands, or is wrong in another way, does not become right by itself.
+    """
+    for behind in (0, 1):
+        own, other = halves[behind], halves[1 - behind]
+        gains = gains_by_other_map(dataset, own, other, search)
+        error = gains.std() / len(gains) ** 0.5
+        if gains.mean() > max(3 * error, _BEHIND * abs(own.evidence)):
+            return behind
+    return None
+
+
+def _begun_again(
+    state: JointState, halves: tuple[ImageSet, ImageSet], behind: int, options: Rounds
+) -> tuple[ImageSet, ImageSet]:
+    """Return the halves, one of them in the poses that the other's map gives it.
+
+    Of that map it sees the last band but one: beyond, the halves stay independent.
+    """
+    size, radius = state.dataset.size, state.trace[-1]["radius"]
+    band = Band(size, radius, lean_oversampling(size), "linear")
+    search = replace(options.search, radii=levels(radius))
+    begun = ImageSet(halves[behind].rows, halves[1 - behind].map.limited_to(band))
+    begun = posed(state.dataset, begun, search, everywhere=True)
+    return (begun, halves[1]) if behind == 0 else (halves[0], begun)
 
 
 def curve_of(state: JointState) -> np.ndarray:

@@ -108,6 +108,28 @@ def search_finds_more(dataset: Dataset, part: ImageSet, search: PoseSearch) -> b
     return float(gain.mean()) > _BETTER
 
 
+def gains_by_other_map(
+    dataset: Dataset, own: ImageSet, other: ImageSet, search: PoseSearch
+) -> np.ndarray:
+    """Return what some images of a set gain, in nats, where they are scored against another's map.
+
+    Both maps are of as many folds.
+
+    Parameters
+    ----------
+    dataset, search
+        As in `posed`.
+    own, other : ImageSet
+        Of different images; `own` with poses that were searched.
+    """
+    assert own.poses is not None
+    _, places = next(own.scored_against())
+    some = evenly(places, _PROBES)
+    volume, _ = next(other.scored_against())
+    found = _model(dataset, volume, other, search, None).find(own.rows[some])
+    return to_numpy(found.evidence - own.poses.evidence[some])
+
+
 def _model(
     dataset: Dataset, volume: Array, part: ImageSet, search: PoseSearch,
     known: tuple[PosePosterior, np.ndarray] | None,
