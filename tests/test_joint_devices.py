@@ -13,14 +13,20 @@ from test_devices_solvers import undocumented
 
 from fslice import _kernels
 from fslice._arrays import to_numpy
+from fslice.alignment.band import Band
 from fslice.alignment.joint import Joint, infer_poses
 from fslice.alignment.joint.axes import Axes
+from fslice.alignment.joint.grid_map import GridMap, rescaled
+from fslice.alignment.joint.restart import begun_again, half_behind
 from fslice.alignment.joint.rounds import Rounds
 from fslice.alignment.joint.starts import GridEM, Level
+from fslice.alignment.joint.steps import ImageSet, posed, search_finds_more
 from fslice.alignment.search import PoseSearch
 from fslice.cli import _unknown_poses
 from fslice.data.devices import to_library
 from fslice.io import read_particles, read_volume, write_volume
+from fslice.likelihoods.gaussian import GaussianNoise
+from fslice.symmetry._shears import mirror
 
 FEW = Joint(
     starts=1, radius=9.0, grid_em=GridEM((Level(3, 300, 150, 12),), shift_std=0.7),
@@ -55,6 +61,25 @@ def test_rounds_on_the_device_are_those_of_numpy(cupy, monkeypatch):
     np.testing.assert_allclose(
         to_numpy(found.volume), expected.volume, atol=0.05 * abs(expected.volume).max()
     )
+
+
+def test_what_is_asked_of_some_images_stays_on_the_device(cupy):
+    dataset, data = simulated(120, shift_std=0.0)
+    noise = GaussianNoise(np.full(SIZE // 2 + 1, data.noise_variance))
+    dataset = to_library(dataset.with_noise(noise), cupy)
+    band, search = Band(SIZE, 8, interpolation="linear"), PoseSearch(radii=(8,), rotations=1500)
+    halves = []
+    for number, map_ in enumerate((data.truth, (data.truth + mirror(data.truth, 0)) / 2)):
+        volume = cupy.asarray(rescaled(map_, band.box))
+        made = GridMap(volume, band, np.ones(band.box // 2 + 1), np.ones(9), 0.5)
+        halves.append(posed(dataset, ImageSet(np.arange(number, 120, 2), made), search,
+                            everywhere=True))  # fmt: skip
+    with standin.recorded() as transfers:
+        assert half_behind(dataset, tuple(halves), search) == 1
+        assert not search_finds_more(dataset, halves[0], search)
+        _, begun = begun_again(dataset, tuple(halves), 1, 6, replace(search, radii=(6,)))
+    assert undocumented(transfers) == []
+    assert isinstance(begun.poses.rotations, cupy.ndarray)
 
 
 def test_the_command_line_finds_poses_and_map_on_the_gpu(cupy, monkeypatch, tmp_path, capsys):

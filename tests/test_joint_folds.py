@@ -11,7 +11,8 @@ from fslice import Dataset, Poses
 from fslice.alignment.band import Band
 from fslice.alignment.find import poses_as_posterior
 from fslice.alignment.joint.grid_map import GridMap, object_mask, rescaled, sphere
-from fslice.alignment.joint.rounds import JointState, Rounds, half_behind, next_round
+from fslice.alignment.joint.restart import half_behind
+from fslice.alignment.joint.rounds import JointState, Rounds, next_round
 from fslice.alignment.joint.steps import ImageSet, mapped, posed, search_finds_more, with_noise
 from fslice.alignment.noise import mean_power, residual_noise
 from fslice.alignment.posterior import PosePosterior

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array, check_size, to_numpy
-from fslice.alignment.band import Band, lean_oversampling
 from fslice.alignment.joint.grid_map import GridMap
 from fslice.alignment.joint.motions import mirrored
+from fslice.alignment.joint.restart import begun_again, half_behind
 from fslice.alignment.joint.steps import (
     ImageSet,
-    gains_by_other_map,
     mapped,
     posed,
     search_finds_more,
@@ -26,8 +26,6 @@ from fslice.metrics import MapAlignment, align_maps
 _GROWTH = 1.5
 """Of the radius, where the halves agree up to its end."""
 _AGREE = 0.143
-_BEHIND = 0.02
-"""Share of the evidence that images of a half gain by the map of the other, if theirs is wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,79 +113,66 @@ def next_round(
     less likely, given the maps of others, is undone.
     """
     search = replace(options.search, radii=levels(state.radius))
+    halves, entry = _posed_halves(state, search)
+    gain, same = gain_of(state, entry)
+    if gain < 0:
+        if not same:
+            return replace(state, finished=True)
+        halves, entry = state.halves, state.trace[-1]
+    anew = state.search_next and state.trace and not state.restarted
+    behind = half_behind(state.dataset, halves, search) if anew else None
+    radius, last = state.radius, state.round + 1 >= options.most
+    if behind is None:
+        settled = gain < options.gain * abs(entry["evidence"])
+        if same if settled else state.search_next and not entry["searched"]:
+            most = (state.dataset.size - 1) // 2
+            radius = grown(radius, agreed_shell(curve_of(state), _AGREE), most)
+        last = last or (settled and radius == state.radius)
+    elif not last:
+        before = state.trace[-1]["radius"]
+        known = replace(options.search, radii=levels(before))
+        halves = begun_again(state.dataset, halves, behind, before, known)
+        entry = entry | {"restarted": behind + 1}
+    trace = (*state.trace[: len(state.trace) - (gain < 0)], entry)
+    state = replace(
+        state, halves=halves, round=state.round + 1, trace=trace, finished=last,
+        restarted=state.restarted or "restarted" in entry,
+    )  # fmt: skip
+    return state if last else _mapped_halves(state, radius, sphere_radius, options, rng)
+
+
+def _posed_halves(
+    state: JointState, search: PoseSearch
+) -> tuple[tuple[ImageSet, ImageSet], dict[str, Any]]:
+    """Return both halves with their poses, and what the round reports."""
     everywhere = state.search_next and any(
         search_finds_more(state.dataset, half, search) for half in state.halves
     )
     first, second = (
         posed(state.dataset, half, search, everywhere=everywhere) for half in state.halves
     )
-    entry = entry_of(state, (first, second)) | {"searched": everywhere}
-    gain, same = gain_of(state, entry)
-    if gain < 0:
-        if not same:
-            return replace(state, finished=True)
-        (first, second), entry = state.halves, state.trace[-1]
-    radius, round_ = state.radius, state.round + 1
-    trace = (*state.trace[: len(state.trace) - (gain < 0)], entry)
-    anew = state.search_next and state.trace and not state.restarted
-    behind = half_behind(state.dataset, (first, second), search) if anew else None
-    settled = behind is None and gain < options.gain * abs(entry["evidence"])
-    stable = behind is None and state.search_next and not everywhere
-    if same if settled else stable:
-        most = (state.dataset.size - 1) // 2
-        radius = grown(radius, agreed_shell(curve_of(state), _AGREE), most)
-    if round_ >= options.most or (settled and radius == state.radius):
-        return replace(state, halves=(first, second), round=round_, trace=trace, finished=True)
-    if behind is not None:
-        first, second = _begun_again(state, (first, second), behind, options)
-        entry = entry | {"restarted": behind + 1}
-    dataset = with_noise(state.dataset, (first, second))
-    one, two = (
+    return (first, second), entry_of(state, (first, second)) | {"searched": everywhere}
+
+
+def _mapped_halves(
+    state: JointState, radius: int, sphere_radius: float, options: Rounds, rng: np.random.Generator
+) -> JointState:
+    """Return the state with the noise and the maps that the poses of both halves give."""
+    dataset = with_noise(state.dataset, state.halves)
+    first, second = (
         mapped(dataset, half, radius, sphere_radius, rng, folds=options.folds, draws=options.draws)
-        for half in (first, second)
+        for half in state.halves
     )
-    curve = None
+    entry, curve = state.trace[-1], None
     # once a symmetry is imposed the hand is known, and a mirror image may have its axes elsewhere
     if state.search_next and dataset.symmetry == "C1":
-        one, two, laid = of_one_hand(one, two, radius)
+        first, second, laid = of_one_hand(first, second, radius)
         curve = to_numpy(laid.curve)
         entry = entry | {"agreed": min(agreed_shell(curve, _AGREE), radius)}
     return replace(
-        state, halves=(one, two), dataset=dataset, radius=radius, round=round_, curve=curve,
-        trace=(*trace[:-1], entry), search_next=radius > state.radius, imposed=False,
-        restarted=state.restarted or behind is not None,
+        state, halves=(first, second), dataset=dataset, radius=radius, curve=curve,
+        trace=(*state.trace[:-1], entry), search_next=radius > state.radius, imposed=False,
     )  # fmt: skip
-
-
-def half_behind(
-    dataset: Dataset, halves: tuple[ImageSet, ImageSet], search: PoseSearch
-) -> int | None:
-    """Return which half, 0 or 1, has a map that is worse for its own images than the other's is.
-
-    One that mixes both hands, or is wrong in another way, does not become right by itself.
-    """
-    for behind in (0, 1):
-        own, other = halves[behind], halves[1 - behind]
-        gains = gains_by_other_map(dataset, own, other, search)
-        error = gains.std() / len(gains) ** 0.5
-        if gains.mean() > max(3 * error, _BEHIND * abs(own.evidence)):
-            return behind
-    return None
-
-
-def _begun_again(
-    state: JointState, halves: tuple[ImageSet, ImageSet], behind: int, options: Rounds
-) -> tuple[ImageSet, ImageSet]:
-    """Return the halves, one of them in the poses that the other's map gives it.
-
-    Of that map it sees the last band but one: beyond, the halves stay independent.
-    """
-    size, radius = state.dataset.size, state.trace[-1]["radius"]
-    band = Band(size, radius, lean_oversampling(size), "linear")
-    search = replace(options.search, radii=levels(radius))
-    begun = ImageSet(halves[behind].rows, halves[1 - behind].map.limited_to(band))
-    begun = posed(state.dataset, begun, search, everywhere=True)
-    return (begun, halves[1]) if behind == 0 else (halves[0], begun)
 
 
 def curve_of(state: JointState) -> np.ndarray:

@@ -31,7 +31,7 @@ from fslice.posterior.stencil import StencilEquations
 
 _ERROR = 0.15
 """Of solves, in posterior deviations; each begins at the map of the round before."""
-_PROBES = 100
+PROBES = 100
 """Images of a fold, at most, that tell whether a search would find more."""
 _BETTER = 0.5
 """Nats by which a search makes them likelier, in the mean, if all images are worth one."""
@@ -83,7 +83,7 @@ def posed(dataset: Dataset, part: ImageSet, search: PoseSearch, *, everywhere: b
         rows = part.rows[places]
         before = None if part.poses is None or everywhere else part.poses[places]
         known = None if before is None else (before, rows)
-        model = _model(dataset, volume, part, search, known)
+        model = map_model(dataset, volume, part, search, known)
         own = model.find(rows) if before is None else model.refine(before, rows)
         found = own if found is None else found + own
     assert found is not None
@@ -101,39 +101,18 @@ def search_finds_more(dataset: Dataset, part: ImageSet, search: PoseSearch) -> b
     if part.poses is None:
         return True
     volume, places = next(part.scored_against())
-    some = evenly(places, _PROBES)
-    model = _model(dataset, volume, part, search, None)
+    some = evenly(places, PROBES)
+    model = map_model(dataset, volume, part, search, None)
     known = model.refine(part.poses[some], part.rows[some])
     gain = model.find(part.rows[some]).evidence - known.evidence
     return float(gain.mean()) > _BETTER
 
 
-def gains_by_other_map(
-    dataset: Dataset, own: ImageSet, other: ImageSet, search: PoseSearch
-) -> np.ndarray:
-    """Return what some images of a set gain, in nats, where they are scored against another's map.
-
-    Both maps are of as many folds.
-
-    Parameters
-    ----------
-    dataset, search
-        As in `posed`.
-    own, other : ImageSet
-        Of different images; `own` with poses that were searched.
-    """
-    assert own.poses is not None
-    _, places = next(own.scored_against())
-    some = evenly(places, _PROBES)
-    volume, _ = next(other.scored_against())
-    found = _model(dataset, volume, other, search, None).find(own.rows[some])
-    return to_numpy(found.evidence - own.poses.evidence[some])
-
-
-def _model(
+def map_model(
     dataset: Dataset, volume: Array, part: ImageSet, search: PoseSearch,
     known: tuple[PosePosterior, np.ndarray] | None,
 ) -> PoseModel:  # fmt: skip
+    """Return how poses are found with a map of a set; `known` are those of some rows, if any."""
     return pose_model(
         dataset, rescaled(volume, dataset.size).astype(dataset.dtype), noise_variance=1.0,
         shift_std=part.map.shift_std, search=search, known=known,
