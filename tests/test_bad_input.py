@@ -145,6 +145,7 @@ NOT_AT_THE_EDGE = {
     "axis_transform": "for operators that have checked their input",
     "full_axis_transform": "for operators that have checked their input",
     "crop": "for operators that have checked their input",
+    "inverse_full_axis_transform": "for operators that have checked their input",
     "inverse_axis_transform": "for operators that have checked their input",
     "inverse_transform_about_zero": "for operators that have checked their input",
     "transform_about_zero": "for operators that have checked their input",

@@ -20,6 +20,7 @@ from fslice.io import (
     write_volume,
 )
 from fslice.io.star import write_star
+from fslice.plot.style import new_figure
 from fslice.postprocess.masks import soft_spherical_mask
 
 SIZE, PIXEL_SIZE, NUMBER = 32, 4.0, 300
@@ -249,7 +250,8 @@ def test_the_local_resolution_is_of_half_maps_that_share_no_support(
 
     monkeypatch.setattr(_results, "_write_summary", DRAW)
     monkeypatch.setattr(_results, "local_resolution", local_resolution)
-    figure = pytest.importorskip("matplotlib.figure").Figure()
+    pytest.importorskip("matplotlib")
+    figure = new_figure((1, 1))
     monkeypatch.setattr(_results, "summary_figure", lambda *_, **more: figure)
     reconstruct(run / "particles.star", *words)
     for number, half in enumerate(seen[0], 1):
