@@ -200,6 +200,11 @@ class Band:
         return xp.exp(2j * np.pi / self.size * angles).astype(dtype)
 
 
+def map_band(size: int, radius: float) -> Band:
+    """Return the band in which a map is solved for from images whose poses are not known."""
+    return Band(size, radius, lean_oversampling(size), "linear")
+
+
 def _kept_rows(size: int, box: int, xp: Any) -> Array:
     """Return which rows of a spectrum a smaller box has: the lowest frequencies, its own order."""
     rows = xp.arange(box)

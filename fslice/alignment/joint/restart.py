@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fslice._arrays import to_numpy
-from fslice.alignment.band import Band, lean_oversampling
+from fslice.alignment.band import map_band
 from fslice.alignment.joint.steps import PROBES, ImageSet, map_model, posed
 from fslice.alignment.learn import evenly
 from fslice.alignment.search import PoseSearch
@@ -68,7 +68,7 @@ def begun_again(
     search : PoseSearch
         Within that band.
     """
-    band = Band(dataset.size, radius, lean_oversampling(dataset.size), "linear")
+    band = map_band(dataset.size, radius)
     begun = ImageSet(halves[behind].rows, halves[1 - behind].map.limited_to(band))
     begun = posed(dataset, begun, search, everywhere=True)
     return (begun, halves[1]) if behind == 0 else (halves[0], begun)

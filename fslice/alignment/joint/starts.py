@@ -16,7 +16,7 @@ from fslice._arrays import (
     check_shape,
     to_numpy,
 )
-from fslice.alignment.band import Band, lean_oversampling
+from fslice.alignment.band import Band, map_band
 from fslice.alignment.band_images import BandImages
 from fslice.alignment.grid import hexagonal_shifts
 from fslice.alignment.joint.grid_em import (
@@ -172,7 +172,7 @@ def run_grid_em(
     now = start
     size = images.band.size
     for level in options.schedule:
-        band = Band(size, level.radius, lean_oversampling(size), "linear")
+        band = map_band(size, level.radius)
         limited = images.limited(band)
         if now is None:
             few = limited[np.sort(rng.permutation(len(limited))[:1000])]

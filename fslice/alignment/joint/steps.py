@@ -15,7 +15,7 @@ import numpy as np
 
 from fslice._arrays import Array, to_numpy
 from fslice._large import at_once
-from fslice.alignment.band import Band, lean_oversampling
+from fslice.alignment.band import map_band
 from fslice.alignment.find import pose_model
 from fslice.alignment.joint.equations import expected_equations
 from fslice.alignment.joint.grid_map import GridMap, Learned, maximisation, object_mask, rescaled
@@ -155,7 +155,7 @@ def mapped(
         As in `Rounds`.
     """
     assert part.poses is not None
-    band = Band(dataset.size, radius, lean_oversampling(dataset.size), "linear")
+    band = map_band(dataset.size, radius)
     sums = [
         expected_equations(
             dataset, band, part.poses[places], rng, draws=draws, rows=part.rows[places]
