@@ -17,7 +17,6 @@ from fslice.data.passes import Batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.likelihoods.gaussian import GaussianNoise, group_members
 from fslice.operators.contrast import products_per_image
-from fslice.posterior.mean import unobserved_note
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.random import white_noise
 from fslice.posterior.result import Posterior
@@ -274,9 +273,13 @@ def noise_of(dataset: Dataset, variance: float) -> Any:
 
 
 def posterior_of(
-    solver: str, found: Fit, dataset: Dataset, report: Reporter, elbo_prior: float
-) -> Posterior:
-    """Return what every solver reports of a fit; its iterations are the turns of `alternate`."""
+    solver: str, found: Fit, dataset: Dataset, report: Reporter, elbo_prior: float,
+    notes: tuple[str, ...],
+) -> Posterior:  # fmt: skip
+    """Return what every solver reports of a fit; its iterations are the turns of `alternate`.
+
+    `notes` are warnings beside those of the report.
+    """
     precision: Any = found.precision
     return Posterior(
         mean=precision.map_of(found.mean),
@@ -292,7 +295,7 @@ def posterior_of(
         seconds=dict(report.seconds),
         solver=solver,
         images=len(dataset),
-        warnings=(*report.warnings, *unobserved_note(precision.normal)),
+        warnings=(*report.warnings, *notes),
         symmetry=dataset.symmetry,
         contrast=dataset.contrast,
     )
