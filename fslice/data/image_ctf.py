@@ -105,9 +105,13 @@ def shell_degrees(
     array([[ 3., 24., 21.]])
     """
     xp, size, ndim = dataset.xp, dataset.size, dataset.poses.dimension - 1
-    rows, band = xp.asarray(rows), band.astype(np.float64)
-    labels = xp.zeros(len(rows), np.int64) if groups is None else xp.asarray(groups)[rows]
-    if dataset.ctf_applied != "premultiplied":
+    band = band.astype(np.float64)
+    some_are_held = dataset.ctf_applied == "premultiplied"
+    if groups is None and not some_are_held:
+        return len(rows) * shell_sum(band, size, ndim, corners=True)[None]
+    rows = xp.asarray(rows)
+    labels = xp.zeros(len(rows), np.int64) if groups is None else groups[rows]
+    if not some_are_held:
         images = xp.bincount(labels, minlength=count).astype(np.float64)
         return images[:, None] * shell_sum(band, size, ndim, corners=True)
     total: Any = 0

@@ -42,10 +42,10 @@ def upright(start: GridMap, images: BandImages) -> GridMap:
     shifts = shift_grid(start.band, start.shift_std)
     grid = make_grid(grid_rotations(_ROTATIONS), shifts, start.shift_std, images.ctf)
 
-    def evidence(volume: Array) -> float:
-        return float(log_likelihoods(volume, few, grid, noise)[1].sum())
+    def evidence(volume: Array) -> Array:
+        return log_likelihoods(volume, few, grid, noise)[1].sum()
 
-    gain = evidence(-start.volume) - evidence(start.volume)
+    gain = float(evidence(-start.volume) - evidence(start.volume))
     if gain <= SIGNAL:
         return start
     warnings.warn(
