@@ -19,7 +19,7 @@ import numpy as np
 from fslice._arrays import Array, array_namespace
 from fslice.alignment.band import Band
 from fslice.data.dataset import Dataset
-from fslice.data.image_ctf import applied_factor
+from fslice.data.image_ctf import applied_factor, ctf_of
 from fslice.data.passes import Batch
 from fslice.operators.ctf import CTF, electron_wavelength
 
@@ -67,7 +67,7 @@ def defocus_response(dataset: Dataset, batch: Batch) -> DefocusResponse:
     own = ctf[rows] if len(ctf) > 1 else ctf[xp.zeros(len(rows), int)]
     rates = np.pi * electron_wavelength(own.voltage) / (dataset.size * own.pixel_size) ** 2
     turned = ctf.replace(phase_shift=ctf.phase_shift - 90)
-    ahead = dataclasses.replace(dataset, ctf=turned, ctf_applied="none").ctf_of(rows)
+    ahead = ctf_of(dataclasses.replace(dataset, ctf=turned, ctf_applied="none"), rows)
     # what was done to the images was done by their CTF as it was thought to be
     factor = applied_factor(dataset, rows)
     if factor is None:

@@ -16,7 +16,6 @@ from fslice._arrays import (
     check_shape,
     is_array,
 )
-from fslice.data.image_ctf import ctf_of
 from fslice.data.poses import Poses
 from fslice.likelihoods.gaussian import GaussianNoise, check_groups
 from fslice.operators.aberrations import Aberrations
@@ -193,13 +192,6 @@ class Dataset:
             shape = (len(values), self.size // 2 + 1)
             return (1 / self.xp.sqrt(self.xp.broadcast_to(values, shape))).astype(self.dtype)
         return (1 / self.xp.sqrt(self.noise[rows].evaluate(self.size))).astype(self.dtype)
-
-    def ctf_of(self, rows: Array) -> CTF | Array | None:
-        """Return what multiplies the slices of some images: contrast and CTF, whitened.
-
-        A `CTF` where nothing else has to be done, so that compiled code may evaluate it.
-        """
-        return ctf_of(self, rows)
 
     def _check_ctf(self) -> None:
         check_choice("ctf_applied", self.ctf_applied, CTF_STATES)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array
+from fslice.data.dataset import Dataset
 from fslice.fourier import shell_sum
 from fslice.likelihoods.gaussian import group_members
 from fslice.operators.aberrations import aberrate_slices, aberrated_ctf
 from fslice.operators.ctf import CTF
-
-if TYPE_CHECKING:
-    from fslice.data.dataset import Dataset
 
 SMALLEST_CTF = 1e-2
 """Images that were multiplied by their CTF say nothing where it is smaller: rounding errors."""
@@ -98,7 +96,6 @@ def shell_degrees(
 
     Examples
     --------
-    >>> from fslice.data.dataset import Dataset
     >>> from fslice.data.poses import Poses
     >>> dataset = Dataset(np.ones((3, 4, 4)), Poses(np.tile(np.eye(3), (3, 1, 1))))
     >>> shell_degrees(dataset, np.arange(3), np.ones((4, 3)))

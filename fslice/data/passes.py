@@ -20,7 +20,7 @@ from fslice._threads import available_cpus
 from fslice.data.ahead import one_ahead
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
-from fslice.data.image_ctf import as_taken
+from fslice.data.image_ctf import as_taken, ctf_of
 from fslice.data.plain import as_fold
 from fslice.data.shares import SumStore, sums_of_shares
 from fslice.data.spectra import half_spectra, uploaded_pixels
@@ -250,7 +250,7 @@ def _batches(
 
 def make_batch(dataset: Dataset, rows: Array, spectra: Array | None = None) -> Batch:
     """Return the batch of some images, from their half spectra if these are needed."""
-    ctf, whitening = dataset.ctf_of(rows), dataset.whitening(rows)
+    ctf, whitening = ctf_of(dataset, rows), dataset.whitening(rows)
     if spectra is not None:
         spectra = as_taken(spectra, dataset, rows)
     if spectra is not None and whitening is not None:

@@ -276,10 +276,7 @@ def posterior_of(
     solver: str, found: Fit, dataset: Dataset, report: Reporter, elbo_prior: float,
     notes: tuple[str, ...],
 ) -> Posterior:  # fmt: skip
-    """Return what every solver reports of a fit; its iterations are the turns of `alternate`.
-
-    `notes` are warnings beside those of the report.
-    """
+    """Return what every solver reports of a fit; `notes` are warnings beside the report's."""
     precision: Any = found.precision
     return Posterior(
         mean=precision.map_of(found.mean),
