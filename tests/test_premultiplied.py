@@ -7,6 +7,8 @@ import pytest
 
 import fslice
 from fslice import Projector
+from fslice.alignment.band import Band
+from fslice.alignment.band_images import read_band
 from fslice.alignment.noise import mean_power, outer_variance
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
@@ -68,6 +70,9 @@ def test_noise_has_the_variance_that_it_had_before(pair):
     inner = slice(2, SIZE // 2)
     left = mean_power(multiplied)[inner].mean() / mean_power(plain)[inner].mean()
     assert left == pytest.approx(1, abs=1.5e-3)
+    band = Band(SIZE, 6)
+    found, given = (read_band(data, band).mean_power()[2:].mean() for data in (multiplied, plain))
+    assert found == pytest.approx(given, rel=1.5e-3)
 
 
 @pytest.mark.parametrize("noise", ["shell", "group"])
