@@ -127,10 +127,12 @@ def test_a_fault_in_the_compiled_kernels_is_noticed(mutant, tmp_path):
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{tests}",
         "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
     }
+    # the conftest above the tests would bring the package beside them
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-               str(tests / "test_alignment_kernels.py"), "-k", "numba and not loops"]  # fmt: skip
+               f"--confcutdir={tests}", str(tests / "test_alignment_kernels.py"),
+               "-k", "numba and not loops"]  # fmt: skip
     done = subprocess.run(
-        command, env=environment, cwd=tests.parent, capture_output=True, text=True, check=False
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stdout[-2000:]
     assert "AssertionError" in done.stdout or "assert" in done.stdout
