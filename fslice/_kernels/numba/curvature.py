@@ -6,9 +6,8 @@ import numpy as np
 
 from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
-from fslice._kernels.numba.footprint import apply_friedel, read_curvatures
+from fslice._kernels.numba.footprint import apply_friedel, locate_row, read_curvatures
 from fslice._kernels.numba.fused import complete_filters, scaled
-from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.pose import (
     add_row,
     add_upper,
@@ -19,7 +18,7 @@ from fslice._kernels.numba.pose import (
     motions_of,
 )
 from fslice._kernels.numba.slices import complete
-from fslice._kernels.numba.traversal import row_extent, tabulate_phases
+from fslice._kernels.numba.traversal import tabulate_phases
 
 
 def gather_curvatures(kernels, volume, views, amplitude, geometry):
@@ -64,8 +63,7 @@ def _gather_curvatures(
     for v in range(start, stop):
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            _, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_curvatures(taps, flat, count, geometry, buffer, second, stride)
             for i in range(count):
                 phase = buffer.phase_x[i] * buffer.phase_y[j]
@@ -94,8 +92,7 @@ def _pose_curvature(
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            ky, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_curvatures(taps, flat, count, geometry, buffer, second, stride)
             tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             row = motions[v], images[image, j], weights[group, j], j, ky, count, buffer

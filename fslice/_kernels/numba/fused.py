@@ -11,10 +11,9 @@ from fslice._arrays import real_dtype
 from fslice._kernels.interface import Filters
 from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
-from fslice._kernels.numba.footprint import add, apply_friedel, read, read_slopes
-from fslice._kernels.numba.locate import locate
+from fslice._kernels.numba.footprint import add, apply_friedel, locate_row, read, read_slopes
 from fslice._kernels.numba.slices import complete
-from fslice._kernels.numba.traversal import row_extent, tabulate_phases
+from fslice._kernels.numba.traversal import tabulate_phases
 
 
 class CompleteFilters(NamedTuple):
@@ -111,8 +110,7 @@ def _gather_vjp(
     for v in range(start, stop):
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            ky, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_slopes(taps, flat, grad_flat, count, geometry, buffer)
             sums = _no_sums(buffer)
             for i in range(count):
@@ -140,8 +138,7 @@ def _misfit(
         tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         loss = 0.0
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            ky, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             if grad_rotations is None:
                 read(taps, flat, grad_flat, count, geometry, buffer)
             else:

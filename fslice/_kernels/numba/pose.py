@@ -13,11 +13,10 @@ import numpy as np
 from fslice._arrays import real_dtype
 from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
-from fslice._kernels.numba.footprint import apply_friedel, read_slopes
+from fslice._kernels.numba.footprint import apply_friedel, locate_row, read_slopes
 from fslice._kernels.numba.fused import complete_filters, dot, scaled
-from fslice._kernels.numba.locate import locate
 from fslice._kernels.numba.slices import complete
-from fslice._kernels.numba.traversal import row_extent, tabulate_phases
+from fslice._kernels.numba.traversal import tabulate_phases
 
 
 def pose_gram(kernels, volume, images, views, filters, amplitude, geometry):
@@ -64,8 +63,7 @@ def _pose_gram(
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            ky, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_slopes(taps, flat, None, count, geometry, buffer)
             tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
             add_row(gram[v], motions[v], images[image, j], weights[group, j], j, ky, count, buffer)
