@@ -161,7 +161,7 @@ def _misfit(
                     sums = _pose_sums(sums, i, g, buffer)
                 if grad_ctf is not None:
                     whole = weights[group, j, i] * share
-                    grad_ctf[v, j, i] = whole * _dot(residual, value * phase)
+                    grad_ctf[v, j, i] = whole * dot(residual, value * phase)
                 buffer.value[i] = g
             add(taps, grad_flat, count, geometry, buffer)
             loss += 2.0 * row_loss
@@ -180,7 +180,8 @@ def scaled(s, z):
 
 
 @inlined
-def _dot(a, b):
+def dot(a, b):
+    """Return the real part of the conjugate of one number times another."""
     return a.real * b.real + a.imag * b.imag
 
 
@@ -195,7 +196,7 @@ def _pose_sums(sums, i, g, buffer):
     """Add one sample, half a pair, to sums over a row: slopes, slopes times kx, phase rates."""
     value, kx = buffer.value[i], buffer.kx[i]
     h = scaled(buffer.sign[i], g)  # at the mate dq = -dp
-    x, y, z = _dot(h, buffer.slope_x[i]), _dot(h, buffer.slope_y[i]), _dot(h, buffer.slope_z[i])
+    x, y, z = dot(h, buffer.slope_x[i]), dot(h, buffer.slope_y[i]), dot(h, buffer.slope_z[i])
     turn = h.real * value.imag - h.imag * value.real
     return (
         sums[0] + x, sums[1] + y, sums[2] + z, sums[3] + turn,
