@@ -118,6 +118,7 @@ def test_maps_that_cannot_be_compared_are_refused(rng):
 
 def test_alignment_stays_on_its_device(rng, device, monkeypatch):
     monkeypatch.setattr(_map_alignment, "_GRID", 60)
+    monkeypatch.setattr(_map_alignment, "_CANDIDATES", 8)
     volume, reference = blobs(rng, 16), blobs(rng, 16)
     on_host = align_maps(volume, reference, hand=True)
     found = align_maps(device.asarray(volume), device.asarray(reference), hand=True)
@@ -175,3 +176,22 @@ def test_details_decide_between_equals_of_a_nearly_symmetric_map(seed):
     )
     found = align_maps(moved, reference, max_radius=20)
     assert angle_between(found.rotation, rotation.T) < 1
+
+
+@pytest.mark.parametrize(("group", "seed"), [("D7", 2), ("D7", 5), ("O", 1), ("O", 3)])
+def test_one_feature_decides_between_the_equals_of_large_groups(group, seed):
+    """Fourteen rotations, or 24, are all but equal: what is right has to be among those refined."""
+    size, rng = 32, np.random.default_rng(0)
+    places = rng.normal(size=(4, 3))
+    lengths = 0.3 * size * rng.uniform(0.5, 1, (4, 1))
+    places *= lengths / np.linalg.norm(places, axis=1, keepdims=True)
+    places = np.einsum("gij,pj->gpi", symmetry_rotations(group), places).reshape(-1, 3)
+    weights = np.where(np.arange(len(places)) == 0, 2.0, 1.0)
+    volume = GaussianModel(places, weights, np.full(len(places), 1.5)).volume(size, 1.0)
+    rng = np.random.default_rng(seed)
+    rotation = fslice.random_rotations(1, rng)[0]
+    moved, reference = (
+        each + 0.3 * volume.std() * rng.normal(size=each.shape)
+        for each in (rotate_volume(volume, rotation, rng.normal(size=3)), volume)
+    )
+    assert angle_between(align_maps(moved, reference).rotation, rotation.T) < 1

@@ -91,9 +91,13 @@ def test_half_maps_are_corrected_for_their_mask(tmp_path, capsys):
 def test_equal_maps_resolve_to_the_last_shell_and_unlike_ones_nothing(maps, capsys):
     folder, a, _ = maps
     write_volume(folder / "minus.mrc", -a, PIXEL_SIZE)
-    assert "never falls below 0.5" in succeed(capsys, "fsc", *[folder / "a.mrc"] * 2)
+    same = "fsc", *[folder / "a.mrc"] * 2
+    assert "limited by the pixel: never falls below 0.5" in succeed(capsys, *same)
+    line = result(capsys, *same)
+    assert line["resolution_limit"] == "pixel"
+    assert line["resolution_angstrom"] == pytest.approx(SIZE * PIXEL_SIZE / ((SIZE - 1) // 2))
     words = "fsc", folder / "a.mrc", folder / "minus.mrc"
-    assert "resolution: none" in succeed(capsys, *words)
+    assert "resolution: nothing is resolved" in succeed(capsys, *words)
     assert result(capsys, *words)["resolution_angstrom"] is None
 
 

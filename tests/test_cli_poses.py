@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from cli_tools import fail, names, result, succeed
 from cs_files import save
+from pose_files import simulated_run
 
-import fslice
 from fslice.alignment.posterior import PosePosterior
 from fslice.cli._messages import Messages
 from fslice.cli._star import write_star
@@ -20,17 +20,8 @@ FILES = ["particles.star", "poses.png", "posterior.npz", "result.json"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Return a folder with a map, and images of it with CTF and shifts."""
-    folder = tmp_path_factory.mktemp("poses")
-    rng = np.random.default_rng(3)
-    model = fslice.simulation.GaussianModel(
-        28 * rng.uniform(-1, 1, (30, 3)), rng.uniform(0.5, 1.5, 30), np.full(30, 40.0)
-    )
-    write_volume(folder / "model.mrc", model.volume(32, 4.0, dtype=np.float32), 4.0)
-    from fslice.cli import main
-
-    words = "simulate", folder / "model.mrc", "-o", folder / "run", "-n", 60, "--snr", 1
-    assert main([str(word) for word in (*words, "--shift-std", 1, "--ctf")]) == 0
-    return folder / "run"
+    folder, atoms = tmp_path_factory.mktemp("poses"), (30, 28.0, 40.0)
+    return simulated_run(folder, 60, 32, 4.0, atoms=atoms, snr=1, shift_std=1)
 
 
 def test_poses_are_found_and_written(run, tmp_path, capsys):

@@ -10,6 +10,7 @@ import numpy as np
 import peak_memory
 import pytest
 from cli_tools import fail, result
+from pose_files import simulated_run
 from test_cluster_dask import cluster, wait_for_workers  # noqa: F401 (a fixture)
 
 import fslice
@@ -24,7 +25,7 @@ from fslice.data.cluster import ClusterExecutor
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.data.tree import SumTree
-from fslice.io import read_volume, write_volume
+from fslice.io import read_volume
 
 pytest.importorskip("distributed", reason="Dask is not installed: the extra dask")
 pytestmark = pytest.mark.filterwarnings("default")  # of Dask's and its packages' own
@@ -43,15 +44,7 @@ def client():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Return a folder with a map, and images of it, once."""
-    folder = tmp_path_factory.mktemp("poses")
-    rng = np.random.default_rng(3)
-    model = fslice.simulation.GaussianModel(
-        25 * rng.uniform(-1, 1, (20, 3)), rng.uniform(0.5, 1.5, 20), np.full(20, 60.0)
-    )
-    write_volume(folder / "model.mrc", model.volume(SIZE, 7.0, dtype=np.float32), 7.0)
-    words = "simulate", folder / "model.mrc", "-o", folder / "run", "-n", COUNT, "--snr", 3
-    assert main([str(word) for word in (*words, "--shift-std", 0.5, "--ctf")]) == 0
-    return folder / "run"
+    return simulated_run(tmp_path_factory.mktemp("poses"), COUNT)
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,15 @@ import json
 import numpy as np
 import pytest
 from cli_tools import succeed
+from pose_files import simulated_run
 from standin import devices, recorded
 from test_devices import DOCUMENTED
 
-import fslice
 from fslice.alignment import search
 from fslice.alignment.posterior import PosePosterior
-from fslice.cli import _devices, main
+from fslice.cli import _devices
 from fslice.data import passes
 from fslice.geometry import angle_between
-from fslice.io import write_volume
 
 FIELDS = ("rotations", "shifts", "weights", "covariance", "evidence")
 
@@ -25,15 +24,7 @@ FIELDS = ("rotations", "shifts", "weights", "covariance", "evidence")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Return a folder with a map, and images of it, once."""
-    folder = tmp_path_factory.mktemp("poses")
-    rng = np.random.default_rng(3)
-    model = fslice.simulation.GaussianModel(
-        25 * rng.uniform(-1, 1, (20, 3)), rng.uniform(0.5, 1.5, 20), np.full(20, 60.0)
-    )
-    write_volume(folder / "model.mrc", model.volume(16, 7.0, dtype=np.float32), 7.0)
-    words = "simulate", folder / "model.mrc", "-o", folder / "run", "-n", 9, "--snr", 3
-    assert main([str(word) for word in (*words, "--shift-std", 0.5, "--ctf")]) == 0
-    return folder / "run"
+    return simulated_run(tmp_path_factory.mktemp("poses"), 9)
 
 
 @pytest.fixture(autouse=True)

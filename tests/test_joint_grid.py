@@ -11,6 +11,7 @@ import fslice
 from fslice import Dataset, Poses
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import BandImages, read_band
+from fslice.alignment.joint import Joint
 from fslice.alignment.joint.grid_em import (
     expectation,
     log_likelihoods,
@@ -19,13 +20,16 @@ from fslice.alignment.joint.grid_em import (
     updated_noise,
 )
 from fslice.alignment.joint.grid_map import GridMap, maximisation, rescaled, sphere
+from fslice.alignment.joint.infer import _start
 from fslice.alignment.joint.selection import spherical_average
+from fslice.alignment.joint.sign import upright
 from fslice.alignment.joint.starts import GridEM, Level, given_map, random_map, run_grid_em
 from fslice.fourier import inner_product
 from fslice.operators.shifts import shift_slices
 from fslice.posterior.cg import conjugate_gradients
 from fslice.posterior.latent import latent_map
 from fslice.posterior.precision import PosteriorPrecision
+from fslice.solvers.progress import Reporter
 
 SIZE, RADIUS = 12, 3
 BAND = Band(SIZE, RADIUS, interpolation="linear")
@@ -206,6 +210,30 @@ def test_a_random_map_becomes_the_object():
     assert aligned.curve[1:4].min() > 0.8
     assert found.trace[-1] > found.trace[0]
     assert np.isfinite(found.prior).all()
+
+
+@pytest.mark.parametrize("background", [0.0, -40.0])
+def test_an_inverted_initial_map_is_said_and_turned_whatever_the_background(background):
+    dataset, truth = simulated(200)
+    dataset = dataclasses.replace(dataset, images=np.asarray(dataset.images) + background)
+    images = read_band(dataset, Band(20, 8, interpolation="linear"))
+    power, images = images.mean_power(), images.limited(Band(20, 4, interpolation="linear"))
+    right, wrong = (given_map(sign * truth, images, power, 1.0) for sign in (1, -1))
+    assert upright(right, images) is right
+    with pytest.warns(UserWarning, match="the initial map is inverted: its negative explains"):
+        found = upright(wrong, images)
+    assert np.array_equal(found.volume, -wrong.volume)
+
+
+def test_joint_inference_says_that_its_initial_map_is_inverted():
+    dataset, truth = simulated(200)
+    images = read_band(dataset, Band(20, 9, interpolation="linear"))
+    power, images = images.mean_power(), images.limited(Band(20, 4, interpolation="linear"))
+    options, rng = Joint(initial=-truth, grid_em=SMALL), np.random.default_rng(0)
+    with pytest.warns(UserWarning, match="the initial map is inverted"):
+        found = _start(images, power, 8.0, options, rng, Reporter())
+    aligned = fslice.metrics.align_maps(found.in_box(20), truth, max_radius=4)
+    assert aligned.curve[1:4].min() > 0.8
 
 
 def test_a_map_that_is_given_may_be_in_any_unit():

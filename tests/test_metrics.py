@@ -117,8 +117,8 @@ def curve_of(*values):
 def test_the_crossing_is_interpolated_between_shells():
     assert resolution(curve_of(1, 0.9, 0.5, 0.3, 0), 8, 2.0) == 16 / 2
     assert resolution(curve_of(1, 0.9, 0.6, 0.2, 0), 8, 2.0) == pytest.approx(16 / 2.25)
-    half_maps = resolution(curve_of(1, 0.9, 0.6, 0.2, 0), 8, 2.0, threshold=0.143)
-    assert half_maps == pytest.approx(16 / (3 + 0.057 / 0.2))
+    half_maps = resolution(curve_of(1, 0.9, 0.6, 0.2, 0, 0), 10, 2.0, threshold=0.143)
+    assert half_maps == pytest.approx(20 / (3 + 0.057 / 0.2))
 
 
 def test_the_first_crossing_counts_even_if_the_curve_rises_again():
@@ -126,7 +126,7 @@ def test_the_first_crossing_counts_even_if_the_curve_rises_again():
 
 
 def test_a_curve_that_never_falls_reaches_the_last_shell():
-    assert resolution(np.ones(5), 8, 1.5) == 3.0
+    assert resolution(np.ones(5), 8, 1.5) == 4.0  # that of Nyquist has no mates
     assert resolution(np.ones(5), 9, 1.0) == 9 / 4
 
 
@@ -146,7 +146,7 @@ def test_a_volume_filtered_at_a_frequency_is_resolved_to_it(size, pixel_size, cu
     last = 1 + int(cut * (size // 2 - 1))
     filtered = irfft3(rfft3(volume) * (shells(size, 3) <= last))
     found = resolution(fsc(volume, filtered), size, pixel_size)
-    assert found == pytest.approx(size * pixel_size / min(last + 0.5, size // 2))
+    assert found == pytest.approx(size * pixel_size / min(last + 0.5, (size - 1) // 2))
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,15 @@ class BandImages:
         Over the deviation of the data set's noise model.
     ctf : (n, P) real array
         Contrast and CTF, over the same deviation.
+    shares : (P,) float64 array, optional
+        On the host: the share of all images that hold each frequency, of premultiplied ones those
+        whose CTF is not nearly zero there. Default: all do.
     """
 
     band: Band
     images: Array = field(repr=False)
     ctf: Array = field(repr=False)
+    shares: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -46,7 +50,8 @@ class BandImages:
         radius = min(band.radius, (band.box - 1) // 2)
         inside = (self.band.frequencies**2).sum(1) <= radius**2
         places = array_namespace(self.images).asarray(np.flatnonzero(inside))
-        return BandImages(band, self.images[:, places], self.ctf[:, places])
+        shares = None if self.shares is None else self.shares[inside]
+        return BandImages(band, self.images[:, places], self.ctf[:, places], shares)
 
     def shell_of(self) -> np.ndarray:
         """Return the shell of each frequency, (P,) int64 on the host."""
@@ -55,8 +60,12 @@ class BandImages:
     def mean_power(self) -> np.ndarray:
         """Return the mean square of each shell's coefficients: (shells,) float64 on the host."""
         power = to_numpy((abs(self.images) ** 2).mean(0, dtype=np.float64))
-        weights, shell = self.band.multiplicities, self.shell_of()
-        return np.bincount(shell, weights * power) / np.bincount(shell, weights)
+        return np.bincount(self.shell_of(), self.band.multiplicities * power) / self.degrees()
+
+    def degrees(self) -> np.ndarray:
+        """Return how many real numbers an image holds in each shell, in the mean: on the host."""
+        shares = 1.0 if self.shares is None else self.shares
+        return np.bincount(self.shell_of(), self.band.multiplicities * shares)
 
 
 def read_band(
@@ -99,4 +108,7 @@ def read_band(
 
     plain = replace(dataset, symmetry="C1")
     sum_over(plain, keep, rows=chosen, progress=progress)
-    return BandImages(band, images, ctf)
+    shares = None
+    if dataset.ctf_applied == "premultiplied":
+        shares = to_numpy((ctf != 0).mean(0, dtype=np.float64))
+    return BandImages(band, images, ctf, shares)

@@ -19,6 +19,7 @@ import numpy as np
 from fslice._arrays import Array, array_namespace
 from fslice.alignment.band import Band
 from fslice.data.dataset import Dataset
+from fslice.data.image_ctf import applied_factor, ctf_of
 from fslice.data.passes import Batch
 from fslice.operators.ctf import CTF, electron_wavelength
 
@@ -64,18 +65,16 @@ def defocus_response(dataset: Dataset, batch: Batch) -> DefocusResponse:
     if dataset.origin is not None:  # of a portion, whose images are named as in the whole
         rows = xp.searchsorted(xp.asarray(dataset.origin), rows)
     own = ctf[rows] if len(ctf) > 1 else ctf[xp.zeros(len(rows), int)]
-    ahead = dataclasses.replace(dataset, ctf=ctf.replace(phase_shift=ctf.phase_shift - 90))
     rates = np.pi * electron_wavelength(own.voltage) / (dataset.size * own.pixel_size) ** 2
-    if dataset.ctf_applied != "phase-flipped":
-        return DefocusResponse(ahead.ctf_of(rows), rates)
-    # the images were multiplied by the sign of their CTF as it was thought to be
-    plain = dataclasses.replace(ahead, ctf_applied="none").ctf_of(rows)
-    before = dataclasses.replace(dataset, ctf_applied="none").ctf_of(rows)
-    values = [
-        c.evaluate(dataset.size, dataset.dtype) if isinstance(c, CTF) else c
-        for c in (plain, before)
-    ]
-    return DefocusResponse(values[0] * dataset.xp.sign(values[1]), rates)
+    turned = ctf.replace(phase_shift=ctf.phase_shift - 90)
+    ahead = ctf_of(dataclasses.replace(dataset, ctf=turned, ctf_applied="none"), rows)
+    # what was done to the images was done by their CTF as it was thought to be
+    factor = applied_factor(dataset, rows)
+    if factor is None:
+        return DefocusResponse(ahead, rates)
+    if isinstance(ahead, CTF):
+        ahead = ahead.evaluate(dataset.size, dataset.dtype)
+    return DefocusResponse(ahead * factor, rates)
 
 
 class FilterDerivatives(NamedTuple):

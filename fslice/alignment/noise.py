@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 
-from fslice._arrays import Array, array_namespace, to_numpy
+from fslice._arrays import Array, to_numpy
 from fslice.alignment.band import lean_oversampling
 from fslice.alignment.posterior import PosePosterior
 from fslice.data.dataset import Dataset
+from fslice.data.image_ctf import shell_degrees
 from fslice.data.passes import Batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.likelihoods.gaussian import GaussianNoise
@@ -49,9 +50,7 @@ def outer_variance(dataset: Dataset, rows: Array | None = None) -> float:
         return _power(batch.images_ft, size)[first:last]
 
     powers = sum_over(dataset, of_batch, rows=rows)
-    count = len(dataset) if rows is None else len(rows)
-    degrees = _degrees(size, array_namespace(powers))[first:last]
-    return float(powers.sum() / (count * degrees.sum()))
+    return float(powers.sum() / _degrees(dataset, rows)[first:last].sum())
 
 
 def mean_power(dataset: Dataset) -> np.ndarray:
@@ -61,7 +60,7 @@ def mean_power(dataset: Dataset) -> np.ndarray:
     """
     size, plain = dataset.size, dataset.with_noise(None)
     powers = sum_over(plain, lambda batch: _power(batch.images_ft, size))
-    return to_numpy(powers / (len(dataset) * dataset.xp.maximum(_degrees(size, dataset.xp), 1)))
+    return to_numpy(powers / dataset.xp.maximum(_degrees(dataset), 1))
 
 
 def log_density_of_noise(dataset: Dataset, power: np.ndarray) -> float:
@@ -81,7 +80,7 @@ def log_density_of_noise(dataset: Dataset, power: np.ndarray) -> float:
     """
     assert dataset.noise is not None
     variances = to_numpy(dataset.noise.variances)[0]
-    degrees = to_numpy(_degrees(dataset.size, np))
+    degrees = to_numpy(_degrees(dataset)) / len(dataset)
     return float(-0.5 * (degrees * (power / variances + np.log(2 * np.pi * variances))).sum())
 
 
@@ -113,7 +112,7 @@ def residual_noise(
         return _power(batch.images_ft - expected, size)
 
     powers = sum_over(plain, of_batch, rows=rows)
-    shells = powers / (len(rows) * xp.maximum(_degrees(size, xp), 1))
+    shells = powers / xp.maximum(_degrees(dataset, rows), 1)
     shells = xp.where(shells > 0, shells, shells[shells > 0].min())
     return dataclasses.replace(dataset, noise=GaussianNoise(shells))
 
@@ -124,5 +123,8 @@ def _power(spectra: Array, size: int) -> Array:
     return shell_sum(squares, size, 2, corners=True)
 
 
-def _degrees(size: int, xp) -> Array:
-    return shell_sum(xp.ones((size, size // 2 + 1)), size, 2, corners=True)
+def _degrees(dataset: Dataset, rows: Array | None = None) -> Array:
+    """Return how many real numbers images hold in each shell: (D//2 + 1,) float64."""
+    xp, size = dataset.xp, dataset.size
+    chosen = xp.arange(len(dataset)) if rows is None else rows
+    return shell_degrees(dataset, chosen, xp.ones((size, size // 2 + 1)))[0]

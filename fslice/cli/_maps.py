@@ -60,18 +60,3 @@ def read_maps(
         names = ", ".join(str(path) for path in paths.values() if path is not None)
         raise ValueError(f"{names}: expected a pixel size in a header, got none; give --pixel-size")
     return maps, pixel_size
-
-
-def describe_resolution(reached: float, curve: np.ndarray, threshold: float) -> str:
-    """Say in words which resolution a shell correlation gives.
-
-    Examples
-    --------
-    >>> describe_resolution(4.2, np.array([1, 0.9, 0.1]), 0.5)
-    '4.20 Angstrom, where the FSC falls below 0.5'
-    """
-    if math.isinf(reached):
-        return f"none, the FSC is below {threshold:g} from the first shell on"
-    if (curve[1:] >= threshold).all():
-        return f"{reached:.2f} Angstrom, the last shell: the FSC never falls below {threshold:g}"
-    return f"{reached:.2f} Angstrom, where the FSC falls below {threshold:g}"

@@ -70,7 +70,7 @@ def write_results(
     start = time.perf_counter()
     _write_maps(folder, inputs, fit, assessment)
     if assessment.halves is not None:
-        _write_fsc(folder, assessment.halves)
+        _write_fsc(folder, inputs, assessment.halves)
     curves = _curves(inputs, fit, assessment)
     with report.stage("drawing", 3, "steps") as advance:
         _write_summary(folder / "summary.png", inputs, fit, assessment, curves, advance)
@@ -98,11 +98,14 @@ def _write_maps(folder: Path, inputs: Inputs, fit: Posterior, assessment: Assess
         write_volume(folder / "sigma.mrc", grid, 1 / (len(grid) * inputs.pixel_size))
 
 
-def _write_fsc(folder: Path, found: HalfMapFSC) -> None:
+def _write_fsc(folder: Path, inputs: Inputs, found: HalfMapFSC) -> None:
+    """Write the shells of which the words speak: that of Nyquist, in an even box, has no mates."""
     title = "half maps, corrected for the mask"
-    write_fsc_xml(folder / "fsc.xml", found.frequencies, found.corrected, title)
-    curves = {name: getattr(found, name) for name in _OF_HALVES}
-    write_fsc_star(folder / "fsc.star", found.frequencies, curves, found.resolution)
+    shells = slice((inputs.size - 1) // 2 + 1)
+    frequencies = found.frequencies[shells]
+    write_fsc_xml(folder / "fsc.xml", frequencies, found.corrected[shells], title)
+    curves = {name: getattr(found, name)[shells] for name in _OF_HALVES}
+    write_fsc_star(folder / "fsc.star", frequencies, curves, found.resolution)
 
 
 def _curves(inputs: Inputs, fit: Posterior, assessment: Assessment) -> dict[str, Curve]:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from fslice.cli._arguments import command_parser, positive
-from fslice.cli._maps import describe_resolution, read_maps
+from fslice.cli._maps import read_maps
+from fslice.cli._report import plain
 from fslice.geometry import matrix_to_euler, matrix_to_rotvec
 from fslice.io import write_volume
-from fslice.metrics import MapAlignment, align_maps, resolution
+from fslice.metrics import MapAlignment, align_maps
+from fslice.postprocess.resolution import find_resolution, last_shell
 
 _DESCRIPTION = """\
 Rotate and shift a map, and with --hand mirror it, so that it lies upon a reference of the
@@ -51,11 +53,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         write_volume(arguments.output, found.volume, pixel_size)
     for line in describe_alignment(found, pixel_size):
         print(line)
-    reached = resolution(found.curve, len(found.volume), pixel_size, 0.5)
-    print(f"resolution: {describe_resolution(reached, found.curve, 0.5)}")
     return {
         **alignment_results(found, pixel_size),
-        "resolution_angstrom": reached,
+        **print_resolution(found.curve, len(found.volume), pixel_size, 0.5),
         "fsc": found.curve,
         "output": arguments.output,
     }
@@ -73,6 +73,15 @@ def describe_alignment(found: MapAlignment, pixel_size: float) -> list[str]:
         name = "mirrored" if found.mirrored else "as it was"
         lines.append(f"hand: {name}, {found.hand_nats:.1f} nats above the other")
     return lines
+
+
+def print_resolution(
+    curve: np.ndarray, size: int, pixel_size: float, threshold: float
+) -> dict[str, Any]:
+    """Print the resolution that a shell correlation gives, and return it as JSON can hold it."""
+    found = find_resolution(curve, size, pixel_size, threshold, last_shell(curve, size))
+    print(f"resolution: {plain(found.words)}")
+    return {"resolution_angstrom": found.first_falls, "resolution_limit": found.limit}
 
 
 def alignment_results(found: MapAlignment, pixel_size: float) -> dict[str, Any]:

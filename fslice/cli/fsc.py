@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fslice.cli._arguments import command_parser, fraction, positive
-from fslice.cli._maps import describe_resolution, read_maps
-from fslice.cli.align import alignment_results, describe_alignment
-from fslice.metrics import align_maps, fsc, resolution, shell_frequencies
+from fslice.cli._maps import read_maps
+from fslice.cli.align import alignment_results, describe_alignment, print_resolution
+from fslice.metrics import align_maps, fsc, shell_frequencies
 from fslice.postprocess.fsc import HalfMapFSC, corrected_fsc
 
 _DESCRIPTION = """\
@@ -92,12 +92,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     threshold = arguments.threshold or _THRESHOLD
     curve = fsc(maps["A"], maps["B"], maps.get("--mask"))
     size = len(maps["A"])
-    reached = resolution(curve, size, pixel_size, threshold)
     frequencies = shell_frequencies(size, pixel_size)
     _print_table(frequencies, {"FSC": curve})
-    print(f"resolution: {describe_resolution(reached, curve, threshold)}")
     return {
-        "resolution_angstrom": reached,
+        **print_resolution(curve, size, pixel_size, threshold),
         "threshold": threshold,
         "frequency_per_angstrom": frequencies,
         "fsc": curve,

@@ -175,7 +175,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         return {**results, "output": arguments.output}
     why = f"evidence {results['evidence_for_the_map']:.1f} nats above noise alone"
     if results["inverted"]:
-        why = "they show its negative, as the contrast is inverted"
+        why = "they show its negative: the contrast of one of them is inverted"
     raise ValueError(
         f"the images do not show the map: {why}; files kept as {arguments.output}/no_signal_..."
     )

@@ -18,7 +18,7 @@ from fslice._arrays import (
 )
 from fslice.data.poses import Poses
 from fslice.likelihoods.gaussian import GaussianNoise, check_groups
-from fslice.operators.aberrations import Aberrations, aberrate_slices, aberrated_ctf
+from fslice.operators.aberrations import Aberrations
 from fslice.operators.ctf import CTF
 from fslice.symmetry.groups import symmetry_name, symmetry_rotations
 
@@ -53,7 +53,7 @@ class Dataset:
         even ones add to the phase of a `CTF`; an array of values is taken to have them.
     ctf_applied : {"none", "phase-flipped", "premultiplied"}, optional
         What was done to the images: nothing; the sign of the CTF was taken out; or they were
-        multiplied by it.
+        multiplied by it, and then hold nothing where it is below 0.01.
     origin : (n,) int64 array, optional
         Of a `portion`: which images of the whole set these are, by which they are named.
 
@@ -192,70 +192,6 @@ class Dataset:
             shape = (len(values), self.size // 2 + 1)
             return (1 / self.xp.sqrt(self.xp.broadcast_to(values, shape))).astype(self.dtype)
         return (1 / self.xp.sqrt(self.noise[rows].evaluate(self.size))).astype(self.dtype)
-
-    def ctf_of(self, rows: Array) -> CTF | Array | None:
-        """Return what multiplies the slices of some images: contrast and CTF, whitened.
-
-        A `CTF` where nothing else has to be done, so that compiled code may evaluate it.
-        """
-        ctf = self._ctf_with_contrast(rows)
-        even = self.even_phases(rows)
-        if even is not None and isinstance(ctf, CTF):
-            ctf = aberrated_ctf(ctf, even, self.dtype.name)
-        whitening = self.whitening(rows)
-        flipped = ctf is not None and self.ctf_applied == "phase-flipped"
-        if whitening is None and not flipped:
-            return ctf
-        values: Any = 1
-        if ctf is not None:
-            values = ctf.evaluate(self.size, self.dtype) if isinstance(ctf, CTF) else ctf
-            values = self._flipped(values, rows) if flipped else values
-        if whitening is not None:
-            shape = (len(rows), *whitening.shape[1:])
-            values = self.xp.broadcast_to(values * whitening, shape)
-        return values
-
-    def _flipped(self, values: Array, rows: Array) -> Array:
-        """Return the absolute values of CTFs; a contrast keeps its sign."""
-        if self.contrast is None:
-            return abs(values)
-        signs = self.xp.sign(self.contrast[rows]).astype(values.dtype)
-        return abs(values) * signs.reshape((-1,) + (1,) * (values.ndim - 1))
-
-    def without_odd_phases(self, spectra: Array, rows: Array) -> Array:
-        """Return spectra of some images less their odd aberrations, which are unitary."""
-        if self.aberrations is None:
-            return spectra
-        odd = self.aberrations.odd_phases(self.size)
-        if odd is None:
-            return spectra
-        phases = self.xp.asarray(odd, self.dtype)[self.xp.asarray(self.aberrations.group)[rows]]
-        return aberrate_slices(spectra, -phases)
-
-    def even_phases(self, rows: Array) -> Array | None:
-        """Return what is added to the phase of each image's CTF, None if nothing is."""
-        if self.aberrations is None:
-            return None
-        even = self.aberrations.even_phases(self.size)
-        if even is None:
-            return None
-        return self.xp.asarray(even)[self.xp.asarray(self.aberrations.group)[rows]]
-
-    def _ctf_with_contrast(self, rows: Array) -> CTF | Array | None:
-        """Return the CTF of some images, one for each, times their contrast."""
-        ctf: Any = self.ctf
-        if isinstance(ctf, CTF):
-            ctf = ctf[rows] if len(ctf) > 1 else ctf[self.xp.zeros(len(rows), int)]
-            if self.contrast is None:
-                return ctf
-            return ctf.replace(scale=ctf.scale * self.contrast[rows])
-        if ctf is not None:
-            ctf = ctf[rows].astype(self.dtype, copy=False)
-        if self.contrast is None:
-            return ctf
-        shape = (len(rows), *self.images.shape[1:-1], self.size // 2 + 1)
-        scale = self.contrast[rows].astype(self.dtype).reshape((-1,) + (1,) * (len(shape) - 1))
-        return self.xp.broadcast_to(scale if ctf is None else scale * ctf, shape)
 
     def _check_ctf(self) -> None:
         check_choice("ctf_applied", self.ctf_applied, CTF_STATES)

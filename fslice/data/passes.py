@@ -20,16 +20,14 @@ from fslice._threads import available_cpus
 from fslice.data.ahead import one_ahead
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
+from fslice.data.image_ctf import as_taken, ctf_of
 from fslice.data.plain import as_fold
 from fslice.data.shares import SumStore, sums_of_shares
 from fslice.data.spectra import half_spectra, uploaded_pixels
-from fslice.operators.aberrations import aberrated_ctf
 from fslice.operators.ctf import CTF
 
 BATCH_BYTES = 1 << 27
 """Half spectra of a batch take no more: enough images to have neighbours in viewing direction."""
-_SMALLEST_CTF = 1e-2
-"""Images that were multiplied by their CTF are divided by it where it is not smaller."""
 
 
 class Batch(NamedTuple):
@@ -252,11 +250,9 @@ def _batches(
 
 def make_batch(dataset: Dataset, rows: Array, spectra: Array | None = None) -> Batch:
     """Return the batch of some images, from their half spectra if these are needed."""
-    ctf, whitening = dataset.ctf_of(rows), dataset.whitening(rows)
+    ctf, whitening = ctf_of(dataset, rows), dataset.whitening(rows)
     if spectra is not None:
-        spectra = dataset.without_odd_phases(spectra, rows)
-    if spectra is not None and dataset.ctf_applied == "premultiplied":
-        spectra = _without_ctf(spectra, dataset, rows)
+        spectra = as_taken(spectra, dataset, rows)
     if spectra is not None and whitening is not None:
         spectra = spectra * whitening
     poses = dataset.poses[rows]
@@ -265,25 +261,6 @@ def make_batch(dataset: Dataset, rows: Array, spectra: Array | None = None) -> B
     if dataset.order > 1:
         image_of = dataset.xp.tile(dataset.xp.arange(len(rows)), dataset.order)
     return Batch(dataset.numbers(rows), spectra, mates.rotations, mates.shifts, ctf, image_of)
-
-
-def _without_ctf(spectra: Array, dataset: Dataset, rows: Array) -> Array:
-    """Divide images by the CTF that they were multiplied by, except where it is almost zero.
-
-    There they hold nothing but rounding errors, and the CTF lets nothing of the model through.
-    """
-    values: Any = dataset.ctf
-    if isinstance(values, CTF):  # not that of the model, which may have a contrast
-        own = values[rows] if len(values) > 1 else values[dataset.xp.zeros(len(rows), int)]
-        even, dtype = dataset.even_phases(rows), dataset.dtype.name
-        if even is None:
-            values = own.evaluate(dataset.size, dtype)
-        else:
-            values = aberrated_ctf(own, even, dtype)
-    else:
-        values = values[rows]
-    large = abs(values) >= _SMALLEST_CTF
-    return spectra * (large / dataset.xp.where(large, values, 1))
 
 
 def _batch_size(dataset: Dataset, given: int | None) -> int:

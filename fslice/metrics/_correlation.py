@@ -122,9 +122,10 @@ def resolution(curve: Array, size: int, pixel_size: float, threshold: float = 0.
     -------
     float
         In Angstrom. The crossing is interpolated linearly between shells. A curve that
-        never falls below the threshold reaches the last shell, ``D // 2`` (two pixels for
-        even D). Shell 0, the mean, is not asked to be above the threshold; a curve that is
-        below it in shells 0 and 1 resolves nothing: infinity.
+        never falls below the threshold reaches the last shell, ``(D - 1) // 2``: that of
+        Nyquist, in an even box, has no mates, and plays no part. Shell 0, the mean, is not
+        asked to be above the threshold; a curve that is below it in shells 0 and 1 resolves
+        nothing: infinity.
 
     Raises
     ------
@@ -145,10 +146,11 @@ def resolution(curve: Array, size: int, pixel_size: float, threshold: float = 0.
     _check_pixel_size(pixel_size)
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: expected a value between 0 and 1, got {threshold}")
-    values = to_numpy(curve).tolist()
+    last = (size - 1) // 2
+    values = to_numpy(curve).tolist()[: last + 1]
     below = [shell for shell, value in enumerate(values) if value < threshold and shell > 0]
     if not below:
-        shell = float(size // 2)
+        shell = float(last)
     else:
         before, after = values[below[0] - 1], values[below[0]]
         if before < threshold:

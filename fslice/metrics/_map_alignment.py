@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from fslice._arrays import Array, array_namespace, check_size, to_numpy
 from fslice.fourier import shell_sum
 from fslice.geometry import angle_between, grid_rotations
 from fslice.metrics._correlation import fsc
-from fslice.metrics._sections import Sections, refine, search, sections_of
+from fslice.metrics._sections import STEPS, Sections, refine, search, sections_of
 from fslice.symmetry._shears import mirror
 from fslice.symmetry.rotation import check_cubic, rotate_volume
 
@@ -19,12 +20,16 @@ _COARSE, _GRID = 6, 4608
 """Shells of the search, and its rotations, each within 10 degrees of the next."""
 _FEW, _MANY = 12, 48
 """Sections in the search and at low frequency, and at high."""
-_CANDIDATES, _APART = 8, 20.0
-"""Rotations that are refined, and how far they are apart at least, in degrees."""
+_CANDIDATES, _APART = 64, 20.0
+"""Rotations of the search that are refined, and how far they are apart, in degrees: of a map that
+is nearly octahedral 24 are almost equal, of an icosahedral one 60."""
+_SAME = 5.0
+"""Refined ones that are nearer to each other, in degrees, are one."""
+_FIRST, _WIDE, _WINDOW = 3, 0.5, 0.8
+"""Steps after which most fall behind; shares of the nats of the best that the others have at least
+which stay, then and later."""
 _LEVELS = (12, 24, 48, 96, 192, 384)
 """Shells up to which candidates are refined, one after the other."""
-_STAY = 3
-"""Candidates of a hand that are refined between the first level and the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +93,9 @@ def align_maps(
 
     of two Gaussian maps with correlation rho in a shell of n real coefficients against none. This
     number also chooses: the hand differs only where the fine details are, and GroEL looks almost
-    mirror-symmetric below 1/40 A. Of a symmetric object any of the equal rotations is found.
+    mirror-symmetric below 1/40 A. Rotations between which a map that is nearly symmetric does not
+    decide yet are all refined, to the last shell. Of a symmetric object any of the equal rotations
+    is found.
 
     Examples
     --------
@@ -130,15 +137,28 @@ def _best_pose(volume: Array, reference: Array, radius: int) -> _Pose:
     """Return the best pose of a map of one hand."""
     poses = _candidates(volume, reference, min(_COARSE, radius))
     levels = [level for level in _LEVELS if level < radius] + [radius]
-    for place, level in enumerate(levels):
+    for level in levels:
         sections = sections_of(volume, reference, level, _FEW if level < 13 else _MANY)
         counts = shell_coefficients(sections)
-        if place:  # what tells equals of a nearly symmetric map apart may be the new shells only
-            poses = sorted((_judged(sections, counts, pose) for pose in poses), reverse=True,
-                           key=lambda pose: pose.nats)  # fmt: skip
-            poses = poses[: 1 if level == radius else _STAY]
-        poses = [_refined(sections, counts, pose) for pose in poses]
-    return max(poses, key=lambda pose: pose.nats)
+        few = sections.every(len(sections.views) // _FEW)
+        if level == levels[0]:  # most of the search's poses fall behind at once
+            poses = _standing([_refined(few, counts, pose, 1, _FIRST) for pose in poses], _WIDE)
+        # what tells equals of a nearly symmetric map apart may be in the last shells only
+        poses = [_refined(few, counts, pose, 1) for pose in poses]
+        poses = _standing([_judged(sections, counts, pose) for pose in poses], _WINDOW)
+    return _refined(sections, counts, poses[0], 2)
+
+
+def _standing(poses: list[_Pose], window: float) -> list[_Pose]:
+    """Return those that may still be the best, this first, and of those that have met only one."""
+    poses = sorted(poses, key=lambda pose: -pose.nats)
+    left: list[_Pose] = []
+    for pose in poses:
+        if pose.nats < window * poses[0].nats:
+            break
+        if _is_apart([other.rotation for other in left], pose.rotation, _SAME):
+            left.append(pose)
+    return left
 
 
 def _candidates(volume: Array, reference: Array, radius: int) -> list[_Pose]:
@@ -150,23 +170,25 @@ def _candidates(volume: Array, reference: Array, radius: int) -> list[_Pose]:
     scores, arg = search(sections, weights, rotations, shifts)
     chosen: list[int] = []
     for index in np.argsort(-scores):
-        near = (
-            angle_between(rotations[chosen], rotations[index : index + 1])
-            if chosen
-            else np.full(1, 180.0)
-        )
-        if near.min() > _APART:
+        if _is_apart(rotations[chosen], rotations[index], _APART):
             chosen.append(int(index))
         if len(chosen) == _CANDIDATES:
             break
     return [_Pose(0.0, rotations[i], shifts[arg[i]]) for i in chosen]
 
 
-def _refined(sections: Sections, counts: np.ndarray, pose: _Pose) -> _Pose:
-    """Return the pose refined, the shells weighed by what the present one shows."""
+def _is_apart(chosen: Sequence[np.ndarray], rotation: np.ndarray, angle: float) -> bool:
+    """Tell whether a rotation is far from all of those that are chosen, in degrees."""
+    return not len(chosen) or bool(angle_between(np.array(chosen), rotation).min() > angle)
+
+
+def _refined(
+    sections: Sections, counts: np.ndarray, pose: _Pose, times: int, steps: int = STEPS
+) -> _Pose:
+    """Return the pose refined, each time with shells weighed by what the present one shows."""
     rotation, shift = pose.rotation, pose.shift
-    for _ in range(2):
-        rotation, shift = refine(sections, counts, rotation, shift)
+    for _ in range(times):
+        rotation, shift = refine(sections, counts, rotation, shift, steps)
     return _judged(sections, counts, _Pose(0.0, rotation, shift))
 
 

@@ -14,7 +14,7 @@ from fslice.operators.projector import Projector
 from fslice.operators.shifts import shift_phases
 from fslice.symmetry.rotation import resized
 
-_STEPS, _ENOUGH = 12, 0.02
+STEPS, _ENOUGH = 12, 0.02
 """Steps of a refinement at most, and the gain in nats at which it ends."""
 _TOGETHER = 512
 """Rotations whose sections are compared together."""
@@ -34,6 +34,11 @@ class Sections(NamedTuple):
     """The map, as the projector takes it."""
     powers: tuple[Array, Array]
     """(d//2 + 1,) float64: sums of squares of the map and of the reference over each shell."""
+
+    def every(self, step: int) -> Sections:
+        """Return one of so many sections."""
+        part = slice(None, None, step)
+        return self._replace(views=self.views[part], reference_ft=self.reference_ft[part])
 
     def moved(self, rotations: Array, shift: np.ndarray) -> tuple[Array, Array]:
         """Return the poses, in the map, of the sections of the map rotated and shifted."""
@@ -107,18 +112,19 @@ def search(sections: Sections, weights: np.ndarray, rotations: np.ndarray, shift
 
 
 def refine(
-    sections: Sections, counts: np.ndarray, rotation: np.ndarray, shift: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    sections: Sections, counts: np.ndarray, rotation: np.ndarray, shift: np.ndarray,
+    steps: int = STEPS,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return the rotation and shift near given ones in which the map explains the reference best.
 
     Each shell of the reference is ``b S`` and noise, with b and the noise from the correlation at
     the given pose: least squares, by steps of Levenberg and Marquardt. `counts` are the real
-    coefficients of each shell.
+    coefficients of each shell, `steps` the most that are made.
     """
     filters = _filters(sections, counts, sections.correlation(rotation, shift))
     now = _curvature(sections, filters, rotation, shift)
     damping = 1e-3
-    for _ in range(_STEPS):
+    for _ in range(steps):
         lifted = now.matrix + damping * np.diag(np.diag(now.matrix)) + 1e-12 * np.eye(6)
         step = -np.linalg.solve(lifted, now.gradient)
         moved = rotation @ rotvec_to_matrix(step[:3]), shift + step[3:]

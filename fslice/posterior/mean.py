@@ -120,10 +120,12 @@ def unobserved_note(normal: NormalEquations) -> tuple[str, ...]:
     )
 
 
-def warn_if_unobserved(normal: NormalEquations) -> None:
-    """Warn if a noticeable part of the band was seen by no image."""
-    for note in unobserved_note(normal):
+def warn_if_unobserved(normal: NormalEquations) -> tuple[str, ...]:
+    """Warn if a noticeable part of the band was seen by no image, and return what was said."""
+    notes = unobserved_note(normal)
+    for note in notes:
         warnings.warn(note, stacklevel=3)
+    return notes
 
 
 def weighted_backprojection(precision: PosteriorPrecision, density: Array | None = None) -> Array:

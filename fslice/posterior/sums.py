@@ -13,9 +13,11 @@ from fslice._arrays import Array, array_namespace
 from fslice._kernels import Filters, Views
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
+from fslice.data.image_ctf import shell_degrees
 from fslice.data.passes import Batch, make_batch, sums_over
 from fslice.data.shares import SumStore
 from fslice.fourier import shell_sum
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.operators.ctf import CTF
 from fslice.operators.projector import Projector
 from fslice.operators.sampling import flat_poses, slice_geometry
@@ -158,13 +160,16 @@ class NormalSums:
         """Add what poses and CTF say, and return the normal equations."""
         total.room = None
         order, count = dataset.order, len(rows)
-        per_image = self._degrees(dataset)
+        band = self._band(dataset.poses.dimension, dataset.xp)
+        noise = dataset.noise
+        groups = (None, 1) if noise is None else (noise.groups, len(noise.variances))
+        degrees = shell_degrees(dataset, rows, band, *groups)
         known = {
             "projector": self.projector,
             "b": total.b,
             "squares": order * total.squares,
-            "degrees": (order * count) * per_image,
-            "log_weights": order * _log_weights(dataset, rows, per_image),
+            "degrees": order * degrees.sum(0),
+            "log_weights": order * _log_weights(noise, degrees),
             "count": count,
             "symmetry": dataset.symmetry,
         }
@@ -177,12 +182,6 @@ class NormalSums:
         """Return which frequencies of an image take part."""
         inside = _kernels.band(self.projector.geometry(dimension), xp)
         return inside if dimension == 3 else inside[0]
-
-    def _degrees(self, dataset: Dataset) -> Array:
-        """Return the degrees of freedom of an image in the band, per shell."""
-        xp, ndim = dataset.xp, dataset.poses.dimension - 1
-        band = self._band(ndim + 1, xp).astype(np.float64)
-        return shell_sum(band, self.projector.size, ndim, corners=True)
 
 
 def _squares_and_filtered(batch: Batch, total: Running, size: int) -> tuple[Array, Array]:
@@ -211,18 +210,11 @@ def ctf_values(ctf: CTF | Array, size: int, dtype: Any) -> Array:
     return kernels.ctf_values(ctf.coefficients(size), geometry, dtype)
 
 
-def _log_weights(dataset: Dataset, rows: Array, per_image: Array) -> float:
-    """Return ``sum m log w`` over the band of some images."""
-    if dataset.noise is None:
+def _log_weights(noise: GaussianNoise | None, degrees: Array) -> float:
+    """Return ``sum m log w`` over images, from their degrees of freedom by group and shell."""
+    if noise is None:
         return 0.0
-    noise, xp = dataset.noise, dataset.xp
-    weights = -xp.log(noise.variances)
-    if noise.groups is None:
-        counts = xp.full(1, float(len(rows)))
-    else:
-        counts = xp.bincount(noise.groups[rows], minlength=len(weights)).astype(np.float64)
-    degrees = per_image if weights.shape[1] > 1 else per_image.sum(keepdims=True)
-    return float(counts @ (weights @ degrees))
+    return float(-(array_namespace(degrees).log(noise.variances) * degrees).sum())
 
 
 def _stencil(dataset: Dataset, rows: Array, projector: Projector) -> Array:

@@ -98,10 +98,10 @@ class Adam:
 
         found, data = alternate(dataset, model, fit_once, report, cache)
         halves = self._halves(data, model, found, report, cache)
-        warn_if_unobserved(found.precision.normal)
+        notes = warn_if_unobserved(found.precision.normal)
         evaluation: Any = found
         return replace(
-            posterior_of("adam", found, data, report, evaluation.bound_of_prior),
+            posterior_of("adam", found, data, report, evaluation.bound_of_prior, notes),
             elbo_trace=list(evaluation.epochs_trace),
             iterations=evaluation.epochs,
             half_maps=None if halves is None else halves[:2],

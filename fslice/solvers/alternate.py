@@ -12,11 +12,11 @@ from fslice import _kernels
 from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
+from fslice.data.image_ctf import shell_degrees
 from fslice.data.passes import Batch, sum_over
 from fslice.fourier import shell_sum
 from fslice.likelihoods.gaussian import GaussianNoise, group_members
 from fslice.operators.contrast import products_per_image
-from fslice.posterior.mean import unobserved_note
 from fslice.posterior.precision import PosteriorPrecision
 from fslice.posterior.random import white_noise
 from fslice.posterior.result import Posterior
@@ -124,17 +124,17 @@ def measure(
     """Return the data set with the noise and the contrast that a fit implies, and their change."""
     residuals = _Residuals(dataset, model, found)
     sums = sum_over(dataset, residuals, cache=cache, executor=executor, progress=progress)
-    return _learned(dataset, model, sums, found.precision.noise_variance)
+    return _learned(dataset, model, sums, residuals, found.precision.noise_variance)
 
 
-_RESIDUAL, _SPREAD, _POWER, _DEGREES = range(4)
+_RESIDUAL, _SPREAD, _POWER = range(3)
 
 
 @dataclass
 class _Sums:
     """What a pass over the images tells about them: sums, and one value for each image."""
 
-    shells: Array  # (4, G, S): of whitened squares `_RESIDUAL`, `_SPREAD`, `_POWER`, and `_DEGREES`
+    shells: Array  # (3, G, S): of whitened squares `_RESIDUAL`, `_SPREAD`, `_POWER`
     scales: dict[int, Array]  # of the images of each batch, by its first row
     rows: dict[int, Array]
 
@@ -181,27 +181,35 @@ class _Residuals:
         return _Sums(sums, {first: scales}, {first: batch.rows})
 
     def _by_shell(self, spectra: tuple[Array, ...], rows: Array) -> Array:
-        """Return sums of squares of spectra, and degrees of freedom: (4, G, S)."""
+        """Return sums of squares of spectra: (3, G, S)."""
         size, ndim = self.projector.size, self.dimension - 1
         xp, groups = array_namespace(*spectra), self.groups
         member = xp.ones((1, len(rows)))
         if groups is not None:
             member = group_members(groups[rows], int(groups.max()) + 1, xp)
-        per_image = shell_sum(self.band.astype(np.float64), size, ndim, corners=True)
         sums = []
         for spectrum in spectra:
             squares = spectrum.real**2 + spectrum.imag**2
             flat = squares.reshape(len(rows), -1).astype(np.float64)
             total = (member @ flat).reshape(-1, *squares.shape[1:]) * self.band
             sums.append(shell_sum(total, size, ndim, corners=True))
-        return xp.stack([*sums, member.sum(1, keepdims=True) * per_image])
+        return xp.stack(sums)
+
+    def degrees(self, dataset: Dataset) -> Array:
+        """Return the degrees of freedom of the images: (G, S)."""
+        count = 1 if self.groups is None else int(self.groups.max()) + 1
+        rows = dataset.xp.arange(len(dataset))
+        return shell_degrees(dataset, rows, self.band, self.groups, count)
 
 
-def _learned(dataset: Dataset, model: Model, sums: _Sums, variance: float) -> tuple[Dataset, float]:
+def _learned(
+    dataset: Dataset, model: Model, sums: _Sums, residuals: _Residuals, variance: float
+) -> tuple[Dataset, float]:
     """Return the data set with what its images tell, and by how much that changed."""
     change = 0.0
     if model.noise != "white":
-        dataset, change = _with_noise(dataset, model, sums, variance)
+        shells = dataset.xp.stack([*sums.shells, residuals.degrees(dataset)])
+        dataset, change = _with_noise(dataset, model, shells, variance)
     if model.contrast:
         rows = np.concatenate([to_numpy(rows) for rows in sums.rows.values()])
         scales = np.concatenate([to_numpy(scales) for scales in sums.scales.values()])
@@ -215,7 +223,7 @@ def _learned(dataset: Dataset, model: Model, sums: _Sums, variance: float) -> tu
 
 
 def _with_noise(
-    dataset: Dataset, model: Model, sums: _Sums, variance: float
+    dataset: Dataset, model: Model, shells: Array, variance: float
 ) -> tuple[Dataset, float]:
     """Return the data set with the most likely noise spectra, and their change.
 
@@ -223,9 +231,9 @@ def _with_noise(
     """
     xp, groups = dataset.xp, dataset.groups if model.noise == "group" else None
     known = dataset.noise
-    if known is None or known.variances.shape != sums.shells.shape[1:]:
-        known = GaussianNoise(xp.ones(sums.shells.shape[1:]), groups)
-    found = _variances(to_numpy(sums.shells), variance)
+    if known is None or known.variances.shape != shells.shape[1:]:
+        known = GaussianNoise(xp.ones(shells.shape[1:]), groups)
+    found = _variances(to_numpy(shells), variance)
     change = float(np.abs(np.log(found / variance)).max())
     updated = replace(known, variances=known.variances * xp.asarray(found))
     return dataset.with_noise(updated), change
@@ -265,9 +273,10 @@ def noise_of(dataset: Dataset, variance: float) -> Any:
 
 
 def posterior_of(
-    solver: str, found: Fit, dataset: Dataset, report: Reporter, elbo_prior: float
-) -> Posterior:
-    """Return what every solver reports of a fit; its iterations are the turns of `alternate`."""
+    solver: str, found: Fit, dataset: Dataset, report: Reporter, elbo_prior: float,
+    notes: tuple[str, ...],
+) -> Posterior:  # fmt: skip
+    """Return what every solver reports of a fit; `notes` are warnings beside the report's."""
     precision: Any = found.precision
     return Posterior(
         mean=precision.map_of(found.mean),
@@ -283,7 +292,7 @@ def posterior_of(
         seconds=dict(report.seconds),
         solver=solver,
         images=len(dataset),
-        warnings=(*report.warnings, *unobserved_note(precision.normal)),
+        warnings=(*report.warnings, *notes),
         symmetry=dataset.symmetry,
         contrast=dataset.contrast,
     )

@@ -25,6 +25,7 @@ from fslice.posterior.mean import (
     Solution,
     solve_observed,
     unfiltered_volume,
+    unobserved_note,
     weighted_backprojection,
 )
 from fslice.posterior.normal import NormalEquations
@@ -206,7 +207,7 @@ class Exact:
                 advance(2)
         bound = elbo_of_prior(precision, gaussian=model.gaussian)
         return replace(
-            posterior_of("exact", found, dataset, report, bound),
+            posterior_of("exact", found, dataset, report, bound, unobserved_note(precision.normal)),
             half_maps=solved,
             unfiltered_half_maps=unfiltered,
             evidence=evidence,

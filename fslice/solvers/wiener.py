@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fslice._arrays import Array, to_numpy
+from fslice._arrays import Array, array_namespace, to_numpy
 from fslice.data.cache import SpectraCache
 from fslice.data.dataset import Dataset
+from fslice.likelihoods.gaussian import GaussianNoise
 from fslice.posterior.elbo import (
     best_noise_variance,
     elbo,
@@ -82,9 +83,9 @@ class Wiener:
             found = replace(found, mean=_filtered(data, precision, cache))
         elif cache is not None:
             found = replace(found, mean=weighted_backprojection(precision))
-        warn_if_unobserved(precision.normal)
+        notes = warn_if_unobserved(precision.normal)
         bound = elbo_of_prior(precision, gaussian=model.gaussian)
-        result = posterior_of("wiener", found, data, report, bound)
+        result = posterior_of("wiener", found, data, report, bound, notes)
         if not found.halves:
             return result
         one, other = _half_maps(found, data, cache)
@@ -140,6 +141,19 @@ def _half_map(normal: Any, whole: PosteriorPrecision) -> Array:
     return precision.map_of(weighted_backprojection(precision))
 
 
+def _spectrum_left(noise: GaussianNoise, levels: Array, count: int) -> Array:
+    """Return the noise of a sum of images, each over the level of its group, per unit of weight.
+
+    With n images of the level l and the variances v, ``sum n v / l^2`` over ``sum n / l``.
+    """
+    xp = array_namespace(levels)
+    images = xp.full(1, float(count))
+    if noise.groups is not None:
+        images = xp.bincount(noise.groups, minlength=len(levels)).astype(np.float64)
+    weights = images[:, None] / levels
+    return (weights * noise.variances / levels).sum(0) / weights.sum()
+
+
 def _filtered(
     dataset: Dataset, precision: PosteriorPrecision, cache: SpectraCache | None, rows: Any = None
 ) -> Array:
@@ -151,7 +165,9 @@ def _filtered(
     noise: Any = dataset.noise
     xp, projector, b = dataset.xp, precision.normal.projector, precision.normal.b
     levels = xp.exp(xp.log(noise.variances).mean(1, keepdims=True))
-    spectrum = (noise.variances / levels).mean(0)
+    spectrum = _spectrum_left(
+        noise if rows is None else noise[xp.asarray(rows)], levels, len(dataset)
+    )
     leveled = dataset.with_noise(replace(noise, variances=levels))
     normal = normal_equations(leveled, projector, rows=rows, cache=cache)
     size, ratio = projector.padded_size, projector.padded_size / projector.size

@@ -14,9 +14,10 @@ from fslice._kernels import Filters, Views
 from fslice.alignment.band import Band
 from fslice.alignment.posterior import ImageViews, PosePosterior
 from fslice.data.dataset import Dataset
+from fslice.data.image_ctf import shell_degrees
 from fslice.data.passes import Batch, sum_over
 from fslice.data.poses import Poses
-from fslice.fourier import shell_sum
+from fslice.fourier import radii, shell_sum
 from fslice.posterior.stencil import StencilEquations
 from fslice.symmetry.groups import symmetry_rotations
 
@@ -120,10 +121,11 @@ class _PosedSums:
         projector, xp = self.band.projector, dataset.xp
         geometry = projector.geometry()
         order = len(symmetry_rotations(self.symmetry))
-        degrees = self._shells(xp.ones(geometry.slice_shape), xp)
+        inside = radii(dataset.size, 2, xp) <= geometry.max_radius
+        degrees = shell_degrees(dataset, rows, inside)[0, : self.band.box // 2 + 1]
         kernels = _kernels.kernels_for(dataset.poses.rotations)
         return StencilEquations(
-            projector, total.b, order * total.squares, order * len(rows) * degrees, 0.0, len(rows),
+            projector, total.b, order * total.squares, order * degrees, 0.0, len(rows),
             self.symmetry, kernels.stencil_of(total.gram, geometry),
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from fslice.alignment.joint.frames import NoStructureError, imposed, mean_map
 from fslice.alignment.joint.grid_map import GridMap
 from fslice.alignment.joint.rounds import JointState, Rounds, first_state, lay_halves, next_round
 from fslice.alignment.joint.selection import HeldOut, held_out
+from fslice.alignment.joint.sign import upright
 from fslice.alignment.joint.starts import GridEM, given_map, run_grid_em
 from fslice.alignment.joint.whole import joined, next_round_of_all, poses_in_one_frame
 from fslice.alignment.noise import mean_power
@@ -232,7 +233,7 @@ def _start(
     if options.initial is not None:
         em = replace(em, schedule=em.schedule[-1:])
         volume = placed(to_numpy(options.initial), images.ctf)
-        start = given_map(volume, images, power, em.shift_std)
+        start = upright(given_map(volume, images, power, em.shift_std), images)
     steps = sum(level.steps for level in em.schedule)
     with report.stage("random start" if start is None else "initial map", steps, "steps") as tell:
         return run_grid_em(images, radius, rng, em, start=start, advance=tell)
