@@ -88,7 +88,8 @@ def conjugate_gradients(
             direction[part] *= squared / before
             direction[part] += inverse[part] * residual[part]
         trace.append(math.sqrt(squared / scale))
+    relative = trace[-1]
     if afresh:
         residual = rhs - apply(x)
-    relative = math.sqrt(inner_product(residual, inverse * residual) / scale)
+        relative = math.sqrt(inner_product(residual, inverse * residual) / scale)
     return Solved(x, len(trace) - 1, relative, trace[-1] <= tolerance, trace)
