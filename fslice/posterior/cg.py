@@ -73,6 +73,8 @@ def conjugate_gradients(
     inverse, parts = xp.broadcast_to(inverse, rhs.shape), cached_parts(rhs)
     if scale == 0:
         return Solved(xp.zeros_like(rhs), 0, 0.0, True, [0.0])
+    if not afresh:
+        del rhs  # nobody else has it, as a rule: its memory is free
     direction = inverse * residual
     squared = inner_product(residual, direction)
     trace = [math.sqrt(squared / scale)]

@@ -151,7 +151,8 @@ def weighted_backprojection(precision: PosteriorPrecision, density: Array | None
     """
     normal = precision.normal
     density = normal.row_sums() if density is None else density
-    return normal.b / (density + precision.noise_variance / precision.prior_variance)
+    weight = 1 / (density + precision.noise_variance / precision.prior_variance)
+    return normal.b * weight  # a complex array is divided three times as slowly
 
 
 def unfiltered_spectrum(normal: NormalEquations) -> Array:
