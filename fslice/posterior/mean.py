@@ -91,14 +91,16 @@ def solve_observed(
     max_iterations: int = 1000,
     start: Array | None = None,
     afresh: bool = True,
+    overwrite_start: bool = False,
 ) -> Solution:
     """Do what `solve` does, without a word about frequencies that no image has seen.
 
-    `afresh` is as in `fslice.posterior.cg.conjugate_gradients`.
+    The options are those of `fslice.posterior.cg.conjugate_gradients`.
     """
     solved = conjugate_gradients(
         precision, precision.rhs, precision.preconditioner(),
         tolerance=tolerance, max_iterations=max_iterations, start=start, afresh=afresh,
+        overwrite_start=overwrite_start,
     )  # fmt: skip
     if not solved.converged:
         warnings.warn(

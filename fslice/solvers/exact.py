@@ -195,8 +195,9 @@ class Exact:
             labels = to_numpy(dataset.half_sets)
             row_sets = [np.flatnonzero(labels == half) for half in (1, 2)]
         with report.stage("reading", len(dataset)) as advance:
+            sums = NormalSums.of(model.projector, overwrite=cache is None)
             return sum_watching(
-                dataset, NormalSums.of(model.projector), report.warnings, row_sets, cache=cache,
+                dataset, sums, report.warnings, row_sets, cache=cache,
                 executor=self.executor, progress=advance, store=store,
             )  # fmt: skip
 
@@ -284,5 +285,7 @@ def _half(normal: NormalEquations, whole: PosteriorPrecision) -> tuple[Array, Ar
     start = None
     if isinstance(precision.latent, SlicedSpectrum):
         start = weighted_backprojection(precision, density)
-    solution = solve_observed(precision, tolerance=_TOLERANCE_HALF, start=start, afresh=False)
+    solution = solve_observed(
+        precision, tolerance=_TOLERANCE_HALF, start=start, afresh=False, overwrite_start=True
+    )
     return solution.volume(), unfiltered_volume(normal, density)
