@@ -213,17 +213,16 @@ def _soft_shells(
 
     Of each shell, which of these it has, and their weights; last the middles, per pixel.
     """
-    distance = radii(box, 3, np).ravel()
-    order = np.argsort(distance, kind="stable")
+    distance, on_host = radii(box, 3, xp).ravel(), np.sort(radii(box, 3), axis=None)
+    order = xp.argsort(distance)
     distance = distance[order]
-    multiple = np.broadcast_to(hermitian_weights(box), (box, box, box // 2 + 1)).ravel()[order]
-    middles = np.arange(1, int(box / width) + 1) * (width / 2)
-    shells = []
-    for middle in middles:
-        part = slice(*np.searchsorted(distance, [middle - width, middle + width]).tolist())
+    multiple = xp.broadcast_to(hermitian_weights(box, xp), (box, box, box // 2 + 1)).ravel()[order]
+    shells, count = [], int(box / width)
+    for middle in [number * (width / 2) for number in range(1, count + 1)]:
+        part = slice(*np.searchsorted(on_host, [middle - width, middle + width]).tolist())
         weights = cosine_fall(abs(distance[part] - middle) / width) * multiple[part]
-        shells.append((part, xp.asarray(weights, dtype)))
-    return xp.asarray(order[: shells[-1][0].stop]), shells, xp.asarray(middles / box)
+        shells.append((part, weights.astype(dtype)))
+    return order[: shells[-1][0].stop], shells, xp.arange(1, count + 1) * (width / 2 / box)
 
 
 def _correlation(one: Array, two: Array, shells: Sequence[tuple[slice, Array]]) -> Array:
