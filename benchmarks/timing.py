@@ -18,18 +18,29 @@ PAUSE = 0.3
 """Seconds between calls: OpenMP threads spin for up to 0.2 s after their work is done."""
 
 
+AWAKE = 0.2
+"""Seconds of calls that are not measured: cores that were idle need time to speed up."""
+
 LONG = 0.5
-"""Least seconds of a sample: a call is repeated until then, as idle cores need time to speed up."""
+"""Least seconds of a sample: a call is repeated until then."""
 
 
 def sample(call: Callable[[], Any]) -> tuple[float, float]:
     """Return the mean wall time and processor time of a call, in seconds."""
     time.sleep(PAUSE)
-    wall, busy, calls = time.perf_counter(), time.process_time(), 0
-    while calls == 0 or time.perf_counter() - wall < LONG:
+    _repeat(call, AWAKE)
+    wall, busy = time.perf_counter(), time.process_time()
+    calls = _repeat(call, LONG)
+    return (time.perf_counter() - wall) / calls, (time.process_time() - busy) / calls
+
+
+def _repeat(call: Callable[[], Any], seconds: float) -> int:
+    """Call until so many seconds have gone, once at least; return how often."""
+    start, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - start < seconds:
         call()
         calls += 1
-    return (time.perf_counter() - wall) / calls, (time.process_time() - busy) / calls
+    return calls
 
 
 def in_turns(calls: Mapping[Any, Callable[[], Any]], repeats: int) -> dict[Any, list]:

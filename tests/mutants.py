@@ -274,8 +274,8 @@ NUMBA = (
     Mutant(
         "mate not conjugated when added",
         "numba/slices",
-        "apply_friedel(buffer, i, item)",
-        "item",
+        "apply_friedel(buffer, i, image[j, i] * phase.conjugate())",
+        "image[j, i] * phase.conjugate()",
         "dot",
     ),
     Mutant(
@@ -308,15 +308,22 @@ NUMBA = (
     Mutant(
         "phase not conjugated in the adjoint",
         "numba/slices",
-        "slices[image, j, i] * phase.conjugate()",
-        "slices[image, j, i] * phase",
+        "image[j, i] * phase.conjugate()",
+        "image[j, i] * phase",
         "dot",
     ),
     Mutant(
         "pairs counted twice on the plane kx = 0",
         "numba/slices",
-        "buffer.phase_x[0] *= 0.5",
-        "buffer.phase_x[0] *= 1.0",
+        "even.phase_x[0] *= 0.5",
+        "even.phase_x[0] *= 1.0",
+        "dot",
+    ),
+    Mutant(
+        "odd rows read from the even ones' samples",
+        "numba/slices",
+        "_scatter_row(taps, flat, image, j + 1, after, geometry, odd)",
+        "_scatter_row(taps, flat, image, j + 1, after, geometry, even)",
         "dot",
     ),
     Mutant(
@@ -362,15 +369,15 @@ NUMBA = (
     Mutant(
         "pose's shift with the wrong sign",
         "numba/pose",
-        "x * value.imag, -x * value.real",
-        "-x * value.imag, x * value.real",
+        "complex(value.imag, -value.real)",
+        "complex(-value.imag, value.real)",
         "gradient",
     ),
     Mutant(
         "pairs counted once in the pose's products",
         "numba/pose",
-        "2 * buffer.pairs[i] * weights",
-        "2 * weights",
+        "buffer.pairs[i] * weights[i]",
+        "weights[i]",
         "gradient",
     ),
     Mutant("stencil's cell off by one", "numba/stencil", "(y - b) % ny", "(y + b) % ny"),

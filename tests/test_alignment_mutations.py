@@ -35,8 +35,11 @@ SCORES = (
     Mutant("window forgotten", "scores", "scores.max(1) - window", "scores.max(1) - 1e9"),
 )
 COMPILED = (
-    Mutant("mate's slope", "numba/curvature", "h.real, mate * h.imag", "h.real, h.imag"),
-    Mutant("turn's sign", "numba/curvature", "-kx * ky * along", "kx * ky * along"),
+    Mutant("mate's slope", "numba/pose", "mate * (x * dx.real", "(x * dx.real"),
+    Mutant("one of a pair", "numba/pose", "(2 * rates * rates", "(rates * rates"),
+    Mutant("negative frequency", "numba/pose", "-buffer.kx[-k]", "buffer.kx[-k]"),
+    Mutant("turn's sign", "numba/curvature", "- kx * ky * bends[0]", "+ kx * ky * bends[0]"),
+    Mutant("mate's Hessian", "numba/curvature", "apply_friedel(buffer, i, h)", "h"),
     Mutant("xy for xz", "numba/curvature_rows", "x.slope(dy), x.slope(dz)", "x.slope(dz), row[0]"),
     Mutant("norm forgotten", "numba/scores", "top[g] -= norm[n, g]", "top[g] -= 0 * norm[n, g]"),
     Mutant("tie to the last", "numba/scores", "score > top[g]", "score >= top[g]"),
@@ -124,10 +127,12 @@ def test_a_fault_in_the_compiled_kernels_is_noticed(mutant, tmp_path):
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{tests}",
         "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
     }
+    # the conftest above the tests would bring the package beside them
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-               str(tests / "test_alignment_kernels.py"), "-k", "numba and not loops"]  # fmt: skip
+               f"--confcutdir={tests}", str(tests / "test_alignment_kernels.py"),
+               "-k", "numba and not loops"]  # fmt: skip
     done = subprocess.run(
-        command, env=environment, cwd=tests.parent, capture_output=True, text=True, check=False
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stdout[-2000:]
     assert "AssertionError" in done.stdout or "assert" in done.stdout

@@ -18,6 +18,7 @@ def scripts(monkeypatch):
     import timing
 
     monkeypatch.setattr(timing, "PAUSE", 0)
+    monkeypatch.setattr(timing, "AWAKE", 0)
     monkeypatch.setattr(timing, "LONG", 0)
 
 

@@ -69,7 +69,9 @@ def write_fsc_xml(
         coordinate = ElementTree.SubElement(root, "coordinate")
         for name, number in (("x", frequency), ("y", value)):
             # A plain decimal: what the schema calls a float need not have an exponent.
-            ElementTree.SubElement(coordinate, name).text = np.format_float_positional(number)
+            ElementTree.SubElement(coordinate, name).text = np.format_float_positional(
+                number, trim="0"
+            )
     ElementTree.indent(root)
     with atomic_write(path) as file:
         file.write(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")

@@ -130,7 +130,7 @@ def pose_hessian(
     Notes
     -----
     In noise the width of a mode differs from image to image: that of this image is the inverse of
-    ``matrix + residual``. It takes about twice as long as the matrix alone.
+    ``matrix + residual``. It takes about 1.5 times as long as the matrix alone.
 
     Examples
     --------

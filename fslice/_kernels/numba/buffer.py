@@ -39,6 +39,7 @@ class RowBuffer(NamedTuple):
 
     In `cell` and `position` the samples come in groups of `LANES`: a group has all its first
     items, then all its second ones. So compiled code reaches a group by a single pointer.
+    From `sign` to `whole` there is room for two rows: while one is read, the next is prefetched.
     """
 
     plain: Any  # None: instructions of `rows` and `locate`; else those of `plain`
@@ -73,10 +74,10 @@ def row_buffer(geometry: SliceGeometry, dtype: Any, plain: bool = False) -> RowB
     offsets = np.int32 if np.prod(geometry.volume_shape) < 2**30 else np.int64
     return RowBuffer(
         plain or None,
-        sign=np.zeros(length, real),
-        cell=np.zeros((2 * taps + 3) * length, offsets),
-        position=np.zeros(3 * length, real),
-        whole=np.zeros(length // LANES, np.uint8),
+        sign=np.zeros((2, length), real),
+        cell=np.zeros((2, (2 * taps + 3) * length), offsets),
+        position=np.zeros((2, 3 * length), real),
+        whole=np.zeros((2, length // LANES), np.uint8),
         edge=np.zeros(taps**3, dtype),
         edge_cell=np.outer([taps, taps**2], np.arange(taps)).ravel().astype(offsets),
         value=np.zeros(length, dtype),
@@ -119,9 +120,20 @@ def data(typing_context, array):
 @inlined
 def pointers(buffer):
     """Return the buffer with pointers for its arrays: reading an array there counts references."""
+    return _pointers(buffer, 0)
+
+
+@inlined
+def two_rows(buffer):
+    """Return the same for two rows, which share all but where their samples are."""
+    return _pointers(buffer, 0), _pointers(buffer, 1)
+
+
+@inlined
+def _pointers(buffer, row):
     return RowBuffer(
-        buffer.plain, data(buffer.sign), data(buffer.cell), data(buffer.position),
-        data(buffer.whole), data(buffer.edge), data(buffer.edge_cell), data(buffer.value),
+        buffer.plain, data(buffer.sign[row]), data(buffer.cell[row]), data(buffer.position[row]),
+        data(buffer.whole[row]), data(buffer.edge), data(buffer.edge_cell), data(buffer.value),
         data(buffer.slope_x), data(buffer.slope_y), data(buffer.slope_z),
         data(buffer.phase_x), data(buffer.phase_y), data(buffer.column), data(buffer.kx),
         data(buffer.ctf), data(buffer.envelope_x), data(buffer.envelope_y), data(buffer.sine),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
-from fslice._kernels.numba.footprint import apply_friedel, read_curvatures
+from fslice._kernels.numba.footprint import apply_friedel, locate_row, read_curvatures
 from fslice._kernels.numba.fused import complete_filters, scaled
-from fslice._kernels.numba.locate import locate
-from fslice._kernels.numba.pose import add_products, row_table, write_shifts, write_turns
+from fslice._kernels.numba.pose import (
+    add_row,
+    add_upper,
+    completed,
+    filter_of,
+    image_slopes,
+    in_precision,
+    motions_of,
+)
 from fslice._kernels.numba.slices import complete
-from fslice._kernels.numba.traversal import row_extent, tabulate_phases
+from fslice._kernels.numba.traversal import tabulate_phases
 
 
 def gather_curvatures(kernels, volume, views, amplitude, geometry):
@@ -35,18 +40,18 @@ def pose_curvature(kernels, volume, images, views, filters, amplitude, geometry)
     volume, images = np.ascontiguousarray(volume), np.ascontiguousarray(images)
     filters = complete_filters(filters, len(images), geometry, volume.dtype)
     rotations, shifts, image_of, _ = complete(views, volume.dtype)
+    motions = motions_of(rotations, geometry, volume.dtype)
     gram, curvature = np.zeros((len(rotations), 6, 6)), np.zeros((len(rotations), 5, 5))
 
     def run(buffer, start: int, stop: int) -> None:
         curves = np.zeros(6 * len(buffer.value), volume.dtype)
         _pose_curvature(
-            volume, images, rotations, shifts, image_of, *filters, amplitude, geometry, buffer,
-            curves, row_table(buffer), gram, curvature, start, stop,
+            volume, images, rotations, motions, shifts, image_of, *filters, amplitude, geometry,
+            buffer, curves, gram, curvature, start, stop,
         )  # fmt: skip
 
     kernels.for_each(run, len(gram), geometry, volume.dtype)
-    full = [part + np.triu(part, 1).swapaxes(1, 2) for part in (gram, curvature)]
-    return full[0], full[1]
+    return completed(gram, geometry), completed(curvature, geometry)
 
 
 @kernel
@@ -58,8 +63,7 @@ def _gather_curvatures(
     for v in range(start, stop):
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            _, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_curvatures(taps, flat, count, geometry, buffer, second, stride)
             for i in range(count):
                 phase = buffer.phase_x[i] * buffer.phase_y[j]
@@ -77,10 +81,10 @@ def _gather_curvatures(
 
 @kernel
 def _pose_curvature(
-    volume, images, rotations, shifts, image_of, ctf_values, ctf_coefficients, weights, group_of,
-    amplitude, geometry, buffer, curves, table, gram, curvature, start, stop,
+    volume, images, rotations, motions, shifts, image_of, ctf_values, ctf_coefficients, weights,
+    group_of, amplitude, geometry, buffer, curves, gram, curvature, start, stop,
 ):  # fmt: skip
-    stride, rows = len(buffer.value), data(table)
+    stride = len(buffer.value)
     flat, taps, buffer, second = data(volume), geometry.taps, pointers(buffer), data(curves)
     for v in range(start, stop):
         image = image_of[v]
@@ -88,86 +92,108 @@ def _pose_curvature(
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            ky, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_curvatures(taps, flat, count, geometry, buffer, second, stride)
             tabulate_ctf(ctf_values, ctf_coefficients, image, j, ky, count, buffer)
-            for i in range(count):
-                factor = scaled(buffer.ctf[i], buffer.phase_x[i] * buffer.phase_y[j])
-                value = apply_friedel(buffer, i, buffer.value[i])
-                write_turns(rows, stride, rotations[v], i, ky, factor, buffer, geometry)
-                residual = factor * value - images[image, j, i]
-                write_shifts(rows, stride, i, ky, factor * value, residual, geometry)
-                weight = 2 * buffer.pairs[i] * weights[group, j, i]
-                rows[12 * stride + i] = weight
-                h = scaled(weight, residual.conjugate() * factor)
-                _add_second(
-                    curvature[v], rotations[v], i, ky, h, value, buffer, second, stride, geometry
-                )
-            add_products(gram[v], rows, stride, count, buffer.zero)
+            row = motions[v], images[image, j], weights[group, j], j, ky, count, buffer
+            add_row(gram[v], *row)
+            _add_second(curvature[v], second, stride, *row)
 
 
 @inlined
-def _add_second(curvature, rotation, kx, ky, h, value, buffer, second, stride, geometry):
-    """Add ``Re(h * b)`` of every second derivative b, the upper triangle."""
-    scale, mate = geometry.scale, buffer.sign[kx]
-    dx, dy, dz = buffer.slope_x[kx], buffer.slope_y[kx], buffer.slope_z[kx]
-    # parts of the product with h: of slopes, which turn their sign at a mate, and of curvatures
-    re, im = h.real, mate * h.imag  # Re(h * conjugate) has the other sign of the imaginary part
-    gx, gy, gz = (
-        mate * (re * dx.real - im * dx.imag),
-        mate * (re * dy.real - im * dy.imag),
-        mate * (re * dz.real - im * dz.imag),
+def _add_second(curvature, second, stride, motion, image, weights, j, ky, count, buffer):
+    """Add ``Re(h * b)`` of every second derivative b, the upper triangle, of a row's samples.
+
+    Here h is the conjugate of the residual, weighted and filtered.
+    """
+    ky, sums = in_precision(ky, buffer), _no_sums(buffer.zero)
+    beam = motion[0, 2], motion[1, 2], motion[2, 2]
+    half = buffer.pairs[0]  # in the precision of the volume
+    for i in range(count):
+        kx, factor = buffer.kx[i], filter_of(i, j, buffer)
+        value = apply_friedel(buffer, i, buffer.value[i])
+        residual = factor * value - image[i]
+        h = scaled(buffer.pairs[i] * weights[i], residual.conjugate() * factor)
+        x, y, z = image_slopes(motion, i, buffer)
+        turn = _in_plane(motion, kx, ky)
+        hessian = _times_hessian(apply_friedel(buffer, i, h), second, stride, i)
+        along, across = _product(hessian, beam), _product(hessian, turn)
+        bends = _inner(beam, along), _inner(turn, along), _inner(turn, across)
+        sums = _with_second(sums, kx, ky, half, (h * x, h * y, h * z), bends, (h * value).real)
+    add_upper(curvature, sums)
+
+
+@inlined
+def _with_second(sums, kx, ky, half, slopes, bends, value):
+    """Return the sums with one sample: `fslice._kernels.derivatives.second_derivatives` times h.
+
+    The bends are those of the volume along two motions: the first two turns move a sample along
+    the beam, by ky and -kx, the third one moves it in the plane.
+    """
+    x, y, z = slopes[0].real, slopes[1].real, slopes[2].real
+    beam, turn = slopes[2].imag, kx * slopes[1].imag - ky * slopes[0].imag
+    return (
+        sums[0] + ky * (ky * bends[0] - y),
+        sums[1] - kx * ky * bends[0] + half * (ky * x + kx * y),
+        sums[2] + ky * bends[1] + half * kx * z,
+        sums[3] + kx * ky * beam,  # a shift turns phases: Im(h * b)
+        sums[4] + ky * ky * beam,
+        sums[5] + kx * (kx * bends[0] - x),
+        sums[6] - kx * bends[1] + half * ky * z,
+        sums[7] - kx * kx * beam,
+        sums[8] - kx * ky * beam,
+        sums[9] + bends[2] - kx * x - ky * y,
+        sums[10] + kx * turn,
+        sums[11] + ky * turn,
+        sums[12] - kx * kx * value,
+        sums[13] - kx * ky * value,
+        sums[14] - ky * ky * value,
     )
-    # Im(h * slope), with which the shift turns the phase
-    tx, ty, tz = (
-        mate * h.imag * dx.real + h.real * dx.imag,
-        mate * h.imag * dy.real + h.real * dy.imag,
-        mate * h.imag * dz.real + h.real * dz.imag,
+
+
+@inlined
+def _in_plane(motion, kx, ky):
+    """Return how a turn about the beam moves a sample of the volume."""
+    return (
+        kx * motion[0, 1] - ky * motion[0, 0],
+        kx * motion[1, 1] - ky * motion[1, 0],
+        kx * motion[2, 1] - ky * motion[2, 0],
     )
-    xx, xy, xz = second[kx], second[stride + kx], second[2 * stride + kx]
-    yy, yz, zz = second[3 * stride + kx], second[4 * stride + kx], second[5 * stride + kx]
-    hxx, hxy, hxz = (
-        re * xx.real - im * xx.imag, re * xy.real - im * xy.imag, re * xz.real - im * xz.imag
+
+
+@inlined
+def _times_hessian(h, second, stride, i):
+    """Return ``Re(h * b)`` of the second derivatives b along xx, xy, xz, yy, yz and zz."""
+    return (
+        _real(h, second[i]), _real(h, second[stride + i]), _real(h, second[2 * stride + i]),
+        _real(h, second[3 * stride + i]), _real(h, second[4 * stride + i]),
+        _real(h, second[5 * stride + i]),
     )  # fmt: skip
-    hyy, hyz, hzz = (
-        re * yy.real - im * yy.imag, re * yz.real - im * yz.imag, re * zz.real - im * zz.imag
+
+
+@inlined
+def _real(a, b):
+    return a.real * b.real - a.imag * b.imag
+
+
+@inlined
+def _product(hessian, a):
+    """Return a symmetric matrix, of which there is the upper triangle, times a vector."""
+    xx, xy, xz, yy, yz, zz = hessian
+    return (
+        xx * a[0] + xy * a[1] + xz * a[2],
+        xy * a[0] + yy * a[1] + yz * a[2],
+        xz * a[0] + yz * a[1] + zz * a[2],
+    )
+
+
+@inlined
+def _inner(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@inlined
+def _no_sums(zero):
+    return (
+        zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
     )  # fmt: skip
-    # the motions of a turn: n along the beam, times ky or -kx, and e within the plane
-    nx, ny, nz = scale * rotation[0, 2], scale * rotation[1, 2], scale * rotation[2, 2]
-    ex, ey, ez = (
-        scale * (kx * rotation[0, 1] - ky * rotation[0, 0]),
-        scale * (kx * rotation[1, 1] - ky * rotation[1, 0]),
-        scale * (kx * rotation[2, 1] - ky * rotation[2, 0]),
-    )
-    px, py, pz = (
-        hxx * nx + hxy * ny + hxz * nz,
-        hxy * nx + hyy * ny + hyz * nz,
-        hxz * nx + hyz * ny + hzz * nz,
-    )
-    along, across = nx * px + ny * py + nz * pz, ex * px + ey * py + ez * pz
-    within = ex * (hxx * ex + hxy * ey + hxz * ez)
-    within += ey * (hxy * ex + hyy * ey + hyz * ez)
-    within += ez * (hxz * ex + hyz * ey + hzz * ez)
-    x = scale * (rotation[0, 0] * gx + rotation[1, 0] * gy + rotation[2, 0] * gz)
-    y = scale * (rotation[0, 1] * gx + rotation[1, 1] * gy + rotation[2, 1] * gz)
-    z = nx * gx + ny * gy + nz * gz
-    curvature[0, 0] += ky * ky * along - ky * y
-    curvature[0, 1] += -kx * ky * along + 0.5 * (ky * x + kx * y)
-    curvature[1, 1] += kx * kx * along - kx * x
-    curvature[0, 2] += ky * across + 0.5 * kx * z
-    curvature[1, 2] += -kx * across + 0.5 * ky * z
-    curvature[2, 2] += within - kx * x - ky * y
-    rate_x = 2 * math.pi / geometry.columns * kx
-    rate_y = 2 * math.pi / geometry.rows * ky
-    beam, turn = nx * tx + ny * ty + nz * tz, ex * tx + ey * ty + ez * tz
-    curvature[0, 3] += rate_x * ky * beam
-    curvature[1, 3] -= rate_x * kx * beam
-    curvature[2, 3] += rate_x * turn
-    curvature[0, 4] += rate_y * ky * beam
-    curvature[1, 4] -= rate_y * kx * beam
-    curvature[2, 4] += rate_y * turn
-    whole = h.real * value.real - h.imag * value.imag
-    curvature[3, 3] -= rate_x * rate_x * whole
-    curvature[3, 4] -= rate_x * rate_y * whole
-    curvature[4, 4] -= rate_y * rate_y * whole

@@ -11,10 +11,9 @@ from fslice._arrays import real_dtype
 from fslice._kernels.interface import Filters
 from fslice._kernels.numba.buffer import data, inlined, kernel, pointers
 from fslice._kernels.numba.ctf import tabulate_ctf, tabulate_envelope
-from fslice._kernels.numba.footprint import add, apply_friedel, read, read_slopes
-from fslice._kernels.numba.locate import locate
+from fslice._kernels.numba.footprint import add, apply_friedel, locate_row, read, read_slopes
 from fslice._kernels.numba.slices import complete
-from fslice._kernels.numba.traversal import row_extent, tabulate_phases
+from fslice._kernels.numba.traversal import tabulate_phases
 
 
 class CompleteFilters(NamedTuple):
@@ -111,8 +110,7 @@ def _gather_vjp(
     for v in range(start, stop):
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            ky, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_slopes(taps, flat, grad_flat, count, geometry, buffer)
             sums = _no_sums(buffer)
             for i in range(count):
@@ -140,8 +138,7 @@ def _misfit(
         tabulate_envelope(ctf_coefficients, image, geometry, buffer)
         loss = 0.0
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            ky, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             if grad_rotations is None:
                 read(taps, flat, grad_flat, count, geometry, buffer)
             else:
@@ -164,7 +161,7 @@ def _misfit(
                     sums = _pose_sums(sums, i, g, buffer)
                 if grad_ctf is not None:
                     whole = weights[group, j, i] * share
-                    grad_ctf[v, j, i] = whole * _dot(residual, value * phase)
+                    grad_ctf[v, j, i] = whole * dot(residual, value * phase)
                 buffer.value[i] = g
             add(taps, grad_flat, count, geometry, buffer)
             loss += 2.0 * row_loss
@@ -183,7 +180,8 @@ def scaled(s, z):
 
 
 @inlined
-def _dot(a, b):
+def dot(a, b):
+    """Return the real part of the conjugate of one number times another."""
     return a.real * b.real + a.imag * b.imag
 
 
@@ -198,7 +196,7 @@ def _pose_sums(sums, i, g, buffer):
     """Add one sample, half a pair, to sums over a row: slopes, slopes times kx, phase rates."""
     value, kx = buffer.value[i], buffer.kx[i]
     h = scaled(buffer.sign[i], g)  # at the mate dq = -dp
-    x, y, z = _dot(h, buffer.slope_x[i]), _dot(h, buffer.slope_y[i]), _dot(h, buffer.slope_z[i])
+    x, y, z = dot(h, buffer.slope_x[i]), dot(h, buffer.slope_y[i]), dot(h, buffer.slope_z[i])
     turn = h.real * value.imag - h.imag * value.real
     return (
         sums[0] + x, sums[1] + y, sums[2] + z, sums[3] + turn,

@@ -194,14 +194,19 @@ def store(row: Vector, data: Vector, start: Any) -> None:
     row.builder.store(row.value, pointer, align=_BYTES[str(row.element)])
 
 
-def prefetch(data: Vector, start: Any) -> None:
-    """Ask for the cache line of the array's item `start`, which need not exist."""
+def prefetch(data: Vector, start: Any, level: int = 1) -> None:
+    """Ask for the cache line of the array's item `start`, which need not exist.
+
+    It comes into the cache of a level, 1 for what is needed next. A whole row's cells, a page's
+    length apart, push each other out of the first, and measured 1.25 to 1.4 times faster in the
+    second where the volume is in neither.
+    """
     builder = data.builder
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     takes = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, takes, "llvm.prefetch.p0i8")
     item = builder.bitcast(builder.gep(data.value, [start]), byte)
-    builder.call(function, [item, _number(0), _number(3), _number(1)])  # to read, and to keep
+    builder.call(function, [item, _number(0), _number(4 - level), _number(1)])  # to read
 
 
 def _pointer(data, start, real, lanes):

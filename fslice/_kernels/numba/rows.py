@@ -94,10 +94,10 @@ class Cell:
         store(load(self._data, start, row.element, row.lanes) + row, self._data, start)
 
     def prefetch(self, data: Vector) -> None:
-        """Ask for the cache lines of the rows in a volume."""
+        """Ask for the cache lines of the rows in a volume, one of many cells to be read."""
         for c in range(self.taps):
             for b in range(self.taps):
-                _prefetch(data, self._start(b, c))
+                _prefetch(data, self._start(b, c), level=2)
 
     def _start(self, b: int, c: int) -> Any:
         start = self._builder.add(self._offsets[self.taps + c], self._offsets[b])

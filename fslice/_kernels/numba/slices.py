@@ -13,10 +13,9 @@ import numpy as np
 from fslice._arrays import real_dtype
 from fslice._kernels import splines
 from fslice._kernels.interface import Views
-from fslice._kernels.numba.buffer import data, kernel, pointers
-from fslice._kernels.numba.footprint import add, apply_friedel, prefetch, read, read_slopes
-from fslice._kernels.numba.locate import locate
-from fslice._kernels.numba.traversal import row_extent, tabulate_phases
+from fslice._kernels.numba.buffer import data, inlined, kernel, pointers, two_rows
+from fslice._kernels.numba.footprint import add, apply_friedel, locate_row, read, read_slopes
+from fslice._kernels.numba.traversal import tabulate_phases
 
 
 def complete(views: Views, dtype) -> Views:
@@ -84,8 +83,7 @@ def _gather(volume, rotations, shifts, amplitude, geometry, buffer, slices, star
     for v in range(start, stop):
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            _, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read(taps, flat, None, count, geometry, buffer)
             for i in range(count):
                 phase = buffer.phase_x[i] * buffer.phase_y[j]
@@ -101,8 +99,7 @@ def _gather_slopes(
     for v in range(start, stop):
         tabulate_phases(shifts[v], amplitude, geometry, buffer)
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
+            _, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             read_slopes(taps, flat, None, count, geometry, buffer)
             for i in range(count):
                 phase = buffer.phase_x[i] * buffer.phase_y[j]
@@ -119,20 +116,27 @@ def _gather_slopes(
 def _scatter(
     slices, rotations, shifts, image_of, weights, amplitude, geometry, buffer, volume, start, stop
 ):
-    flat, taps, buffer = data(volume), geometry.taps, pointers(buffer)
+    flat, taps = data(volume), geometry.taps
+    even, odd = two_rows(buffer)
     for v in range(start, stop):
-        image = image_of[v]
-        tabulate_phases(shifts[v], amplitude * weights[v], geometry, buffer)
-        buffer.phase_x[0] *= 0.5  # both halves of the column kx = 0 are stored: each is half a pair
-        for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
-            prefetch(taps, flat, count, buffer)
-            for i in range(count):
-                phase = buffer.phase_x[i] * buffer.phase_y[j]
-                item = slices[image, j, i] * phase.conjugate()
-                buffer.value[i] = apply_friedel(buffer, i, item)
-            add(taps, flat, count, geometry, buffer)
+        image, rotation = slices[image_of[v]], rotations[v]
+        tabulate_phases(shifts[v], amplitude * weights[v], geometry, even)
+        even.phase_x[0] *= 0.5  # both halves of the column kx = 0 are stored: each is half a pair
+        _, count = locate_row(0, taps, flat, rotation, geometry, even)
+        for j in range(0, geometry.rows, 2):  # in pairs: swapping buffers cost a tenth
+            _, after = locate_row(j + 1, taps, flat, rotation, geometry, odd)
+            _scatter_row(taps, flat, image, j, count, geometry, even)
+            _, count = locate_row(j + 2, taps, flat, rotation, geometry, even)
+            _scatter_row(taps, flat, image, j + 1, after, geometry, odd)
+
+
+@inlined
+def _scatter_row(taps, flat, image, j, count, geometry, buffer):
+    """Add row `j` of an image at the samples that `buffer` has of it."""
+    for i in range(count):
+        phase = buffer.phase_x[i] * buffer.phase_y[j]
+        buffer.value[i] = apply_friedel(buffer, i, image[j, i] * phase.conjugate())
+    add(taps, flat, count, geometry, buffer)
 
 
 @kernel
@@ -143,9 +147,7 @@ def _scatter_squares(
     for v in range(start, stop):
         image, weight = image_of[v], unit * weights[v]
         for j in range(geometry.rows):
-            ky, count = row_extent(j, geometry)
-            locate(rotations[v], ky, count, geometry, buffer)
-            prefetch(taps, flat, count, buffer)
+            _, count = locate_row(j, taps, flat, rotations[v], geometry, buffer)
             for i in range(count):
                 buffer.value[i] = values[image, j, i] * (weight * buffer.pairs[i])
             add(taps, flat, count, geometry, buffer, True)
