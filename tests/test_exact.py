@@ -207,6 +207,19 @@ def test_wrong_noise_is_named():
         PosteriorPrecision(no_images(fslice.Projector(6)), 1.0, 0)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_start_is_overwritten_only_where_it_may_be(overwrite):
+    rhs, given = (rfft3(v) for v in np.random.default_rng(0).normal(size=(2, 6, 6, 6)))
+    start = given.copy()
+    solved = conjugate_gradients(
+        lambda v: 3 * v, rhs, np.ones(1), start=start, afresh=False, overwrite_start=overwrite
+    )
+    assert np.allclose(solved.x, rhs / 3)
+    assert solved.residual == solved.trace[-1]
+    assert (solved.x is start) == overwrite
+    assert overwrite or np.array_equal(start, given)
+
+
 def test_conjugate_gradients_of_zero_are_zero():
     solved = conjugate_gradients(lambda v: v, np.zeros((4, 4, 3), complex), np.ones(1))
     assert solved.converged

@@ -7,10 +7,12 @@ import pytest
 
 import fslice
 from fslice.data.dataset import Dataset
+from fslice.data.passes import make_batch
 from fslice.data.poses import Poses
+from fslice.fourier import rfft2, rfft3
 from fslice.posterior.mean import solve
 from fslice.posterior.precision import PosteriorPrecision
-from fslice.posterior.sums import normal_equations
+from fslice.posterior.sums import NormalSums, Running, normal_equations
 from fslice.postprocess.masks import mask_from_map, soft_spherical_mask
 from fslice.solvers.adam import Adam
 from fslice.solvers.exact import Exact
@@ -59,6 +61,37 @@ def test_half_maps_are_those_of_the_halves_alone_under_the_prior_of_all(dataset)
         precision = PosteriorPrecision(normal, found.prior_variance, found.noise_variance)
         expected = solve(precision, tolerance=1e-6).volume()
         assert np.linalg.norm(half - expected) < 2e-3 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_the_second_half_is_what_the_first_leaves_of_all(data, interpolation):
+    rotations = data.rotations[:40]
+    few = Dataset(
+        data.images()[:40].astype(np.float64), Poses(rotations), half_sets=np.tile([1, 2, 2, 1], 10)
+    )
+    first, second = halves_of(few, fslice.Projector(SIZE, interpolation=interpolation))
+    rest = (first + second) - first
+    volume_ft = rfft3(np.random.default_rng(0).normal(size=(SIZE,) * 3))
+    for got, want in (
+        (rest.b, second.b), (rest.apply(volume_ft), second.apply(volume_ft)),
+        (rest.diagonal(), second.diagonal()), (rest.row_sums(), second.row_sums()),
+        (rest.squares, second.squares), (rest.degrees, second.degrees),
+    ):  # fmt: skip
+        np.testing.assert_allclose(got, want, atol=1e-12 * abs(want).max())
+    assert rest.count == second.count == 20
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_sums_overwrite_the_spectra_of_images_only_where_they_may(data, overwrite):
+    rotations, spectra = data.rotations[:5], rfft2(data.images()[:5].astype(np.float64))
+    ctf = np.full(spectra.shape, 0.5)
+    dataset = Dataset(data.images()[:5].astype(np.float64), Poses(rotations), ctf=ctf)
+    batch = make_batch(dataset, np.arange(5), spectra)
+    kept = spectra.copy()
+    total = NormalSums.of(fslice.Projector(SIZE), overwrite=overwrite).add(Running(), batch)
+    np.testing.assert_array_equal(spectra, ctf * kept if overwrite else kept)
+    expected = fslice.Projector(SIZE).backproject_ft(ctf * kept, rotations)
+    np.testing.assert_allclose(total.b, expected, atol=1e-12 * abs(expected).max())
 
 
 def test_half_maps_have_in_common_only_what_their_images_show(dataset):

@@ -104,11 +104,12 @@ def shell_sum(values: Array, size: int, ndim: int, *, corners: bool = False) -> 
     spectra = values.reshape(-1, *values.shape[values.ndim - ndim :])
     columns = size // 2 + 1 if corners else size // 2 + 2
     rows = columns * xp.arange(len(spectra))[:, None]
-    *others, first = (k**2 for k in frequencies(size, ndim, xp))
+    *others, first = (xp.rint(k**2).astype(xp.int64) for k in frequencies(size, ndim, xp))
+    distance = xp.sqrt(xp.arange(ndim * (size // 2) ** 2 + 1))
+    shell = xp.minimum(xp.rint(distance).astype(xp.int64), columns - 1)  # by squares
     weights, sums = hermitian_weights(size, xp), xp.zeros(len(spectra) * columns)
     for part in cached_parts(spectra[0]) if len(spectra) else ():
-        distance = xp.sqrt(sum(others, first[part]))
-        index = xp.minimum(xp.rint(distance).astype(xp.int64), columns - 1).ravel()
+        index = shell[sum(others, first[part])].ravel()
         weighted = (spectra[:, part] * weights).ravel()
         sums += xp.bincount((rows + index).ravel(), weights=weighted, minlength=len(sums))
     return sums.reshape(*leading, columns)[..., : size // 2 + 1]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SMOOTHED = 1.5
 """Standard deviation in voxels of the Gaussian that smooths standard deviations."""
+_LEFTS = (0.022, 0.353, 0.687)
+"""Where three panels of a row begin, as shares of its width."""
 
 
 def draw_map(
@@ -72,7 +74,9 @@ def draw_sigma(
         axes.set_yticks([-tick, 0, tick])
         axes.tick_params(labelsize=SMALL)
     label = "posterior s relative to the prior's (1: the data say nothing here)"
-    bar = _draw_bar(figure, panels, picture, label)
+    bar = _draw_bar(
+        figure, picture, label, ax=list(panels), location="bottom", aspect=50, shrink=0.7
+    )
     ticks = log_ticks(*picture.get_clim())
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     bar.minorticks_off()
@@ -84,7 +88,7 @@ def draw_local_resolution(figure: Any, mean: np.ndarray, resolution: np.ndarray)
     known = resolution[np.isfinite(resolution)]
     low, high = np.percentile(known, [2, 98]) if len(known) else (0.0, 1.0)
     picture = None
-    panels = figure.subplots(1, 3)
+    panels, below = _placed(figure)
     size = len(mean)
     for axis, (axes, (across, x, y)) in enumerate(zip(panels, VIEWS, strict=True)):
         axes.imshow(mean.take(size // 2, axis), cmap="gray", origin="lower")
@@ -93,7 +97,7 @@ def draw_local_resolution(figure: Any, mean: np.ndarray, resolution: np.ndarray)
             cmap="viridis_r", vmin=low, vmax=max(high, low * (1 + MICRO)), origin="lower",
         )  # fmt: skip
         _name_axes(axes, f"local resolution at {across} = 0", x, y)
-    _draw_bar(figure, panels, picture, "local resolution [Å], from half maps")
+    _draw_bar(figure, picture, "local resolution [Å], from half maps", cax=below)
 
 
 def draw_voxel_std(figure: Any, voxel_std: np.ndarray) -> None:
@@ -102,15 +106,24 @@ def draw_voxel_std(figure: Any, voxel_std: np.ndarray) -> None:
     size = len(smooth)
     slices = [smooth.take(size // 2, axis) for axis in range(3)]
     low, high = np.percentile(slices, [0.5, 99.5])
-    panels = figure.subplots(1, 3)
+    panels, below = _placed(figure)
     picture = None
     for axes, image, (across, x, y) in zip(panels, slices, VIEWS, strict=True):
         picture = axes.imshow(image, cmap="magma", vmin=low, vmax=high, origin="lower")
         _name_axes(axes, f"uncertainty at {across} = 0", x, y)
     _draw_bar(
-        figure, panels, picture,
-        "posterior standard deviation of a voxel, in the map's unit, smoothed",
+        figure, picture, "posterior standard deviation of a voxel, in the map's unit, smoothed",
+        cax=below,
     )  # fmt: skip
+
+
+def _placed(figure: Any) -> tuple[list[Any], Any]:
+    """Return three axes, and below them one for a bar, placed by hand.
+
+    To find their places from all that is written about them takes as long as to draw them.
+    """
+    panels = [figure.add_axes((left, 0.27, 0.3, 0.66)) for left in _LEFTS]
+    return panels, figure.add_axes((0.15, 0.15, 0.7, 0.035))
 
 
 def _draw_outline(axes: Axes, mask: np.ndarray) -> None:
@@ -125,8 +138,8 @@ def _name_axes(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_ylabel(y, fontsize=SMALL, labelpad=5, rotation=0, va="center")
 
 
-def _draw_bar(figure: Any, panels: np.ndarray, picture: Any, label: str) -> Any:
-    bar = figure.colorbar(picture, ax=list(panels), location="bottom", aspect=50, shrink=0.7)
+def _draw_bar(figure: Any, picture: Any, label: str, **place: Any) -> Any:
+    bar = figure.colorbar(picture, orientation="horizontal", **place)
     bar.set_label(label, fontsize=NORMAL)
     bar.ax.tick_params(labelsize=SMALL)
     return bar

@@ -65,6 +65,12 @@ class PassEquations(NormalEquations):
         rows = np.sort(np.concatenate([self.rows, other.rows]))
         return replace(self, **sums, rows=rows)
 
+    def __sub__(self, other: PassEquations) -> PassEquations:
+        """Return the normal equations without the images of `other`."""
+        sums = {name: getattr(self, name) - getattr(other, name) for name in _SUMS}
+        rows = np.setdiff1d(self.rows, other.rows, assume_unique=True)
+        return replace(self, **sums, rows=rows)
+
     def _sum(self, function: Callable[[Batch], Array]) -> Array:
         return sum_over(self.dataset, function, rows=self.rows, images=False)
 

@@ -32,6 +32,7 @@ def conjugate_gradients(
     max_iterations: int = 1000,
     start: Array | None = None,
     afresh: bool = True,
+    overwrite_start: bool = False,
 ) -> Solved:
     """Solve ``P x = rhs`` for a symmetric positive definite operator on half spectra.
 
@@ -52,6 +53,8 @@ def conjugate_gradients(
     afresh : bool, optional
         Whether the residual of the result is computed afresh, which takes one more product; else
         it is the one that the iteration has.
+    overwrite_start : bool, optional
+        Whether `start` may become the solution, which saves its copy.
 
     Returns
     -------
@@ -68,11 +71,16 @@ def conjugate_gradients(
     xp = array_namespace(rhs)
     inverse = (1 / diagonal).astype(rhs.real.dtype)
     scale = inner_product(rhs, inverse * rhs)
-    x = xp.zeros_like(rhs) if start is None else start.copy()
-    residual = rhs.copy() if start is None else rhs - apply(x)
+    residual = rhs.copy() if start is None else rhs - apply(start)
+    if start is None:
+        x = xp.zeros_like(rhs)
+    else:
+        x = start if overwrite_start else start.copy()
     inverse, parts = xp.broadcast_to(inverse, rhs.shape), cached_parts(rhs)
     if scale == 0:
         return Solved(xp.zeros_like(rhs), 0, 0.0, True, [0.0])
+    if not afresh:
+        del rhs  # nobody else has it, as a rule: its memory is free
     direction = inverse * residual
     squared = inner_product(residual, direction)
     trace = [math.sqrt(squared / scale)]
@@ -88,7 +96,8 @@ def conjugate_gradients(
             direction[part] *= squared / before
             direction[part] += inverse[part] * residual[part]
         trace.append(math.sqrt(squared / scale))
+    relative = trace[-1]
     if afresh:
         residual = rhs - apply(x)
-    relative = math.sqrt(inner_product(residual, inverse * residual) / scale)
+        relative = math.sqrt(inner_product(residual, inverse * residual) / scale)
     return Solved(x, len(trace) - 1, relative, trace[-1] <= tolerance, trace)

@@ -91,14 +91,16 @@ def solve_observed(
     max_iterations: int = 1000,
     start: Array | None = None,
     afresh: bool = True,
+    overwrite_start: bool = False,
 ) -> Solution:
     """Do what `solve` does, without a word about frequencies that no image has seen.
 
-    `afresh` is as in `fslice.posterior.cg.conjugate_gradients`.
+    The options are those of `fslice.posterior.cg.conjugate_gradients`.
     """
     solved = conjugate_gradients(
         precision, precision.rhs, precision.preconditioner(),
         tolerance=tolerance, max_iterations=max_iterations, start=start, afresh=afresh,
+        overwrite_start=overwrite_start,
     )  # fmt: skip
     if not solved.converged:
         warnings.warn(
@@ -153,7 +155,8 @@ def weighted_backprojection(precision: PosteriorPrecision, density: Array | None
     """
     normal = precision.normal
     density = normal.row_sums() if density is None else density
-    return normal.b / (density + precision.noise_variance / precision.prior_variance)
+    weight = 1 / (density + precision.noise_variance / precision.prior_variance)
+    return normal.b * weight  # a complex array is divided three times as slowly
 
 
 def unfiltered_spectrum(normal: NormalEquations) -> Array:

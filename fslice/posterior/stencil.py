@@ -97,7 +97,9 @@ class StencilEquations(NormalEquations):
 
     def row_sums(self) -> Array:
         """Return A applied to ones: the weights of a conventional weighted back-projection."""
-        return self.apply(array_namespace(self.b).ones_like(self.b)).real
+        xp = array_namespace(self.b)
+        # a copy: of what is a view, the complex array would stay
+        return xp.ascontiguousarray(self.apply(xp.ones_like(self.b)).real)
 
     def __add__(self, other: StencilEquations) -> StencilEquations:
         """Return the normal equations of both sets of images."""

@@ -134,11 +134,13 @@ class NormalSums:
 
     projector: Projector
     stencil: bool
+    overwrite: bool = False
+    """Whether the spectra of a batch are lost; not those that a cache keeps."""
 
     @classmethod
-    def of(cls, projector: Projector) -> NormalSums:
+    def of(cls, projector: Projector, *, overwrite: bool = False) -> NormalSums:
         """Return the sum with a stencil where the kernel has one."""
-        return cls(projector, stencil=projector.interpolation == "linear")
+        return cls(projector, projector.interpolation == "linear", overwrite)
 
     def start(self, dataset: Dataset) -> Running:
         """Return the sums over no images."""
@@ -148,7 +150,10 @@ class NormalSums:
         """Add a batch to all but the matrix A, which needs no pixels."""
         images_ft: Any = batch.images_ft
         xp, ndim = array_namespace(images_ft), images_ft.ndim - 1
-        squares, filtered = _squares_and_filtered(batch, total, self.projector.size)
+        filtered = images_ft
+        if batch.ctf is not None and not self.overwrite:
+            filtered = total.room_for(images_ft)
+        squares = _squares_and_filtered(batch, filtered, self.projector.size)
         inside = xp.where(self._band(ndim + 1, xp), squares, 0)
         total.squares = total.squares + shell_sum(inside, self.projector.size, ndim, corners=True)
         total.b = total.b + self.projector.backproject_ft(
@@ -184,11 +189,10 @@ class NormalSums:
         return inside if dimension == 3 else inside[0]
 
 
-def _squares_and_filtered(batch: Batch, total: Running, size: int) -> tuple[Array, Array]:
-    """Return the sum of the squared spectra, and the spectra times their CTF."""
+def _squares_and_filtered(batch: Batch, filtered: Array, size: int) -> Array:
+    """Return the sum of the squared spectra; `filtered` becomes the spectra times their CTF."""
     images_ft: Any = batch.images_ft
     xp, count, squares = array_namespace(images_ft), len(images_ft), 0
-    filtered = images_ft if batch.ctf is None else total.room_for(images_ft)
     step = max(1, _PIECE * count // images_ft.nbytes) if xp is np else count
     for start in range(0, count, step):
         part = slice(start, min(start + step, count))
@@ -198,7 +202,7 @@ def _squares_and_filtered(batch: Batch, total: Running, size: int) -> tuple[Arra
         if batch.ctf is not None:
             values = ctf_values(batch.ctf[part], size, piece.real.dtype)
             xp.multiply(piece, values, out=filtered[part])
-    return squares, filtered
+    return squares
 
 
 def ctf_values(ctf: CTF | Array, size: int, dtype: Any) -> Array:

@@ -16,9 +16,9 @@ from fslice.postprocess.random_phases import of_spectra
 from fslice.postprocess.resolution import Resolution, find_resolution, last_shell
 from fslice.postprocess.shell_sums import (
     bounding_box,
+    box_spectrum,
     products,
     shell_products,
-    spectrum,
     sum_of_spectra,
 )
 
@@ -138,7 +138,7 @@ def corrected_fsc(
             raise ValueError(f"{name}: expected a value between 0 and 1, got {value}")
     frequencies = shell_frequencies(len(half1), pixel_size)
     box, size = bounding_box(mask), len(half1)
-    spectra = [spectrum(half) for half in (half1, half2)]
+    spectra = [box_spectrum(half, size) for half in (half1, half2)]
     unmasked = _correlation(sum_of_spectra(spectra, products), half1.dtype)
     boxes = half1[box] * mask[box], half2[box] * mask[box]
     masked = _correlation(shell_products(*boxes, size), half1.dtype)

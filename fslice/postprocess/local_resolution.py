@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_finite, check_shape
-from fslice.fourier import (
-    frequencies,
-    hermitian_weights,
-    inverse_transform_about_zero,
-    radii,
-    transform_about_zero,
-)
+from fslice.fourier import hermitian_weights, radii, transform_about_zero
 from fslice.postprocess.detection import distance_from_centre
 from fslice.postprocess.filters import check_cube, cosine_fall
+from fslice.postprocess.flattening import flattened
 from fslice.postprocess.masks import check_mask
 from fslice.postprocess.shell_sums import products
 
@@ -35,9 +31,6 @@ _POINTS = 3
 
 _REACH = 1.5
 """Where the window ends, relative to its diameter at half its height."""
-
-_FLOOR = 1e-12
-"""Shells of less power, relative to the strongest, are rounding errors."""
 
 _VALUES = 1 << 19
 """Of windows that are transformed together: larger arrays are mapped anew each time."""
@@ -179,17 +172,20 @@ def _windowed_resolution(
     box = 2 * math.ceil(_REACH * diameter / 2)
     reach = distance_from_centre(box, xp) / (diameter / 2)
     window = cosine_fall((reach - 0.5) / (_REACH - 0.5)).astype(half1.dtype)
-    weights, frequencies = _soft_shells(box, box / diameter, xp, half1.dtype)
+    order, shells, frequencies = _soft_shells(box, box / diameter, xp, half1.dtype)
     before = box // 2 - min(0, int(points.min()))
     wide = before + max(len(half1), int(points.max()) + 1) + box // 2
     room = (before, wide - len(half1) - before)
-    padded = [xp.pad(_flattened(half), room) for half in (half1, half2)]
+    padded = [xp.pad(half, room) for half in flattened((half1, half2))]
     corners = points + (before - box // 2)
     found, together = [], max(1, _VALUES // box**3)
     for row in range(0, len(points), together):
         some = corners[row : row + together]
-        one, two = (transform_about_zero(_cut(volume, some, box) * window) for volume in padded)
-        found.append(_crossing(_correlation(one, two, weights), frequencies, threshold))
+        one, two = (
+            transform_about_zero(_cut(volume, some, box) * window).reshape(len(some), -1)[:, order]
+            for volume in padded
+        )
+        found.append(_crossing(_correlation(one, two, shells), frequencies, threshold))
     return 1 / xp.clip(xp.concatenate(found), 1 / diameter, 0.5)
 
 
@@ -210,54 +206,32 @@ def _cut(volume: Array, corners: Array, box: int) -> Array:
     return volume.ravel().take(((z * size + y) * size + x)[:, None, None, None] + places)
 
 
-def _flattened(volume: Array) -> Array:
-    """Divide the spectrum by its root mean square at the same ``|k|``; the corners become 0."""
-    xp, size = array_namespace(volume), len(volume)
-    volume_ft, last = transform_about_zero(volume), size // 2
-    kx, ky, _ = (xp.rint(k**2).astype(np.int64) for k in frequencies(size, 3, xp))
-    plane, rows = (ky + kx)[0], [int(k) for k in np.rint(np.fft.fftfreq(size) * size) ** 2]
-    weights = xp.broadcast_to(hermitian_weights(size, xp), plane.shape)
-    # sums over equal |k|^2, plane by plane: these fit the cache, and the factors need no more
-    counts, power = xp.zeros((2, 3 * last**2 + 1))
-    for square, part in zip(rows, volume_ft, strict=True):
-        index, length = (plane + square).ravel(), len(power)
-        counts += xp.bincount(index, weights=weights.ravel(), minlength=length)
-        squares = (part.real**2 + part.imag**2) * weights
-        power += xp.bincount(index, weights=squares.ravel(), minlength=length)
-    factors = _level_factors(counts, power, last).astype(volume.dtype)
-    for square, part in zip(rows, volume_ft, strict=True):
-        part *= factors[plane + square]
-    return inverse_transform_about_zero(volume_ft, size)
+def _soft_shells(
+    box: int, width: float, xp: Any, dtype: Any
+) -> tuple[Array, list[tuple[slice, Array]], Array]:
+    """Return which frequencies, from the lowest on, soft shells have; and the shells.
+
+    Of each shell, which of these it has, and their weights; last the middles, per pixel.
+    """
+    distance, on_host = radii(box, 3, xp).ravel(), np.sort(radii(box, 3), axis=None)
+    order = xp.argsort(distance)
+    distance = distance[order]
+    multiple = xp.broadcast_to(hermitian_weights(box, xp), (box, box, box // 2 + 1)).ravel()[order]
+    shells, count = [], int(box / width)
+    for middle in [number * (width / 2) for number in range(1, count + 1)]:
+        part = slice(*np.searchsorted(on_host, [middle - width, middle + width]).tolist())
+        weights = cosine_fall(abs(distance[part] - middle) / width) * multiple[part]
+        shells.append((part, weights.astype(dtype)))
+    return order[: shells[-1][0].stop], shells, xp.arange(1, count + 1) * (width / 2 / box)
 
 
-def _level_factors(counts: Array, power: Array, last: int) -> Array:
-    """Return what divides by the root mean square of shells, for each ``|k|^2`` from its sums."""
-    xp = array_namespace(counts)
-    distance = xp.sqrt(xp.arange(len(counts)))
-    shell = xp.minimum(xp.rint(distance), last + 1).astype(np.int64)
-    counts, power = (xp.bincount(shell, weights=sums)[: last + 1] for sums in (counts, power))
-    power = power / counts
-    known = power > _FLOOR * power.max()
-    level = xp.log(xp.where(known, power, xp.inf)) / 2
-    level = xp.interp(distance, xp.arange(last + 1), level)
-    return xp.where(distance <= last, xp.exp(-level), 0)
-
-
-def _soft_shells(box: int, width: float, xp: Any, dtype: Any) -> tuple[Array, Array]:
-    """Return weights of overlapping shells, (shells, frequencies), and their middles per pixel."""
-    middles = xp.arange(1, int(box / width) + 1) * (width / 2)
-    distance = abs(radii(box, 3, xp) - middles[:, None, None, None])
-    weights = cosine_fall(distance / width) * hermitian_weights(box, xp)
-    return weights.reshape(len(middles), -1).astype(dtype), middles / box
-
-
-def _correlation(one: Array, two: Array, weights: Array) -> Array:
-    """Return the correlation of spectra over soft shells, (n, shells)."""
+def _correlation(one: Array, two: Array, shells: Sequence[tuple[slice, Array]]) -> Array:
+    """Return the correlation of spectra (n, frequencies) over soft shells, (n, shells)."""
     xp = array_namespace(one)
+    values = xp.stack(products(one, two))
     # after a matrix product the threads of a BLAS spin for as long as all of this takes
-    overlap, *powers = (
-        xp.einsum("nk,sk->ns", part.reshape(len(part), -1), weights) for part in products(one, two)
-    )
+    sums = [xp.einsum("pnk,k->pn", values[..., part], weights) for part, weights in shells]
+    overlap, *powers = xp.stack(sums, -1)
     norm = xp.sqrt(powers[0] * powers[1])
     return overlap / xp.where(norm > 0, norm, xp.inf)
 

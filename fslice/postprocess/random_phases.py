@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from fslice._arrays import Array, array_namespace
-from fslice._large import cached_parts
 from fslice.fourier import (
+    axis_transform,
     frequencies,
+    full_axis_transform,
     inverse_axis_transform,
     inverse_full_axis_transform,
-    inverse_transform_about_zero,
     transform_about_zero,
 )
-from fslice.postprocess.shell_sums import bounding_box, shell_products, sum_over_shells
+from fslice.postprocess.shell_sums import (
+    bounding_box,
+    box_spectrum,
+    shell_products,
+    sums_of_even,
+)
 
 
 def random_phase_fsc(half1: Array, half2: Array, mask: Array, first_shell: int) -> Array:
@@ -58,27 +63,34 @@ def random_phase_fsc(half1: Array, half2: Array, mask: Array, first_shell: int) 
 
 
 def of_spectra(half1_ft: Array, half2_ft: Array, mask: Array, first_shell: int) -> Array:
-    """Return `random_phase_fsc` of two spectra, as from `transform_about_zero`, which are lost."""
+    """Return `random_phase_fsc` of two spectra, as from `transform_about_zero`."""
     xp, size, box = array_namespace(half1_ft, half2_ft, mask), len(mask), bounding_box(mask)
-    lag_weights = _autocorrelation(transform_about_zero(mask)) / size**3
+    lag_weights = _autocorrelation(_power(box_spectrum(mask[box], size)) / size**3)
     random = _from_shell_on(first_shell, size, mask)
     fixed, lags = [], []
     for volume_ft in (half1_ft, half2_ft):
         fixed.append(mask[box] * low_frequencies(volume_ft, first_shell, box))
-        volume_ft *= random
-        lags.append(_autocorrelation(volume_ft))
+        lags.append(_autocorrelation(random * _power(volume_ft)))
         lags[-1] *= lag_weights
-    spread = sum_over_shells(lags, size, lambda *parts: [part.real for part in parts])
+    spread = sums_of_even(lags, size)
     overlap, *powers = shell_products(fixed[0], fixed[1], size)
     norms = xp.sqrt((powers[0] + spread[0]) * (powers[1] + spread[1]))
     return xp.clip(overlap / xp.where(norms > 0, norms, xp.inf), -1, 1)
 
 
-def _autocorrelation(volume_ft: Array) -> Array:
-    """Return the products of a volume with its shifted self, from its spectrum, which is lost."""
-    for part in cached_parts(volume_ft):
-        volume_ft[part] *= volume_ft[part].conj()
-    return inverse_transform_about_zero(volume_ft, len(volume_ft))
+def _power(volume_ft: Array) -> Array:
+    return volume_ft.real**2 + volume_ft.imag**2
+
+
+def _autocorrelation(power: Array) -> Array:
+    """Return the products of a volume with its shifted self, from its power spectrum.
+
+    They are the same for opposite shifts, so that half of them are enough: (D//2 + 1, D, D), of
+    which the first axis has those from 0 on. They are mirrored along x.
+    """
+    size = len(power)
+    lines = full_axis_transform(axis_transform(power, 0), 1)
+    return inverse_axis_transform(lines, 2, size) / size**2
 
 
 def _from_shell_on(first: int, size: int, like: Array) -> Array:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
-from fslice.fourier import axis_transform, frequencies, full_axis_transform, hermitian_weights
+from fslice.fourier import (
+    axis_transform,
+    frequencies,
+    full_axis_transform,
+    hermitian_weights,
+    inverse_axis_transform,
+)
 
-_VALUES = 1 << 18
+_VALUES = 1 << 17
 """Of a spectrum that are summed together: they fit the cache."""
 
 
@@ -100,12 +107,46 @@ def sum_over_shells(
     )
 
 
-def spectrum(volume: Array) -> Array:
-    """Return the half spectrum that `sum_over_shells` sums, of a whole volume (D, D, D).
+def box_spectrum(box: Array, size: int) -> Array:
+    """Return the half spectrum that `sum_over_shells` sums: of a box (c, d, e), or a whole volume.
 
-    It is that of `fslice.fourier.transform_about_zero`, to rounding.
+    Of a volume (D, D, D) it is that of `fslice.fourier.transform_about_zero`, to rounding.
     """
-    return full_axis_transform(_planes(volume, len(volume)), 0)
+    return full_axis_transform(_planes(box, size), 0, size)
+
+
+def sums_of_even(halves: Sequence[Array], size: int) -> list[Array]:
+    """Sum the spectra of even volumes over shells; these are real.
+
+    Parameters
+    ----------
+    halves : sequence of (D//2 + 1, D, D) real array
+        The half of each volume from index 0 to ``D // 2`` of its first axis.
+    size : int
+        Box D.
+
+    Returns
+    -------
+    list of (D//2 + 1,) float64 array
+
+    Notes
+    -----
+    The transform of an even volume along x and y is Hermitian along z.
+
+    Examples
+    --------
+    >>> volume = np.random.default_rng(0).normal(size=(6, 6, 6))
+    >>> even = volume + np.roll(volume[::-1, ::-1, ::-1], 1, (0, 1, 2))
+    >>> expected = sum_over_shells([even], 6, lambda part: [part.real])
+    >>> np.allclose(sums_of_even([even[:4]], 6), expected)
+    True
+    """
+    totals = _sums(
+        [_planes(half, size) for half in halves],
+        size,
+        lambda parts: [inverse_axis_transform(part, 0, size) for part in parts],
+    )
+    return [size * total for total in totals]
 
 
 def _planes(box: Array, size: int) -> Array:
@@ -120,7 +161,7 @@ def sum_of_spectra(spectra: Sequence[Array], values: Callable[..., Sequence[Arra
     --------
     >>> volume = np.random.default_rng(0).normal(size=(6, 6, 6))
     >>> of_box = sum_over_shells([volume], 6, lambda part: [part.real])
-    >>> np.allclose(sum_of_spectra([spectrum(volume)], lambda part: [part.real]), of_box)
+    >>> np.allclose(sum_of_spectra([box_spectrum(volume, 6)], lambda part: [part.real]), of_box)
     True
     """
     return _sums(spectra, len(spectra[0]), lambda parts: values(*parts))
@@ -137,12 +178,28 @@ def _sums(
     weights = hermitian_weights(size, xp)
     step = max(1, _VALUES // (size * len(weights)))
     for start in range(0, size, step):
-        rows = slice(start, start + step)
-        shell = shells[kz + ky[rows] + kx].ravel()
+        rows = slice(start, min(start + step, size))
+        part = rows, slice(_columns(rows, size))
+        shell = shells[kz + ky[rows] + kx[..., part[1]]].ravel()
         totals.append(
             [
-                xp.bincount(shell, weights=(part * weights).ravel(), minlength=size // 2 + 2)
-                for part in values([array[:, rows] for array in arrays])
+                xp.bincount(
+                    shell, weights=(found * weights[part[1]]).ravel(), minlength=size // 2 + 2
+                )
+                for found in values([array[:, *part] for array in arrays])
             ]
         )
     return [sum(parts)[: size // 2 + 1] for parts in zip(*totals, strict=True)]
+
+
+def _columns(rows: slice, size: int) -> int:
+    """Return how many kx shells reach in some rows of ky.
+
+    Examples
+    --------
+    >>> [_columns(slice(ky, ky + 1), 8) for ky in range(8)]
+    [5, 5, 5, 4, 3, 4, 5, 5]
+    """
+    last = size // 2
+    least = min(min(ky, size - ky) for ky in range(rows.start, rows.stop))
+    return min(last, math.isqrt(last * (last + 1) - least**2)) + 1

@@ -120,7 +120,18 @@ class Exact:
             return self._fit(data, model, report, cache, store)
 
         found, data = alternate(dataset, model, fit, report, cache, for_functions(self.executor))
-        return self._result(found, data, model, report)
+        result = self._result(found, data, model, report)
+        if not found.halves:
+            return result
+        (first,) = found.halves
+        second, prior = found.precision.normal - first, replace(found.precision, normal=first)
+        del found  # the equations of all images: a third of the memory
+        with report.stage("half maps", 2, "maps") as advance:
+            solved, unfiltered = _half_maps((first, second), prior)
+            advance(2)
+        return replace(
+            result, half_maps=solved, unfiltered_half_maps=unfiltered, seconds=dict(report.seconds)
+        )
 
     def _check(self, dataset: Dataset, model: Model) -> None:
         if (self.samples or self.evidence) and not model.gaussian:
@@ -143,8 +154,10 @@ class Exact:
         store: PartialSums | None,
     ) -> Fit:
         """Sum the images, and solve."""
-        halves = self._sums(dataset, model, report, cache, store)
-        normal: Any = halves[0] if len(halves) == 1 else halves[0] + halves[1]
+        normal, *others = self._sums(dataset, model, report, cache, store)
+        first = []
+        if others:  # the second half is what the first leaves of the whole: less is kept
+            first, normal = [normal], normal + others.pop()
         with report.stage("fitting", _ITERATIONS, "iterations") as advance:
             solution = self._solve(normal, model, lambda *_: advance())
         if self.mask_from is not None:
@@ -155,8 +168,7 @@ class Exact:
         std = mean_field_std(solution.precision) if model.gaussian else None
         return Fit(
             solution.precision, solution.mean, std,
-            elbo(solution.precision, solution.mean, std), solution.converged,
-            halves if len(halves) == 2 else [],
+            elbo(solution.precision, solution.mean, std), solution.converged, first,
         )  # fmt: skip
 
     def _solve(self, normal: Any, model: Model, progress: Callable[..., object]) -> Solution:
@@ -184,8 +196,9 @@ class Exact:
             labels = to_numpy(dataset.half_sets)
             row_sets = [np.flatnonzero(labels == half) for half in (1, 2)]
         with report.stage("reading", len(dataset)) as advance:
+            sums = NormalSums.of(model.projector, overwrite=cache is None)
             return sum_watching(
-                dataset, NormalSums.of(model.projector), report.warnings, row_sets, cache=cache,
+                dataset, sums, report.warnings, row_sets, cache=cache,
                 executor=self.executor, progress=advance, store=store,
             )  # fmt: skip
 
@@ -200,16 +213,9 @@ class Exact:
             with report.stage("evidence", _PROBES, "probes") as advance:
                 evidence = self._evidence(precision, found.mean)
                 advance(_PROBES)
-        solved = unfiltered = None
-        if found.halves:
-            with report.stage("half maps", 2, "maps") as advance:
-                solved, unfiltered = _half_maps(found.halves, precision)
-                advance(2)
         bound = elbo_of_prior(precision, gaussian=model.gaussian)
         return replace(
             posterior_of("exact", found, dataset, report, bound, unobserved_note(precision.normal)),
-            half_maps=solved,
-            unfiltered_half_maps=unfiltered,
             evidence=evidence,
             voxel_std=voxel_std,
             fsc_samples=fsc_samples,
@@ -280,5 +286,7 @@ def _half(normal: NormalEquations, whole: PosteriorPrecision) -> tuple[Array, Ar
     start = None
     if isinstance(precision.latent, SlicedSpectrum):
         start = weighted_backprojection(precision, density)
-    solution = solve_observed(precision, tolerance=_TOLERANCE_HALF, start=start, afresh=False)
+    solution = solve_observed(
+        precision, tolerance=_TOLERANCE_HALF, start=start, afresh=False, overwrite_start=True
+    )
     return solution.volume(), unfiltered_volume(normal, density)

@@ -84,7 +84,8 @@ class Watching:
 
     def add(self, total: Watched, batch: Batch) -> Watched:
         """Add a batch."""
-        return Watched(self.fold.add(total.value, batch), total.powers + powers(batch))
+        measured = total.powers + powers(batch)  # before the spectra may be lost
+        return Watched(self.fold.add(total.value, batch), measured)
 
     def finish(self, total: Watched, dataset: Dataset, rows: Array) -> Watched:
         """Return the sum over all rows."""
