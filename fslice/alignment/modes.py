@@ -9,13 +9,9 @@ import numpy as np
 
 from fslice._arrays import Array, array_namespace
 from fslice.alignment.newton import Quadratic, Starts
-from fslice.geometry import matrix_to_rotvec
 
 MERGED_ANGLE, MERGED_SHIFT = math.radians(3), 2.0
 """Modes that are nearer to each other, in radians and in pixels, are one."""
-_OVERLAP = 2.0
-"""And so are those that are nearer in squared standard deviations: maxima of two equal Gaussians
-are twice that apart at least, while a wide mode is climbed from all sides, and not to its top."""
 
 
 class Kept(NamedTuple):
@@ -35,9 +31,8 @@ def log_masses(quadratic: Quadratic) -> Array:
 
 
 def prune(
-    starts: Starts, masses: Array, group: Array, count: int, window: float, most: int,
-    matrices: Array | None = None,
-) -> Kept:  # fmt: skip
+    starts: Starts, masses: Array, group: Array, count: int, window: float, most: int
+) -> Kept:
     """Keep the best modes of each image, apart from each other.
 
     Parameters
@@ -54,8 +49,6 @@ def prune(
         In nats: modes further below the best of their image are given up.
     most : int
         Of an image.
-    matrices : (m, c, c) float64 array, optional
-        Curvatures, of starts that have arrived: those whose Gaussians overlap are one mode.
     """
     xp = array_namespace(masses)
     order = xp.lexsort(xp.stack([-masses, starts.image_of]))
@@ -70,12 +63,6 @@ def prune(
     modes = xp.where(there, table, 0)
     values = xp.where(there, masses[modes], -xp.inf)
     same = _same(starts.rotations[modes], starts.shifts[modes], group)
-    if matrices is not None:
-        earlier = xp.arange(width)[:, None] > xp.arange(width)
-        pairs = xp.nonzero(there[:, :, None] & there[:, None] & earlier & ~same)
-        if len(pairs[0]):
-            one, other = modes[pairs[0], pairs[1]], modes[pairs[0], pairs[2]]
-            same[pairs] = _squared_distances(starts, matrices, one, other, group) < _OVERLAP
     distinct = xp.zeros_like(there)
     for place in range(width):
         again = (same[:, place, :place] & distinct[:, :place]).any(1)
@@ -85,22 +72,6 @@ def prune(
     relative = xp.exp(xp.where(distinct, values - values[:, :1], -xp.inf))
     lost = (relative * ~kept).sum(1) / relative.sum(1)
     return Kept(table[kept], lost)
-
-
-def _squared_distances(
-    starts: Starts, matrices: Array, one: Array, other: Array, group: Array
-) -> Array:
-    """Return how far pairs of modes are apart, in variances of the narrower of the two."""
-    xp = array_namespace(matrices)
-    back, ahead = starts.rotations[other].swapaxes(1, 2), starts.rotations[one]
-    turns = xp.stack([matrix_to_rotvec(back @ mate @ ahead) for mate in group])
-    nearest = (turns**2).sum(-1).argmin(0)
-    steps = [turns[nearest, xp.arange(len(one))], starts.shifts[one] - starts.shifts[other]]
-    if starts.parameters is not None:
-        steps.append(starts.parameters[one] - starts.parameters[other])
-    step = xp.concatenate(steps, 1)[:, :, None]
-    squares = [step.swapaxes(1, 2) @ matrices[each] @ step for each in (one, other)]
-    return xp.maximum(*squares)[:, 0, 0]
 
 
 def _same(rotations: Array, shifts: Array, group: Array) -> Array:

@@ -212,8 +212,7 @@ class PreparedMap:
                 starts, quadratic = settle(starts, quadratic)
             window = self.search.window + (0 if last else 2)
             most = self.search.max_modes * (1 if last else 2)
-            matrices = quadratic.matrix if last else None
-            kept = self._pruned(starts, quadratic, count, window, most, matrices)
+            kept = self._pruned(starts, quadratic, count, window, most)
             starts = starts.take(kept.places)
             quadratic = Quadratic(*(values[kept.places] for values in quadratic))
             left = left * (1 - kept.discarded)
@@ -222,11 +221,10 @@ class PreparedMap:
         return self._posterior(batch, starts, quadratic, 1 - left)
 
     def _pruned(
-        self, starts: Starts, quadratic: Quadratic, count: int, window: float, most: int,
-        matrices: Array | None,
-    ) -> Kept:  # fmt: skip
+        self, starts: Starts, quadratic: Quadratic, count: int, window: float, most: int
+    ) -> Kept:
         group = symmetry_rotations(self.symmetry, like=starts.rotations)
-        return prune(starts, log_masses(quadratic), group, count, window, most, matrices)
+        return prune(starts, log_masses(quadratic), group, count, window, most)
 
     def _posterior(
         self, batch: Batch, starts: Starts, quadratic: Quadratic, lost: Array
