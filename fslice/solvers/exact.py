@@ -272,9 +272,7 @@ def _both(halves: Sequence[Any], whole: Any) -> list[Any]:
 
     The smaller cannot be what is left: of a few images beside many the sum has lost digits.
     """
-    return [
-        whole - halves[1 - place] if half is None else half for place, half in enumerate(halves)
-    ]
+    return [whole - halves[1 - i] if half is None else half for i, half in enumerate(halves)]
 
 
 def _half_maps(
