@@ -9,7 +9,9 @@ import fslice
 from fslice import Projector
 from fslice.alignment.band import Band
 from fslice.alignment.band_images import read_band
+from fslice.alignment.joint.starts import random_map
 from fslice.alignment.noise import mean_power, outer_variance
+from fslice.data import image_ctf
 from fslice.data.dataset import Dataset
 from fslice.data.poses import Poses
 from fslice.fourier import hermitian_weights, radii, shells
@@ -73,6 +75,31 @@ def test_noise_has_the_variance_that_it_had_before(pair):
     band = Band(SIZE, 6)
     found, given = (read_band(data, band).mean_power()[2:].mean() for data in (multiplied, plain))
     assert found == pytest.approx(given, rel=1.5e-3)
+
+
+def test_the_noise_of_a_shell_that_no_image_holds_follows_the_others(pair):
+    """Without amplitude contrast the CTF is 0 in shell 0."""
+    plain = replace(pair[0], ctf=pair[0].ctf.replace(amplitude_contrast=np.zeros(N)))
+    spectra = plain.ctf.evaluate(SIZE) * fslice.rfft2(plain.images)
+    images = fslice.irfft2(fslice.fourier.hermitian_part(spectra, 2))
+    read = read_band(
+        replace(plain, images=images, ctf_applied="premultiplied"),
+        Band(SIZE, 6, interpolation="linear"),
+    )
+    assert read.degrees()[0] == 0
+    power = read.mean_power()
+    assert power[0] == power[1] == pytest.approx(1, abs=0.1)
+    start = random_map(read, 5.0, np.random.default_rng(0))
+    assert np.isfinite(start.volume).all()
+
+
+@pytest.mark.parametrize("counted", [1, 1 << 23])
+def test_degrees_are_counted_a_few_images_at_a_time(pair, counted, monkeypatch):
+    monkeypatch.setattr(image_ctf, "_VALUES", counted)
+    band = np.ones((SIZE, SIZE // 2 + 1))
+    rows = np.arange(5)
+    found = image_ctf.shell_degrees(pair[1], rows, band, pair[1].groups, 2)
+    assert np.array_equal(found.sum(0)[:7], held_per_shell(pair[1], rows)[:7])  # whole shells
 
 
 @pytest.mark.parametrize("noise", ["shell", "group"])

@@ -58,9 +58,14 @@ class BandImages:
         return np.rint(np.hypot(*self.band.frequencies.T)).astype(np.int64)
 
     def mean_power(self) -> np.ndarray:
-        """Return the mean square of each shell's coefficients: (shells,) float64 on the host."""
+        """Return the mean square of each shell's coefficients: (shells,) float64 on the host.
+
+        A shell that no image holds, as the mean without amplitude contrast, follows the others.
+        """
         power = to_numpy((abs(self.images) ** 2).mean(0, dtype=np.float64))
-        return np.bincount(self.shell_of(), self.band.multiplicities * power) / self.degrees()
+        degrees, held = self.degrees(), np.flatnonzero(self.degrees())
+        sums = np.bincount(self.shell_of(), self.band.multiplicities * power)
+        return np.interp(np.arange(len(sums)), held, sums[held] / degrees[held])
 
     def degrees(self) -> np.ndarray:
         """Return how many real numbers an image holds in each shell, in the mean: on the host."""

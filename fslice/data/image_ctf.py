@@ -15,8 +15,8 @@ from fslice.operators.ctf import CTF
 
 SMALLEST_CTF = 1e-2
 """Images that were multiplied by their CTF say nothing where it is smaller: rounding errors."""
-_TOGETHER = 2048
-"""Images whose coefficients are counted at a time."""
+_VALUES = 1 << 23
+"""Coefficients of images that are counted at a time."""
 
 
 def ctf_of(dataset: Dataset, rows: Array) -> CTF | Array | None:
@@ -112,8 +112,9 @@ def shell_degrees(
         images = xp.bincount(labels, minlength=count).astype(np.float64)
         return images[:, None] * shell_sum(band, size, ndim, corners=True)
     total: Any = 0
-    for start in range(0, len(rows), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
+    together = max(1, _VALUES // band.size)
+    for start in range(0, len(rows), together):
+        part = slice(start, start + together)
         held = _is_held(_values(dataset, own_ctf(dataset, rows[part]))).reshape(-1, band.size)
         images = group_members(labels[part], count, xp) @ held.astype(np.float64)
         total = total + images.reshape(count, *band.shape) * band

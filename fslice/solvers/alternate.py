@@ -43,7 +43,7 @@ class Fit:
     elbo: float
     converged: bool
     halves: list[Any] = field(default_factory=list)
-    """Normal equations of the half sets, where there are any."""
+    """Normal equations of the half sets, where there are any; None where all less the other."""
     trace: tuple[float, ...] = ()
 
 

@@ -123,11 +123,11 @@ class Exact:
         result = self._result(found, data, model, report)
         if not found.halves:
             return result
-        (first,) = found.halves
-        second, prior = found.precision.normal - first, replace(found.precision, normal=first)
+        halves = _both(found.halves, found.precision.normal)
+        prior = replace(found.precision, normal=halves[0])
         del found  # the equations of all images: a third of the memory
         with report.stage("half maps", 2, "maps") as advance:
-            solved, unfiltered = _half_maps((first, second), prior)
+            solved, unfiltered = _half_maps(halves, prior)
             advance(2)
         return replace(
             result, half_maps=solved, unfiltered_half_maps=unfiltered, seconds=dict(report.seconds)
@@ -154,10 +154,10 @@ class Exact:
         store: PartialSums | None,
     ) -> Fit:
         """Sum the images, and solve."""
-        normal, *others = self._sums(dataset, model, report, cache, store)
-        first = []
-        if others:  # the second half is what the first leaves of the whole: less is kept
-            first, normal = [normal], normal + others.pop()
+        halves: list[Any] = self._sums(dataset, model, report, cache, store)
+        normal = halves.pop() if len(halves) == 1 else halves[0] + halves[1]
+        if halves:  # less is kept: see `_both`
+            halves[int(halves[0].count <= halves[1].count)] = None
         with report.stage("fitting", _ITERATIONS, "iterations") as advance:
             solution = self._solve(normal, model, lambda *_: advance())
         if self.mask_from is not None:
@@ -168,7 +168,7 @@ class Exact:
         std = mean_field_std(solution.precision) if model.gaussian else None
         return Fit(
             solution.precision, solution.mean, std,
-            elbo(solution.precision, solution.mean, std), solution.converged, first,
+            elbo(solution.precision, solution.mean, std), solution.converged, halves,
         )  # fmt: skip
 
     def _solve(self, normal: Any, model: Model, progress: Callable[..., object]) -> Solution:
@@ -265,6 +265,14 @@ def _power_of_latent(precision: PosteriorPrecision) -> float:
         return 1.0
     projector, ndim = precision.normal.projector, precision.normal.b.ndim
     return float(_MEAN_SQUARE_WEIGHTS[projector.interpolation] ** ndim)
+
+
+def _both(halves: Sequence[Any], whole: Any) -> list[Any]:
+    """Return the normal equations of both halves, the larger of which the other leaves of all.
+
+    The smaller cannot be what is left: of a few images beside many the sum has lost digits.
+    """
+    return [whole - halves[1 - i] if half is None else half for i, half in enumerate(halves)]
 
 
 def _half_maps(

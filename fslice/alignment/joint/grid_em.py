@@ -251,5 +251,6 @@ def updated_noise(
     model = (statistics.squared_ctf * (slices.real**2 + slices.imag**2)).sum(0, dtype=np.float64)
     residual = to_numpy(statistics.squares - 2 * cross + model)
     shell, weights = images.shell_of(), band.multiplicities
-    degrees = statistics.count * images.degrees()
-    return noise * np.maximum(np.bincount(shell, weights * residual) / degrees, 1e-3)
+    degrees, sums = statistics.count * images.degrees(), np.bincount(shell, weights * residual)
+    quotient = np.divide(sums, degrees, out=np.ones(len(sums)), where=degrees > 0)
+    return noise * np.maximum(quotient, 1e-3)
