@@ -12,6 +12,7 @@ from fslice import _kernels, random_rotations, rfft2, rfft3
 from fslice._arrays import to_numpy
 from fslice._devices import map_arrays
 from fslice._kernels import Filters, Views
+from fslice._kernels.interface import SliceGeometry
 from fslice.geometry import angle_between, rotvec_to_matrix
 from fslice.operators.sampling import slice_geometry
 
@@ -100,6 +101,16 @@ def test_compiled_curvatures_are_those_of_the_definition(kernels, dtype, seed, s
     )  # fmt: skip
     for one, other in zip(found, expected, strict=True):
         assert abs(one - other).max() <= 300 * np.finfo(dtype).eps * abs(other).max()
+
+
+def test_slices_may_be_taller_than_wide(kernels):
+    rng, geometry = np.random.default_rng(0), SliceGeometry(32, 32, 32, 40, 6, 1.0, 99.0, (0, 1))
+    volume = rfft3(noise(rng, (32,) * 3))
+    images = noise(rng, (2, *geometry.slice_shape)) + 0j
+    views = Views(random_rotations(2, rng), noise(rng, (2, 2)))
+    arguments = volume, images, views, Filters(), 1.0, geometry
+    expected = _kernels.host_kernels()["numpy"].pose_gram(*arguments)
+    assert np.allclose(kernels.pose_gram(*arguments), expected, atol=1e-12 * abs(expected).max())
 
 
 @given(seed=seeds, n=st.integers(1, 5), shifts=st.integers(1, 6), count=st.integers(1, 70))

@@ -225,6 +225,17 @@ def test_an_inverted_initial_map_is_said_and_turned_whatever_the_background(back
     assert np.array_equal(found.volume, -wrong.volume)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_initial_map_that_images_do_not_show_is_not_said_to_be_inverted(sign):
+    """Both signs explain the images worse than noise alone; one is always less bad."""
+    dataset, _ = simulated(200)
+    images = read_band(dataset, Band(20, 8, interpolation="linear"))
+    power, images = images.mean_power(), images.limited(Band(20, 4, interpolation="linear"))
+    unrelated = sign * np.random.default_rng(1).normal(size=(20, 20, 20))
+    start = given_map(unrelated, images, power, 1.0)
+    assert upright(start, images) is start
+
+
 def test_joint_inference_says_that_its_initial_map_is_inverted():
     dataset, truth = simulated(200)
     images = read_band(dataset, Band(20, 9, interpolation="linear"))

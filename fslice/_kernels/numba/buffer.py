@@ -87,7 +87,7 @@ def row_buffer(geometry: SliceGeometry, dtype: Any, plain: bool = False) -> RowB
         phase_x=np.zeros(length, phases),
         phase_y=np.zeros(geometry.rows, phases),
         column=np.arange(length, dtype=np.float64),
-        kx=np.arange(length).astype(real),
+        kx=np.arange(max(length, geometry.rows)).astype(real),
         ctf=np.zeros(length, real),
         envelope_x=np.ones(length, real),
         envelope_y=np.ones(geometry.rows, real),

@@ -34,7 +34,8 @@ def upright(start: GridMap, images: BandImages) -> GridMap:
     Notes
     -----
     The evidence of both signs is compared, on some images and a coarse grid. The zero frequency has
-    no say: it may be a background.
+    no say: it may be a background. Of a map that images do not show, both signs explain them worse
+    than noise alone does, and either may be less bad: it stays as it is.
     """
     noise = start.noise.copy()
     noise[0] *= _BACKGROUND
@@ -43,10 +44,12 @@ def upright(start: GridMap, images: BandImages) -> GridMap:
     grid = make_grid(grid_rotations(_ROTATIONS), shifts, start.shift_std, images.ctf)
 
     def evidence(volume: Array) -> Array:
+        """Return how much better a map explains the images than noise alone."""
         return log_likelihoods(volume, few, grid, noise)[1].sum()
 
-    gain = float(evidence(-start.volume) - evidence(start.volume))
-    if gain <= SIGNAL:
+    negative = evidence(-start.volume)
+    gain = float(negative - evidence(start.volume))
+    if gain <= SIGNAL or float(negative) <= SIGNAL:
         return start
     warnings.warn(
         "the initial map is inverted: its negative explains images better, by "
