@@ -30,12 +30,12 @@ faults = [mutant for mutant in MUTANTS if mutant.name == seeded]
 print(noticed(PROBES[name], mutated(*faults) if faults else {}, THREAD))
 """
 PROBES = (
-    "gather", "slopes", "scatter", "bricks", "many", "chunks", "squares", "stencil", "moments",
-    "product", "ctf", "views", "misfit", "pose",
-    "curvature", "peaks",
+    "gather", "slopes", "scatter", "bricks", "many", "dense", "chunks", "squares", "stencil",
+    "moments", "dense moments", "product", "ctf", "views", "misfit", "pose", "curvature", "peaks",
 )  # fmt: skip
 RACES = {
-    "wrong class: stride one short", "taps not in step", "queue read before it is written",
+    "samples of one cell together", "taps not in step", "queue cleared late",
+    "queue read before it is written",
     "moments read before they are written", "moments overwritten before they are read",
     "sums read before they are written", "peaks: best read before it is written",
     "peaks: best overwritten before it is read",

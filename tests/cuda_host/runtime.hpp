@@ -280,11 +280,20 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
   for (int i = 0; i < 32; ++i) bits |= unsigned(host::lane_value<int>(values, i)) << i;
   return bits;
 }
+inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+template <typename T> unsigned __match_any_sync(unsigned mask, T value) {
+  const uint64_t* values = host::exchanged(mask, value);
+  unsigned bits = 0;
+  for (int i = 0; i < 32; ++i) bits |= unsigned(host::lane_value<T>(values, i) == value) << i;
+  return bits;
+}
 inline int __ffs(unsigned x) { return __builtin_ffs(int(x)); }
+inline unsigned __umulhi(unsigned x, unsigned y) { return unsigned(uint64_t(x) * y >> 32); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 template <typename T> T atomicAdd(T* sum, std::type_identity_t<T> value) {
   return std::atomic_ref<T>(*sum).fetch_add(value, std::memory_order_relaxed);
 }
+inline float __fdividef(float x, float y) { return x / y; }
 inline void sincospi(double x, double* s, double* c) { *s = std::sin(M_PI * x), *c = std::cos(M_PI * x); }
 inline void sincospif(float x, float* s, float* c) {
   *s = float(std::sin(M_PI * double(x))), *c = float(std::cos(M_PI * double(x)));

@@ -21,12 +21,15 @@ __global__ void __launch_bounds__(256)
     double p[3];
     position(view, k.kx, k.ky, p);
     bool mate = p[0] < 0;
-    auto value = (k.kx == 0 ? T(0.5) : T(1)) * own(g, k.kx, k.ky);
+    auto value = (k.kx == 0 ? T(0.5) : T(1)) * own.added(own.slice[i], k.kx, k.ky);
     if (mate) value = conj(value);
-    for_taps<TAPS, false>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
-      T weight = tap.z * tap.y * tap.x;
-      if (POWER == 2) weight *= weight;
-      if (weight != 0) add_atomically(volume + tap.at, weight * (tap.ghost ? conj(value) : value));
-    });
+    const Rows<T, TAPS, 0> rows(g, cell_of<T>(g, p, mate));
+    for (int c = 0; c < TAPS; ++c)
+      for (int b = 0; b < TAPS; ++b)
+        rows.for_row(g, b, c, [&](int a, long long at, bool ghost) {
+          T weight = rows.z.weight[c] * rows.y.weight[b] * rows.x.weight[a];
+          if (POWER == 2) weight *= weight;
+          if (weight != 0) add_atomically(volume + at, weight * (ghost ? conj(value) : value));
+        });
   }
 }

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
-from fslice._kernels.cuda.plan import Plan, plan_for
+from fslice._kernels.cuda.plan import ITEMS, Plan, plan_for
 from fslice._kernels.cuda.structs import geometry_struct
 from fslice._kernels.cuda.workspace import (
     Prepared,
@@ -112,11 +112,12 @@ def volume_sum(
 
 
 def plan_of(
-    kernels: Workspace, geometry: SliceGeometry, sides: tuple[int, int, int], views: int
-) -> Plan:
+    kernels: Workspace, geometry: SliceGeometry, sides: tuple[int, int, int], views: int,
+    items: int = ITEMS,
+) -> Plan:  # fmt: skip
     """Return the plan for a number of views, one for all numbers that need as many bits."""
     together = max(1, min(views, kernels.most_views))
-    return plan_for(geometry, sides, 1 << (together - 1).bit_length())
+    return plan_for(geometry, sides, 1 << (together - 1).bit_length(), items)
 
 
 def uploaded(kernels: Workspace, plan: Plan, like: Array) -> tuple[Array, Array]:

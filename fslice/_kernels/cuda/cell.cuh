@@ -1,5 +1,5 @@
 // The one traversal: in which cell a sample falls, with which weights, and where the Friedel mate is
-// stored instead. Reading and adding, values and slopes all walk over `for_taps`.
+// stored instead. Reading and adding, values and slopes all walk over `Rows`.
 
 template <typename T, int TAPS> struct Spline;
 template <typename T> struct Spline<T, 2> {  // linear
@@ -84,36 +84,26 @@ template <typename T, int TAPS, int ORDER> struct Taps {
   }
 };
 
-// A tap: where it is stored, whether that is its mate, and the weights along x, y, z with their derivatives.
-template <typename T> struct Tap {
-  long long at;
-  bool ghost;
-  T x, y, z, slope_x, slope_y, slope_z, curvature_x, curvature_y, curvature_z;
-};
-
-// Call visit(tap) for every tap of a cell.
-template <int TAPS, int ORDER, typename T, typename Visit>
-__device__ inline void for_taps(const Geometry& g, const Cell<T>& cell, Visit visit) {
-  Taps<T, TAPS, ORDER> x(cell.corner[0], cell.fraction[0], g.nx), y(cell.corner[1], cell.fraction[1], g.ny),
-      z(cell.corner[2], cell.fraction[2], g.nz);
-  int width = half_of(g.nx);
+// The taps of a cell along the three axes, and where its rows along x are stored.
+template <typename T, int TAPS, int ORDER> struct Rows {
+  Taps<T, TAPS, ORDER> x, y, z;
+  __device__ Rows(const Geometry& g, const Cell<T>& cell)
+      : x(cell.corner[0], cell.fraction[0], g.nx), y(cell.corner[1], cell.fraction[1], g.ny),
+        z(cell.corner[2], cell.fraction[2], g.nz) {}
+  __device__ static long long start(const Geometry& g, int ky, int kz) {
+    return ((long long)stored(kz, g.nz) * g.ny + stored(ky, g.ny)) * half_of(g.nx);
+  }
+  // Call visit(a, at, ghost) for each tap of row (b, c): where it is stored, and whether that is its mate.
+  template <typename Visit> __device__ void for_row(const Geometry& g, int b, int c, Visit visit) const {
+    long long row = start(g, y.at[b], z.at[c]), mirrored = 0;
+    if (TAPS > 2) mirrored = start(g, -y.at[b], -z.at[c]);  // a cubic tap may lie at x = -1: its mate is stored
 #pragma unroll
-  for (int c = 0; c < TAPS; ++c)
-#pragma unroll
-    for (int b = 0; b < TAPS; ++b) {
-      long long row = ((long long)stored(z.at[c], g.nz) * g.ny + stored(y.at[b], g.ny)) * width, mirrored = 0;
-      if (TAPS > 2)  // a cubic tap may lie at x = -1: its mate is stored, at -y and -z
-        mirrored = ((long long)stored(-z.at[c], g.nz) * g.ny + stored(-y.at[b], g.ny)) * width;
-#pragma unroll
-      for (int a = 0; a < TAPS; ++a) {
-        bool ghost = TAPS > 2 && x.at[a] < 0;
-        visit(Tap<T>{ghost ? mirrored - x.at[a] : row + x.at[a], ghost, x.weight[a], y.weight[b], z.weight[c],
-                     ORDER > 0 ? x.slope[a] : T(0), ORDER > 0 ? y.slope[b] : T(0), ORDER > 0 ? z.slope[c] : T(0),
-                     ORDER > 1 ? x.curvature[a] : T(0), ORDER > 1 ? y.curvature[b] : T(0),
-                     ORDER > 1 ? z.curvature[c] : T(0)});
-      }
+    for (int a = 0; a < TAPS; ++a) {
+      bool ghost = TAPS > 2 && x.at[a] < 0;
+      visit(a, ghost ? mirrored - x.at[a] : row + x.at[a], ghost);
     }
-}
+  }
+};
 
 // The interpolated value at a sample of a view.
 template <int TAPS, typename T>
@@ -121,16 +111,24 @@ __device__ inline Complex<T> read(const Geometry& g, const Complex<T>* volume, c
   double p[3];
   position(view, kx, ky, p);
   bool mate = p[0] < 0;
+  const Rows<T, TAPS, 0> rows(g, cell_of<T>(g, p, mate));
   Complex<T> sum = {0, 0};
-  for_taps<TAPS, 0>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
-    Complex<T> value = volume[tap.at];
-    add(sum, tap.z * tap.y * tap.x, tap.ghost ? conj(value) : value);
-  });
+#pragma unroll
+  for (int c = 0; c < TAPS; ++c)
+#pragma unroll
+    for (int b = 0; b < TAPS; ++b) {
+      Complex<T> row = {0, 0};
+      rows.for_row(g, b, c, [&](int a, long long at, bool ghost) {
+        Complex<T> value = volume[at];
+        add(row, rows.x.weight[a], ghost ? conj(value) : value);
+      });
+      add(sum, rows.z.weight[c] * rows.y.weight[b], row);
+    }
   return mate ? conj(sum) : sum;
 }
 
 // The interpolated value, its slopes along x, y and z of the volume, and with order 2 its second derivatives
-// xx, xy, xz, yy, yz, zz: 4 or 10 numbers.
+// xx, xy, xz, yy, yz, zz: 4 or 10 numbers. Rows are summed along x, then planes along y, then these along z.
 template <int TAPS, int ORDER, typename T>
 __device__ inline void read_derivatives(const Geometry& g, const Complex<T>* volume, const View& view, int kx, int ky,
                                         Complex<T>* out) {
@@ -138,23 +136,43 @@ __device__ inline void read_derivatives(const Geometry& g, const Complex<T>* vol
   double p[3];
   position(view, kx, ky, p);
   bool mate = p[0] < 0;
+  const Rows<T, TAPS, ORDER> rows(g, cell_of<T>(g, p, mate));
   for (int i = 0; i < count; ++i) out[i] = {0, 0};
-  for_taps<TAPS, ORDER>(g, cell_of<T>(g, p, mate), [&](const Tap<T>& tap) {
-    Complex<T> value = volume[tap.at];
-    if (tap.ghost) value = conj(value);
-    add(out[0], tap.z * tap.y * tap.x, value);
-    add(out[1], tap.z * tap.y * tap.slope_x, value);
-    add(out[2], tap.z * tap.slope_y * tap.x, value);
-    add(out[3], tap.slope_z * tap.y * tap.x, value);
-    if constexpr (ORDER > 1) {
-      add(out[4], tap.z * tap.y * tap.curvature_x, value);
-      add(out[5], tap.z * tap.slope_y * tap.slope_x, value);
-      add(out[6], tap.slope_z * tap.y * tap.slope_x, value);
-      add(out[7], tap.z * tap.curvature_y * tap.x, value);
-      add(out[8], tap.slope_z * tap.slope_y * tap.x, value);
-      add(out[9], tap.curvature_z * tap.y * tap.x, value);
+#pragma unroll
+  for (int c = 0; c < TAPS; ++c) {
+    Complex<T> plane[ORDER > 1 ? 6 : 3] = {};  // the value, along x, y, xx, xy, yy
+#pragma unroll
+    for (int b = 0; b < TAPS; ++b) {
+      Complex<T> row[ORDER + 1] = {};  // the value, along x, xx
+      rows.for_row(g, b, c, [&](int a, long long at, bool ghost) {
+        Complex<T> value = volume[at];
+        if (ghost) value = conj(value);
+        add(row[0], rows.x.weight[a], value);
+        add(row[1], rows.x.slope[a], value);
+        if constexpr (ORDER > 1) add(row[2], rows.x.curvature[a], value);
+      });
+      add(plane[0], rows.y.weight[b], row[0]);
+      add(plane[1], rows.y.weight[b], row[1]);
+      add(plane[2], rows.y.slope[b], row[0]);
+      if constexpr (ORDER > 1) {
+        add(plane[3], rows.y.weight[b], row[2]);
+        add(plane[4], rows.y.slope[b], row[1]);
+        add(plane[5], rows.y.curvature[b], row[0]);
+      }
     }
-  });
+    add(out[0], rows.z.weight[c], plane[0]);
+    add(out[1], rows.z.weight[c], plane[1]);
+    add(out[2], rows.z.weight[c], plane[2]);
+    add(out[3], rows.z.slope[c], plane[0]);
+    if constexpr (ORDER > 1) {
+      add(out[4], rows.z.weight[c], plane[3]);
+      add(out[5], rows.z.weight[c], plane[4]);
+      add(out[6], rows.z.slope[c], plane[1]);
+      add(out[7], rows.z.weight[c], plane[5]);
+      add(out[8], rows.z.slope[c], plane[2]);
+      add(out[9], rows.z.curvature[c], plane[0]);
+    }
+  }
   if (mate)  // read at minus the position, conjugated: only the slopes change their sign
     for (int i = 0; i < count; ++i) out[i] = i >= 1 && i <= 3 ? T(-1) * conj(out[i]) : conj(out[i]);
 }

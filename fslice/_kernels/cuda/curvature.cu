@@ -26,7 +26,7 @@ __device__ inline void add_second_derivatives(const Geometry& g, const View& vie
   const Bending<T> bending(h * (residual.ctf * residual.phase), read);
   T n[3], e[3], slope[3], turned[5], x = T(kx), y = T(ky);
   for (int i = 0; i < 3; ++i) {
-    n[i] = T(view.axes[i][2]);
+    n[i] = T(view.beam[i]);
     e[i] = T(view.axes[i][1] * kx - view.axes[i][0] * ky);
     slope[i] = h.re * along[i].re - h.im * along[i].im;
   }

@@ -1,21 +1,39 @@
 // What every kernel knows of the grids and of the views.
 
 struct Geometry {  // fslice._kernels.interface.SliceGeometry, by value; structs.py has the same layout
-  int nz, ny, nx, rows, columns, unused;
-  double scale, radius2, per_column, per_row;  // max_radius^2, 1 / columns, 1 / rows: a division costs a call
+  int nz, ny, nx, rows, columns;
+  int most;                  // kx^2 + ky^2 of what takes part
+  unsigned inverse, unused;  // inverse: 2^32 / half_of(columns), rounded down
+  double scale, per_column, per_row;  // 1 / columns, 1 / rows: a division costs a call
 };
 
-// A view, prepared by `prepare_views`: in one precision, whatever that of the poses is.
-struct View {
-  double axes[3][3];       // scale * R: the sample at (kx, ky) lies at axes @ (kx, ky, 0), in (x, y, z)
+// A view, prepared by `prepare_views`: in one precision, whatever that of the poses is. A line of the cache.
+struct alignas(16) View {
+  double axes[3][2];       // scale * R: the sample at (kx, ky) lies at axes @ (kx, ky), in (x, y, z)
   double turn_x, turn_y;   // turns of the phase per frequency: -shift / size
   double weight;
   long long image;
-  float normal[3];         // a vector across the slice
-  float along[2][3];       // kx = along[0].p and ky = along[1].p, for p in the slice
-  int stride;              // samples that are this far apart, in kx or ky, lie in different cells
+  double beam[3];          // the third column of scale * R
+  float near[3][2];        // the axes, zero along one of a single frequency
 };
-static_assert(sizeof(View) == 144, "structs.py allocates 18 doubles for a view");
+
+// Where a slice lies, in single precision. The numbers follow the views of a call, the first of all views first, as
+// neighbouring threads read neighbouring views.
+struct Outline {
+  float normal[3];    // a vector across the slice; zero if it may be anywhere
+  float along[2][3];  // kx = along[0].p and ky = along[1].p, for p in the slice
+  float margin;       // more than what single precision loses of a position
+};
+static_assert(sizeof(View) + sizeof(Outline) == 168, "structs.py allocates 21 doubles for a view and its outline");
+
+__device__ inline Outline outline_of(const View* views, long long count, long long v) {
+  Outline outline;
+  const float* first = reinterpret_cast<const float*>(views + count);
+  for (int i = 0; i < 3; ++i) outline.normal[i] = first[i * count + v];
+  for (int i = 0; i < 6; ++i) outline.along[i / 3][i % 3] = first[(3 + i) * count + v];
+  outline.margin = first[9 * count + v];
+  return outline;
+}
 
 __device__ inline int magnitude(int k) { return k < 0 ? -k : k; }
 __device__ inline int limit_of(int size) { return (size - 1) / 2; }                // the highest frequency that takes part
@@ -25,8 +43,7 @@ __device__ inline int half_of(int size) { return size / 2 + 1; }                
 __device__ inline int pixels_of(const Geometry& g) { return g.rows * half_of(g.columns); }
 
 __device__ inline bool in_band(const Geometry& g, int kx, int ky) {
-  return magnitude(ky) <= limit_of(g.rows) && magnitude(kx) <= limit_of(g.columns) &&
-         double(kx) * kx + double(ky) * ky <= g.radius2;
+  return (magnitude(ky) <= limit_of(g.rows)) & (magnitude(kx) <= limit_of(g.columns)) & (kx * kx + ky * ky <= g.most);
 }
 
 // Where a stored pixel of a slice is.
@@ -38,8 +55,9 @@ __device__ inline long long place_of(const Geometry& g, int kx, int ky) {
 struct Pixel {
   int kx, ky;
   __device__ Pixel(const Geometry& g, int at) {
-    int row = at / half_of(g.columns);
-    kx = at - row * half_of(g.columns);
+    int width = half_of(g.columns), row = int(__umulhi(unsigned(at), g.inverse));  // the quotient, or one less
+    kx = at - row * width;
+    if (kx >= width) kx -= width, ++row;
     ky = frequency(row, g.rows);
   }
 };

@@ -31,6 +31,7 @@ __global__ void __launch_bounds__(256)
   int pixels = pixels_of(g);
   long long v = blockIdx.x;
   const View& view = views[v];
+  const T view_weight = T(view.weight);
   double sums[SUMS] = {};
   for (int i = threadIdx.x; i < pixels; i += blockDim.x) {
     Pixel k(g, i);
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(256)
         values[0] = read<TAPS>(g, volume, view, k.kx, k.ky);
       const Residual<T> own(g, filters, view, images, amplitude, k.kx, k.ky, values[0]);
       sums[0] += pair_weight(k.kx) * own.square();
-      Complex<T> weighted = T(view.weight) * own.weight * own.difference;
+      Complex<T> weighted = view_weight * own.weight * own.difference;
       by_ctf = weighted.re * own.slice.re + weighted.im * own.slice.im;
       Complex<T> added = own.ctf * weighted * conj(own.phase);
       residual[v * pixels + i] = added;

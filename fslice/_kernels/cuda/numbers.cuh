@@ -30,3 +30,11 @@ __device__ inline void sincos_of_turns(double turns, double* s, double* c) {
 __device__ inline void sincos_of_turns(double turns, float* s, float* c) {
   sincospif(2 * float(turns - rint(turns)), s, c);
 }
+
+// Has the compiler take a number for a new one, so that it keeps nothing that follows from it: registers are few.
+#ifdef __CUDA_ARCH__
+__device__ inline void renew(float& number) { asm volatile("" : "+f"(number)); }
+__device__ inline void renew(double& number) { asm volatile("" : "+d"(number)); }
+#else
+template <typename T> __device__ inline void renew(T&) {}
+#endif

@@ -22,8 +22,8 @@ ITEM = np.dtype([("origin", "i4", 3), ("slot", "i4"), ("part", "i4"), ("parts", 
 BRICKS = np.dtype([("low", "i4", 3), ("count", "i4", 3)])
 """``Bricks`` of bricks.cuh."""
 
-ITEMS = 4096
-"""About how many items share the work of all bricks: more than run at a time on any card."""
+ITEMS = 1 << 14
+"""About how many items share the work of all bricks: several times what a card runs at a time."""
 LEAST = 64
 """Views that meet a brick, for which a part of its own pays."""
 LARGEST = 1 << 15
@@ -45,8 +45,12 @@ class Plan(NamedTuple):
 
 
 @functools.lru_cache(64)
-def plan_for(geometry: SliceGeometry, side: tuple[int, int, int], views: int) -> Plan:
+def plan_for(
+    geometry: SliceGeometry, side: tuple[int, int, int], views: int, items: int = ITEMS
+) -> Plan:
     """Return the plan for bricks of some sides, in (x, y, z), and at most so many views.
+
+    About so many items share the work.
 
     Raises
     ------
@@ -67,25 +71,25 @@ def plan_for(geometry: SliceGeometry, side: tuple[int, int, int], views: int) ->
 
     >>> plan = plan_for(SliceGeometry(64, 64, 64, 64, 64, 1.0, 31.0, LINEAR), (8, 8, 8), 1 << 14)
     >>> len(plan.slots), len(plan.items), plan.items["parts"].max(), plan.items["parts"].min()
-    (256, 4264, np.int32(70), np.int32(1))
+    (256, 13260, np.int32(222), np.int32(1))
     """
     if max(geometry.rows, geometry.columns) > LARGEST:
         raise ValueError(f"slices: expected at most {LARGEST} pixels a side, got {geometry}")
     low, count = _grid(geometry, side)
     places = np.array(list(itertools.product(*map(range, count[::-1]))), int)[:, ::-1]
     origins = low + places * side
-    parts = _parts(geometry, origins, np.array(side), views)
-    items = np.zeros(parts.sum(), ITEM)
+    parts = _parts(geometry, origins, np.array(side), views, items)
+    table = np.zeros(parts.sum(), ITEM)
     brick = np.repeat(np.arange(len(parts)), parts)
     first = np.cumsum(parts) - parts
-    items["origin"], items["parts"] = origins[brick], parts[brick]
-    items["part"] = np.arange(len(items)) - first[brick]
+    table["origin"], table["parts"] = origins[brick], parts[brick]
+    table["part"] = np.arange(len(table)) - first[brick]
     further = len(parts) + first - np.arange(len(parts))
-    items["slot"] = np.where(items["part"] == 0, brick, further[brick] + items["part"] - 1)
+    table["slot"] = np.where(table["part"] == 0, brick, further[brick] + table["part"] - 1)
     slots = np.stack([np.arange(len(parts)), further, further + parts - 1], 1).astype(np.int32)
     bricks = np.array([(low, count)], BRICKS)
-    order = np.argsort(-items["parts"], kind="stable")
-    return Plan(items[order], slots, bricks, (geometry, side, views))
+    order = np.argsort(-table["parts"], kind="stable")
+    return Plan(table[order], slots, bricks, (geometry, side, views, items))
 
 
 def _grid(geometry: SliceGeometry, side: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +106,7 @@ def _grid(geometry: SliceGeometry, side: tuple[int, int, int]) -> tuple[np.ndarr
 
 
 def _parts(
-    geometry: SliceGeometry, origins: np.ndarray, side: np.ndarray, views: int
+    geometry: SliceGeometry, origins: np.ndarray, side: np.ndarray, views: int, items: int
 ) -> np.ndarray:
     """Return how many parts divide the views of each brick, by how many of them meet it.
 
@@ -115,5 +119,5 @@ def _parts(
     nearest = np.sqrt((np.maximum(0, abs(centres) - side / 2) ** 2).sum(1))
     meeting = np.minimum(1, 1.5 * half / np.maximum(distance, half))
     work = views * np.where(nearest <= geometry.scale * geometry.max_radius + 2, meeting, 0)
-    each = max(work.sum() / ITEMS, LEAST)
+    each = max(work.sum() / items, LEAST)
     return np.clip(np.ceil(work / each), 1, max(1, math.ceil(views / LEAST))).astype(int)

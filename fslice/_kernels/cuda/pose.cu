@@ -29,7 +29,7 @@ __device__ inline void image_slopes(const View& view, const Residual<T>& residua
   Complex<T> turned = residual.ctf * residual.phase;
   for (int column = 0; column < 3; ++column) {
     out[column] = {0, 0};
-    for (int axis = 0; axis < 3; ++axis) add(out[column], T(view.axes[axis][column]), read[1 + axis]);
+    for (int axis = 0; axis < 3; ++axis) add(out[column], T(column < 2 ? view.axes[axis][column] : view.beam[axis]), read[1 + axis]);
     out[column] = out[column] * turned;
   }
 }

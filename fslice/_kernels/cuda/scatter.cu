@@ -8,7 +8,8 @@ template <int TAPS> struct Brick {  // in cells, and in the voxels that these re
   static constexpr int side = 8, width = side + TAPS - 1, size = width * width * width;
 };
 
-// What a stored pixel adds. READY: it comes from a kernel that has taken off the phase, and has weighted.
+// What a stored pixel adds, from the value that is read. READY: it comes from a kernel that has taken off the phase,
+// and has weighted.
 template <typename T, int POWER, bool READY> struct Values;
 template <typename T> struct Values<T, 1, false> {
   const Complex<T>* slice;
@@ -16,26 +17,22 @@ template <typename T> struct Values<T, 1, false> {
   double amplitude;
   __device__ Values(const Geometry& g, const Complex<T>* values, const View& view, long long, double amplitude)
       : slice(values + view.image * pixels_of(g)), view(view), amplitude(amplitude * view.weight) {}
-  __device__ Complex<T> operator()(const Geometry& g, int kx, int ky) const {
-    return slice[place_of(g, kx, ky)] * conj(phase<T>(view, kx, ky, amplitude));
+  __device__ Complex<T> added(Complex<T> value, int kx, int ky) const {
+    return value * conj(phase<T>(view, kx, ky, amplitude));
   }
 };
 template <typename T> struct Values<T, 1, true> {
   const Complex<T>* slice;
   __device__ Values(const Geometry& g, const Complex<T>* values, const View&, long long v, double)
       : slice(values + v * pixels_of(g)) {}
-  __device__ Complex<T> operator()(const Geometry& g, int kx, int ky) const {
-    return slice[place_of(g, kx, ky)];
-  }
+  __device__ Complex<T> added(Complex<T> value, int, int) const { return value; }
 };
 template <typename T> struct Values<T, 2, false> {
   const T* slice;
   T weight;
   __device__ Values(const Geometry& g, const T* values, const View& view, long long, double)
       : slice(values + view.image * pixels_of(g)), weight(T(view.weight)) {}
-  __device__ T operator()(const Geometry& g, int kx, int ky) const {
-    return weight * slice[place_of(g, kx, ky)];
-  }
+  __device__ T added(T value, int, int) const { return weight * value; }
 };
 
 // The weights of a cell's taps along one axis of a brick. The brick keeps what falls outside the grid,
@@ -51,57 +48,41 @@ template <typename T, int TAPS, int POWER> struct BrickTaps {
   }
 };
 
-__device__ inline int packed(int kx, int ky) { return int(unsigned(ky) << 16 | (unsigned(kx) & 0xffffu)); }
-
-// Adds one pixel for each lane. They are of one class, so that they lie in different cells, and all lanes
-// add the same tap at the same time: no two meet at an address.
+// Adds a sample for each lane. All lanes add the same tap at the same time, so that two meet at an address only
+// if they are in one cell: these take turns.
 template <typename T, int TAPS, int POWER, bool READY>
-__device__ inline void add_pixels(const Geometry& g, const View& view, const Values<T, POWER, READY>& values,
-                                  const Item& item, bool active, int pixel, Element<T, POWER>* sums) {
+__device__ inline void add_samples(const Geometry& g, const View* views, const Element<T, POWER>* values,
+                                   double amplitude, const Item& item, bool active, int v, int kx, int ky,
+                                   Element<T, POWER>* sums) {
   using B = Brick<TAPS>;
   const int side[3] = {B::side, B::side, B::side};
-  Cell<T> cell = {};
-  Element<T, POWER> value = {};
-  if (active) {
-    int kx = short(pixel & 0xffff), ky = pixel >> 16;
-    Sample sample = locate(g, view, kx, ky, item, side, &cell);
-    value = of_full_plane<T>(kx, ky, sample.at_zero, [&](int x, int y) { return values(g, x, y); });
-  }
+  const View& view = views[v];
+  const Values<T, POWER, READY> own(g, values, view, v, amplitude);
+  int sign = kx < 0 ? -1 : 1;
+  const Element<T, POWER> stored = own.slice[place_of(g, sign * kx, sign * ky)];
+  Cell<T> cell;
+  Sample sample = locate(g, view, kx, ky, item, side, &cell);
+  Element<T, POWER> value = of_full_plane<T>(kx, sample.at_zero, own.added(stored, sign * kx, sign * ky), [&] {
+    return own.added(own.slice[place_of(g, 0, -ky)], 0, -ky);
+  });
+  active = active && sample.inside;
   BrickTaps<T, TAPS, POWER> x(cell.fraction[0], g.nx), y(cell.fraction[1], g.ny), z(cell.fraction[2], g.nz);
   int at = (cell.corner[2] * B::width + cell.corner[1]) * B::width + cell.corner[0];
+  unsigned together = __match_any_sync(ALL, active ? at : -1);
+  int own_turn = active ? __popc(together & ((1u << threadIdx.x) - 1)) : -1;
+  for (int turn = 0; __any_sync(ALL, own_turn >= turn); ++turn) {
+    for (int a = 0; TAPS > 2 && a < TAPS; ++a) renew(x.weight[a]);  // or all 64 products are kept for the next turn
 #pragma unroll
-  for (int c = 0; c < TAPS; ++c)
+    for (int c = 0; c < TAPS; ++c)
 #pragma unroll
-    for (int b = 0; b < TAPS; ++b)
+      for (int b = 0; b < TAPS; ++b)
 #pragma unroll
-      for (int a = 0; a < TAPS; ++a) {
-        if (active) add(sums[at + (c * B::width + b) * B::width + a], z.weight[c] * y.weight[b] * x.weight[a], value);
-        __syncwarp();
-      }
-}
-
-// Adds the pixels of one class: equal remainders of kx and ky by the view's stride. Those that fall in
-// the brick are few of those in the rectangle, and are lined up first. A class has at most 47 of them:
-// that many discs whose centres are sqrt(3) apart fit around the section of a cube of side 8.
-template <typename T, int TAPS, int POWER, bool READY>
-__device__ inline void add_class(const Geometry& g, const View& view, const Values<T, POWER, READY>& values,
-                                 const Item& item, const Rectangle& rectangle, int x, int y, int (&queue)[64],
-                                 Element<T, POWER>* sums) {
-  using B = Brick<TAPS>;
-  const int side[3] = {B::side, B::side, B::side};
-  int lane = threadIdx.x, count = 0, stride = view.stride;
-  int nx = (rectangle.last[0] - x) / stride + 1, ny = (rectangle.last[1] - y) / stride + 1;
-  for (int base = 0; base < nx * ny; base += 32) {
-    int i = base + lane, kx = x + stride * (i % nx), ky = y + stride * (i / nx);
-    Cell<T> cell;
-    bool hit = i < nx * ny && locate(g, view, kx, ky, item, side, &cell).inside;
-    unsigned hits = __ballot_sync(ALL, hit);
-    if (hit) queue[count + __popc(hits & ((1u << lane) - 1))] = packed(kx, ky);
-    count += __popc(hits);
+        for (int a = 0; a < TAPS; ++a) {
+          if (own_turn == turn)
+            add(sums[at + (c * B::width + b) * B::width + a], z.weight[c] * y.weight[b] * x.weight[a], value);
+          __syncwarp();
+        }
   }
-  __syncwarp();
-  for (int first = 0; first < count; first += 32)
-    add_pixels<T, TAPS, POWER, READY>(g, view, values, item, first + lane < count, queue[first + lane], sums);
 }
 
 template <typename T, int TAPS, int POWER, bool READY>
@@ -111,20 +92,14 @@ __global__ void __launch_bounds__(32)
                    Element<T, POWER>* partial) {
   using B = Brick<TAPS>;
   __shared__ Element<T, POWER> sums[B::size];
-  __shared__ int queue[64];
+  __shared__ Queue queue;
   const Item item = items[blockIdx.x];
-  const Box box(item, B::side, B::side, B::side);
+  const int side[3] = {B::side, B::side, B::side};
   Element<T, POWER>* kept = partial + (long long)item.slot * B::size;
-  queue[threadIdx.x] = queue[32 + threadIdx.x] = 0;
   for (int i = threadIdx.x; i < B::size; i += 32) sums[i] = fresh ? Element<T, POWER>{} : kept[i];
   __syncwarp();
-  for_views(g, views, count, item, box, [&](long long v) {
-    const View& view = views[v];
-    const Rectangle rectangle(g, view, box);
-    const Values<T, POWER, READY> own(g, values, view, v, amplitude);
-    for (int y = rectangle.first[1]; y <= rectangle.last[1] && y < rectangle.first[1] + view.stride; ++y)
-      for (int x = rectangle.first[0]; x <= rectangle.last[0] && x < rectangle.first[0] + view.stride; ++x)
-        add_class<T, TAPS, POWER, READY>(g, view, own, item, rectangle, x, y, queue, sums);
+  for_samples(g, views, count, item, side, queue, [&](bool active, int v, int kx, int ky) {
+    add_samples<T, TAPS, POWER, READY>(g, views, values, amplitude, item, active, v, kx, ky, sums);
   });
   for (int i = threadIdx.x; i < B::size; i += 32) kept[i] = sums[i];
 }

@@ -23,23 +23,38 @@ template <typename T> __device__ inline void products_along(int lower, T fractio
   out[2] = high * high;
 }
 
-// The products of a pixel, if it falls in the brick.
+// The products of a sample, of weight zero if it does not fall in the brick.
 template <typename T>
-__device__ inline bool products_of(const Geometry& g, const View& view, const Filters<T>& filters, const Item& item,
-                                   int kx, int ky, Products<T>* products) {
+__device__ inline Products<T> products_of(const Geometry& g, const View& view, const Filters<T>& filters,
+                                          const Item& item, int kx, int ky) {
   const int side[3] = {Moments::x, Moments::y, Moments::z};
   Cell<T> cell;
   Sample sample = locate(g, view, kx, ky, item, side, &cell);
-  if (!sample.inside) return false;
-  T weight = of_full_plane<T>(kx, ky, sample.at_zero, [&](int x, int y) {
+  if (!sample.inside) return {};
+  auto weight_at = [&](int x, int y) {
     T ctf = filters.ctf_at(g, view.image, x, y);
     return T(view.weight) * filters.weight_at(g, view.image, x, y) * ctf * ctf;
-  });
+  };
+  int sign = kx < 0 ? -1 : 1;
+  T weight = of_full_plane<T>(kx, sample.at_zero, weight_at(sign * kx, sign * ky), [&] { return weight_at(0, -ky); });
+  Products<T> products;
   for (int i = 0; i < 3; ++i)
-    products_along(item.origin[i] + cell.corner[i], cell.fraction[i], size_of(g, i), products->along[i]);
-  for (int i = 0; i < 3; ++i) products->along[0][i] *= weight;
-  products->cell = (cell.corner[2] * Moments::y + cell.corner[1]) * Moments::x + cell.corner[0];
-  return true;
+    products_along(item.origin[i] + cell.corner[i], cell.fraction[i], size_of(g, i), products.along[i]);
+  for (int i = 0; i < 3; ++i) products.along[0][i] *= weight;
+  products.cell = (cell.corner[2] * Moments::y + cell.corner[1]) * Moments::x + cell.corner[0];
+  return products;
+}
+
+// Adds a sample for each lane: they are lined up in `hits`, and each lane adds its moment of one after another.
+template <typename T>
+__device__ inline void add_hits(bool active, const Products<T>& own, Products<T>* hits, T* sums) {
+  const int lane = threadIdx.x, a = lane % 3, b = lane / 3 % 3, c = lane / 9;
+  if (active) hits[lane] = own;
+  int number = __popc(__ballot_sync(ALL, active));
+  __syncwarp();
+  for (int j = 0; lane < 27 && j < number; ++j)
+    sums[27 * hits[j].cell + lane] += hits[j].along[0][a] * hits[j].along[1][b] * hits[j].along[2][c];
+  __syncwarp();  // before `hits` is written again
 }
 
 // The first part of a brick's views is added to `total`, the others to slots of their own.
@@ -50,30 +65,17 @@ __global__ void __launch_bounds__(32)
                 const Item* __restrict__ items, int bricks, T* total, T* further) {
   __shared__ T sums[Moments::size];
   __shared__ Products<T> hits[32];
+  __shared__ Queue queue;
   const Filters<T> filters = {ctf, coefficients, weights, group_of};
   const Item item = items[blockIdx.x];
-  const Box box(item, Moments::x, Moments::y, Moments::z);
-  const int lane = threadIdx.x, a = lane % 3, b = lane / 3 % 3, c = lane / 9;
+  const int side[3] = {Moments::x, Moments::y, Moments::z};
+  const int lane = threadIdx.x;
   bool first = item.slot < bricks;
   T* kept = first ? total + (long long)item.slot * Moments::size : further + (long long)(item.slot - bricks) * Moments::size;
   for (int i = lane; i < Moments::size; i += 32) sums[i] = first ? kept[i] : T(0);
   __syncwarp();
-  for_views(g, views, count, item, box, [&](long long v) {
-    const View& view = views[v];
-    const Rectangle rectangle(g, view, box);
-    int nx = rectangle.last[0] - rectangle.first[0] + 1, ny = rectangle.last[1] - rectangle.first[1] + 1;
-    for (int base = 0; base < nx * ny; base += 32) {
-      int i = base + lane;
-      Products<T> own;
-      bool hit = i < nx * ny &&
-                 products_of(g, view, filters, item, rectangle.first[0] + i % nx, rectangle.first[1] + i / nx, &own);
-      unsigned met = __ballot_sync(ALL, hit);
-      if (hit) hits[__popc(met & ((1u << lane) - 1))] = own;
-      __syncwarp();
-      for (int j = 0; lane < 27 && j < __popc(met); ++j)
-        sums[27 * hits[j].cell + lane] += hits[j].along[0][a] * hits[j].along[1][b] * hits[j].along[2][c];
-      __syncwarp();  // before `hits` is written again
-    }
+  for_samples(g, views, count, item, side, queue, [&](bool active, int v, int kx, int ky) {
+    add_hits(active, products_of(g, views[v], filters, item, kx, ky), hits, sums);
   });
   __syncwarp();
   for (int i = lane; i < Moments::size; i += 32) kept[i] = sums[i];

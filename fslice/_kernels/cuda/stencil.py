@@ -19,10 +19,12 @@ SIDES = (4, 4, 8)
 """``Moments`` of stencil.cu: the sides of a brick, in cells."""
 MOMENTS = 27
 SIZE = MOMENTS * SIDES[0] * SIDES[1] * SIDES[2]
+ITEMS = 1 << 13
+"""Fewer than for slices, since each takes a slot of 14 or 28 kB."""
 
 
 def _plan(kernels: Workspace, geometry: SliceGeometry, views: int) -> Plan:
-    return plan_of(kernels, geometry._replace(taps=LINEAR), SIDES, views)
+    return plan_of(kernels, geometry._replace(taps=LINEAR), SIDES, views, ITEMS)
 
 
 def new_gram(kernels: Workspace, geometry: SliceGeometry, dtype: Any) -> Array:

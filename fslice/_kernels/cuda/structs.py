@@ -9,19 +9,28 @@ import numpy as np
 from fslice._kernels.interface import SliceGeometry
 
 GEOMETRY = np.dtype(
-    [(name, "i4") for name in ("nz", "ny", "nx", "rows", "columns", "unused")]
-    + [(name, "f8") for name in ("scale", "radius2", "per_column", "per_row")],
+    [(name, "i4") for name in ("nz", "ny", "nx", "rows", "columns", "most")]
+    + [(name, "u4") for name in ("inverse", "unused")]
+    + [(name, "f8") for name in ("scale", "per_column", "per_row")],
     align=True,
 )
 """``Geometry``: a `SliceGeometry` without its taps."""
 
-VIEW_DOUBLES = 18
-"""The size of a ``View``, in doubles."""
+LARGEST = 1 << 16
+"""The longest side of a slice: the squares of its frequencies are added in 32 bits."""
+
+VIEW_DOUBLES = 21
+"""The size of a ``View`` and its ``Outline``, in doubles."""
 
 
 @functools.lru_cache(256)
 def geometry_struct(geometry: SliceGeometry) -> np.ndarray:
     """Return a geometry as CUDA takes it, an array of one record.
+
+    Raises
+    ------
+    ValueError
+        A side of the slices is too large.
 
     Examples
     --------
@@ -31,5 +40,8 @@ def geometry_struct(geometry: SliceGeometry) -> np.ndarray:
     (56, np.float64(0.25))
     """
     g = geometry
-    sides = g.nz, g.ny, g.nx, g.rows, g.columns, 0
-    return np.array([(*sides, g.scale, g.max_radius**2, 1 / g.columns, 1 / g.rows)], GEOMETRY)
+    if max(g.rows, g.columns) > LARGEST:
+        raise ValueError(f"slices: expected at most {LARGEST} pixels a side, got {geometry}")
+    most = int(min(g.max_radius**2, np.iinfo(np.int32).max))
+    whole = g.nz, g.ny, g.nx, g.rows, g.columns, most, (2**32 - 1) // (g.columns // 2 + 1), 0
+    return np.array([(*whole, g.scale, 1 / g.columns, 1 / g.rows)], GEOMETRY)
