@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "fslice"
 # Each module may import those of the rows above it and those to its left. A package counts as one
 # module. To add one, put it to the right of what it imports.
 LAYERS = {
-    "arrays": "_arrays _devices _lazy _threads _large",
+    "arrays": "_arrays _devices _lazy _threads _large _sums",
     "primitives": "fourier geometry optim _kernels testing",
     "operators": "operators symmetry",
     "objects": "simulation",

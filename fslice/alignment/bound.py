@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from fslice._arrays import Array, array_namespace
+from fslice._sums import group_sums
 from fslice.alignment.directions import DirectionPrior
 from fslice.alignment.filters import MEANS
 from fslice.alignment.posterior import PosePosterior
@@ -70,7 +71,7 @@ def kl_to_prior(
         squares = (values - MEANS[name]) ** 2 + found.covariance[:, place, place]
         terms = terms + math.log(2 * math.pi * variance) / 2 + squares / (2 * variance)
     terms = terms + xp.log(xp.where(found.weights > 0, found.weights, 1))
-    return xp.bincount(found.image_of, weights=found.weights * terms, minlength=len(found))
+    return group_sums(found.image_of, found.weights * terms, len(found))
 
 
 def expected_log_likelihood(

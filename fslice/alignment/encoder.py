@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_shape, check_size
+from fslice._sums import group_sums
 from fslice.alignment.band import Band
 from fslice.alignment.grid import asymmetric_rotations, cell_radius
 from fslice.alignment.network import (
@@ -207,8 +208,9 @@ def _scales(band: Band, clean: Array, noise_variance: float) -> Array:
     xp = array_namespace(clean)
     shell = np.rint(np.sqrt((band.frequencies**2).sum(1))).astype(int)
     power = xp.asarray((abs(clean) ** 2).mean(0))
-    sums = xp.bincount(xp.asarray(shell), weights=power)
-    signal = (sums / xp.bincount(xp.asarray(shell)))[xp.asarray(shell)]
+    counts = np.bincount(shell)
+    sums = group_sums(xp.asarray(shell), power, len(counts))
+    signal = (sums / xp.asarray(counts))[xp.asarray(shell)]
     signal[0] = 0  # the sum of an image says nothing of its pose
     return (xp.sqrt(signal) / (signal + noise_variance)).astype(clean.real.dtype)
 

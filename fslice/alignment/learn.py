@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
+from fslice._sums import group_sums
 from fslice.alignment.directions import learned_directions
 from fslice.alignment.filters import defocused
 from fslice.alignment.model import PoseModel
@@ -140,7 +141,7 @@ def map_scale(model: PoseModel, rows: np.ndarray) -> float:
     shell = xp.asarray(shell)
     means = (slices.real**2 + slices.imag**2).mean(0, dtype=np.float64)
     counts = xp.maximum(xp.bincount(shell), 1)
-    power = (xp.bincount(shell, weights=means) / counts)[shell]
+    power = (group_sums(shell, means, len(counts)) / counts)[shell]
 
     def of_batch(batch: Batch) -> Array:
         images = band.flatten(band.crop(batch.images_ft))

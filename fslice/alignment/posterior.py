@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
+from fslice._sums import group_sums
 from fslice.alignment.filters import PARAMETERS
 from fslice.data.poses import Poses
 from fslice.geometry import rotvec_to_matrix
@@ -162,7 +163,7 @@ class PosePosterior:
         """Return the entropy of the modes' weights, (n,) in nats: 0 where there is one mode."""
         xp = array_namespace(self.weights)
         terms = -self.weights * xp.log(xp.where(self.weights > 0, self.weights, 1))
-        return xp.bincount(self.image_of, weights=terms, minlength=len(self))
+        return group_sums(self.image_of, terms, len(self))
 
     def views(self, images: Any = slice(None)) -> ImageViews:
         """Return the modes of some images, Dirac, with their weights.

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from fslice._arrays import Array, array_namespace, placed
+from fslice._sums import group_sums
 from fslice.alignment.band import Band
 from fslice.alignment.coarse import Candidates, Templates
 from fslice.alignment.directions import DirectionPrior
@@ -234,7 +235,7 @@ class PreparedMap:
         first = xp.searchsorted(starts.image_of, xp.arange(count))
         best = masses[first]  # the first of an image is its best
         relative = xp.exp(masses - best[starts.image_of])
-        sums = xp.bincount(starts.image_of, weights=relative, minlength=count)
+        sums = group_sums(starts.image_of, relative, count)
         free = self.search.parameters
         parameters = {} if starts.parameters is None else dict(
             zip(free, starts.parameters.T, strict=True)

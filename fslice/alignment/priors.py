@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fslice._arrays import Array, array_namespace
+from fslice._sums import group_sums
 from fslice.alignment.posterior import PosePosterior
 
 
@@ -10,7 +11,7 @@ def shift_spread(found: PosePosterior) -> float:
     """Return the standard deviation of shifts along an axis, of images that show the particle."""
     xp = array_namespace(found.weights)
     weights = found.weights * squared_shifts(found)
-    per_image = xp.bincount(found.image_of, weights=weights, minlength=len(found))
+    per_image = group_sums(found.image_of, weights, len(found))
     shown = seen(found)
     return max(float(xp.sqrt((per_image * shown).sum() / (2 * shown.sum()))), 0.1)
 

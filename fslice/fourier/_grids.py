@@ -8,6 +8,7 @@ import numpy as np
 
 from fslice._arrays import Array, array_namespace, check_size
 from fslice._large import cached_parts
+from fslice._sums import group_sums
 from fslice.fourier._half_spectra import hermitian_weights
 
 
@@ -111,7 +112,7 @@ def shell_sum(values: Array, size: int, ndim: int, *, corners: bool = False) -> 
     for part in cached_parts(spectra[0]) if len(spectra) else ():
         index = shell[sum(others, first[part])].ravel()
         weighted = (spectra[:, part] * weights).ravel()
-        sums += xp.bincount((rows + index).ravel(), weights=weighted, minlength=len(sums))
+        sums += group_sums((rows + index).ravel(), weighted, len(sums))
     return sums.reshape(*leading, columns)[..., : size // 2 + 1]
 
 

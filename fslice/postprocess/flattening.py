@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
+from fslice._sums import group_sums
 from fslice.fourier import (
     frequencies,
     hermitian_weights,
@@ -49,10 +50,10 @@ def flattened(volumes: Sequence[Array]) -> list[Array]:
     counts, *powers = xp.zeros((1 + len(spectra), 3 * last**2 + 1))
     for square, *parts in zip(kz, *spectra, strict=True):
         index = (plane + square).ravel()
-        counts += xp.bincount(index, weights=weights.ravel(), minlength=len(counts))
+        counts += group_sums(index, weights.ravel(), len(counts))
         for power, part in zip(powers, parts, strict=True):
             squares = (part.real**2 + part.imag**2) * weights
-            power += xp.bincount(index, weights=squares.ravel(), minlength=len(counts))
+            power += group_sums(index, squares.ravel(), len(counts))
     factors = [_level_factors(counts, power, last).astype(volumes[0].dtype) for power in powers]
     for square, *parts in zip(kz, *spectra, strict=True):
         index = plane + square
@@ -66,7 +67,7 @@ def _level_factors(counts: Array, power: Array, last: int) -> Array:
     xp = array_namespace(counts)
     distance = xp.sqrt(xp.arange(len(counts)))
     shell = xp.minimum(xp.rint(distance), last + 1).astype(np.int64)
-    counts, power = (xp.bincount(shell, weights=sums)[: last + 1] for sums in (counts, power))
+    counts, power = (group_sums(shell, sums, last + 2)[:-1] for sums in (counts, power))
     power = power / counts
     known = power > _FLOOR * power.max()
     level = xp.log(xp.where(known, power, xp.inf)) / 2

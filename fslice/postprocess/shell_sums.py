@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fslice._arrays import Array, array_namespace
+from fslice._sums import group_sums
 from fslice.fourier import (
     axis_transform,
     frequencies,
@@ -183,9 +184,7 @@ def _sums(
         shell = shells[kz + ky[rows] + kx[..., part[1]]].ravel()
         totals.append(
             [
-                xp.bincount(
-                    shell, weights=(found * weights[part[1]]).ravel(), minlength=size // 2 + 2
-                )
+                group_sums(shell, (found * weights[part[1]]).ravel(), size // 2 + 2)
                 for found in values([array[:, *part] for array in arrays])
             ]
         )

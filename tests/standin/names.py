@@ -72,7 +72,7 @@ FUNCTIONS = _table("""
     argwhere a
     array_equal a1 a2 equal_nan
     average a axis weights returned keepdims
-    bincount x weights minlength
+    bincount x minlength
     broadcast_to array shape
     clip a a_min a_max out
     copy a order

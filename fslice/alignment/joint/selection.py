@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fslice._arrays import Array, array_namespace, to_numpy
+from fslice._sums import group_sums
 from fslice.alignment.band_images import BandImages
 from fslice.alignment.joint.grid_em import log_likelihoods, make_grid
 from fslice.alignment.joint.grid_map import GridMap
@@ -80,5 +81,5 @@ def spherical_average(volume: Array) -> Array:
     distance = xp.sqrt(sum(t**2 for t in xp.meshgrid(ticks, ticks, ticks, indexing="ij")))
     index = xp.rint(2 * distance).astype(np.int64)
     count = xp.bincount(index.ravel())
-    total = xp.bincount(index.ravel(), weights=volume.ravel().astype(np.float64))
+    total = group_sums(index.ravel(), volume.ravel().astype(np.float64), len(count))
     return (total / xp.maximum(count, 1))[index].astype(volume.dtype)
