@@ -160,6 +160,20 @@ class TestJax:
         assert seen[0]._host.ctypes.data == volume.unsafe_buffer_pointer()
         assert np.array_equal(np.from_dlpack(result), [2, 2, 2])
 
+    def test_arrays_of_numpy_follow_those_on_a_gpu(self, on_gpu, monkeypatch):
+        """As which JAX's own check gives cotangents."""
+        moved = []
+
+        def put(array, place):
+            moved.append(place.platform)
+            return self.jax.numpy.asarray(array)
+
+        monkeypatch.setattr(self.jax, "device_put", put)
+        volume, rotations, shifts, _ = arrays()
+        images = self.interop.project(SMOOTH, self.jax.numpy.asarray(volume), rotations, shifts)
+        assert np.allclose(np.from_dlpack(images), SMOOTH.project(volume, rotations, shifts))
+        assert moved == ["gpu", "gpu"]
+
     def test_gradients_are_those_on_the_cpu(self, monkeypatch):
         inputs = tuple(map(self.jax.numpy.asarray, arrays()))
 

@@ -158,11 +158,16 @@ def _call(function: Callable[..., Any], shapes: Any, *arrays: Any) -> Any:
         back = partial(_through_dlpack, np, function)
         return jax.pure_callback(back, shapes, *arrays, vmap_method="sequential")
     leaves = jax.tree.leaves(arrays)
-    platforms = {place.platform for leaf in leaves for place in getattr(leaf, "devices", set)()}
-    if platforms <= {"cpu"}:
+    places = [place for leaf in leaves for place in getattr(leaf, "devices", set)()]
+    on_gpu = [place for place in places if place.platform != "cpu"]
+    if not on_gpu:
         return jax.tree.map(jnp.from_dlpack, _through_dlpack(np, function, *arrays))
     cupy = gpu_library()
-    with cupy.cuda.Device(leaves[0].__dlpack_device__()[1]):
+    # NumPy's arrays, as which JAX may give a cotangent, follow the others
+    arrays = jax.tree.map(
+        lambda leaf: leaf if hasattr(leaf, "devices") else jax.device_put(leaf, on_gpu[0]), arrays
+    )
+    with cupy.cuda.Device(jax.tree.leaves(arrays)[0].__dlpack_device__()[1]):
         results = jax.tree.map(jnp.from_dlpack, _through_dlpack(cupy, function, *arrays))
         # JAX may use the memory of its arrays again, on a stream that CuPy does not know
         cupy.cuda.get_current_stream().synchronize()
