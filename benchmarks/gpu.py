@@ -13,6 +13,8 @@ import argparse
 import datetime
 import json
 import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ MARKS = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTAL
 
 
 def main() -> None:
-    arguments = parse()
+    arguments, start = parse(), time.perf_counter()
     xp = gpu_library()
     report = machine(xp)
     print(", ".join(f"{name}: {value}" for name, value in report.items()))
@@ -47,7 +49,9 @@ def main() -> None:
     print(f"copy: {bandwidth / 1e9:.0f} GB/s, read and written")
     rows = []
     for case in scaled(arguments):
-        rows += measured(xp, case, bandwidth, arguments)
+        for row in measured(xp, case, bandwidth, arguments):
+            rows.append(row)
+            print(f"{time.perf_counter() - start:4.0f} s: {described(row)}", flush=True)
     maps = time_map(xp, arguments.map_size, arguments.map_images)
     report |= {"copy, bytes per second": bandwidth, "kernels": rows, "map, seconds": maps}
     print("\n".join(lines := table(report)))
@@ -96,29 +100,32 @@ def scaled(arguments: argparse.Namespace) -> list[tuple[int, int, str, str]]:
 
 def measured(
     xp: Any, case: tuple[int, int, str, str], bandwidth: float, arguments: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """Return a row for each kernel of a case, and for each operation of each peer."""
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each kernel of a case, and for each operation of each peer."""
     size, count, dtype, interpolation = case
     named = {"box": size, "images": count, "precision": dtype, "interpolation": interpolation}
-    rows = [
-        {
+    for name, call, moved in time_kernels(xp, *case):
+        spent = milliseconds(xp, call, arguments.repeats)
+        yield {
             **named,
             "contestant": "fslice",
             "operation": name,
-            "milliseconds": (spent := milliseconds(xp, call, arguments.repeats)),
+            "milliseconds": spent,
             "of the copy": moved / bandwidth / spent * 1e3 if moved else None,
         }
-        for name, call, moved in time_kernels(xp, *case)
-    ]
     xp.get_default_memory_pool().free_all_blocks()  # the peers have their own
     for make in PEERS:
         for volumes in (1, 8):
-            found = time_peer(make, volumes, case, arguments.torch_device, arguments.repeats)
-            rows += [{**named, "volumes": volumes, **row} for row in found]
-    for row in rows:
-        print(f"{size} {dtype} {interpolation}: {row['contestant']}, {row['operation']}: "
-              f"{row['milliseconds']:.2f} ms", flush=True)  # fmt: skip
-    return rows
+            for row in time_peer(make, volumes, case, arguments.torch_device, arguments.repeats):
+                yield {**named, "volumes": volumes, **row}
+
+
+def described(row: dict[str, Any]) -> str:
+    """Return a row as a line."""
+    case = f"{row['box']} {row['precision']} {row['interpolation']}"
+    many = f", {row['volumes']} volumes" if row.get("volumes", 1) > 1 else ""
+    spent = f"{row['milliseconds']:.2f} ms"
+    return f"{case}: {row['contestant']}{many}, {row['operation']}: {spent}"
 
 
 def table(report: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ is there for who wants that accuracy. The others compute what the linear kernel 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,41 +15,50 @@ from gpu_timing import timed
 
 import fslice
 
-TOGETHER = {"torch-projectors": 40_000, "torch-fourier-slice": 500, "cuFINUFFT": 1000}
-"""Images a call at 128 pixels and single precision: what memory allows."""
+TOGETHER = {
+    "torch-projectors": {"float32": 40_000, "float64": 1000},
+    "torch-fourier-slice": {"float32": 500, "float64": 250},
+    "cuFINUFFT": {"float32": 1000, "float64": 500},
+}
+"""Images a call at 128 pixels: what memory allows, and for torch-projectors in double precision,
+where it is hundreds of times as slow, what patience does."""
 TOLERANCE = 1e-3
 
 
 def time_peer(
     make: Callable[..., Any], volumes: int, case: tuple[int, int, str, str], device: str,
     repeats: int,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Return a row for each operation of a peer; none, with a line, where it cannot take part.
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Yield a row for each operation of a peer; a line says which cannot take part, and why.
 
     `volumes` of them share the images evenly.
     """
     size, count, dtype, interpolation = case
     try:
         peer = make(device)
-        if interpolation != "linear" or (volumes > 1 and not peer.many_volumes):
-            return []
-        scale = (128 / size) ** 2 * (1 if dtype == "float32" else 0.5)
-        together = max(volumes, min(count, int(TOGETHER[peer.name] * scale)) // volumes * volumes)
-        calls = peer.operations(size, together, volumes, dtype)
-        return [
-            {
-                "contestant": peer.name,
-                "operation": name,
-                "milliseconds": timed(call, peer.wait, min(repeats, 3)) * count / together,
-                "images a call": together,
-            }
-            for name, call in calls.items()
-        ]
     except ImportError as error:
-        print(f"left out: {error}".splitlines()[0])
-    except Exception as error:  # whatever a peer raises on this card: it takes no part
-        print(f"left out: {make.__name__}: {type(error).__name__}: {error}".splitlines()[0])
-    return []
+        return print(f"left out: {error}".splitlines()[0])
+    if interpolation != "linear" or (volumes > 1 and not peer.many_volumes):
+        return
+    most = int(TOGETHER[peer.name][dtype] * (128 / size) ** 2)
+    together = max(volumes, min(count, most) // volumes * volumes)
+    try:
+        calls = peer.operations(size, together, volumes, dtype)
+    except ImportError as error:
+        return print(f"left out: {error}".splitlines()[0])
+    for name, call in calls.items():
+        try:
+            spent = timed(call, peer.wait, min(repeats, 3)) * count / together
+        except Exception as error:  # whatever a peer raises on this card: it takes no part
+            line = f"{type(error).__name__}: {error}".splitlines()[0]
+            print(f"left out: {peer.name}, {name}, {dtype}: {line}")
+            continue
+        yield {
+            "contestant": peer.name,
+            "operation": name,
+            "milliseconds": spent,
+            "images a call": together,
+        }
 
 
 class WithTorch:
