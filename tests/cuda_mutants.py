@@ -36,8 +36,8 @@ MUTANTS = (
     M("weight of a view forgotten", "views.cu", "weights ? double(weights[v]) : 1.0", "1.0",
       "views"),
     M("later views take the first images", "views.cu", ": first + v", ": v", "chunks"),
-    M("rotation transposed", "views.cu", "rotations[9 * v + 3 * i + j]",
-      "rotations[9 * v + 3 * j + i]", "gather"),
+    M("rotation transposed", "views.cu", "double(row[j]) * g.scale",
+      "double(rotations[9 * v + 3 * j + i]) * g.scale", "gather"),
     # the traversal
     M("row of a pixel one short", "geometry.cuh", "if (kx >= width) kx -= width, ++row;", "",
       "gather"),

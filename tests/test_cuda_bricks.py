@@ -13,6 +13,7 @@ from test_kernels import kernel_cases, run_all
 from fslice._arrays import to_numpy
 from fslice._kernels import CUBIC, LINEAR, Filters, SliceGeometry, Views
 from fslice._kernels.cuda.plan import plan_for
+from fslice._kernels.cuda.structs import geometry_struct
 from fslice._kernels.numpy import KERNELS as DEFINITION
 
 pytestmark = pytest.mark.skipif(
@@ -167,6 +168,21 @@ def test_sums_are_right_for_matrices_that_are_no_rotations(cupy, case, kind):
     assert_sums_agree(cupy, cuda_host.host_kernels(order=3), geometry, arrays)
 
 
+def test_huge_rotations_leave_no_sample_but_the_origin_in_a_plane(cupy, rng):
+    """Entries are held to what keeps cells integers: two that differ must not become alike."""
+    geometry = SliceGeometry(1, 8, 8, 9, 9, 1.0, 4.0, LINEAR)
+    arrays = many_views(rng, geometry, 30, stretch=1e12)
+    assert_sums_agree(cupy, cuda_host.host_kernels(), geometry, arrays)
+
+
+@pytest.mark.parametrize("ratio", [2.0, -0.5, 1.0])
+def test_samples_that_huge_entries_cancel_stay_at_the_origin(cupy, ratio, rng):
+    geometry = cube(9, CUBIC)
+    rotations, *others = many_views(rng, geometry, 3)
+    rotations[:] = 3e8 * np.array([1.0, ratio, 0]) * np.array([[1.0], [-2.0], [3.0]])
+    assert_sums_agree(cupy, cuda_host.host_kernels(), geometry, (rotations, *others))
+
+
 def test_every_cell_belongs_to_one_brick():
     for geometry in (cube(7, LINEAR), cube(24, CUBIC), SliceGeometry(1, 9, 4, 1, 4, 1.0, 1, CUBIC)):
         plan = plan_for(geometry, (4, 4, 8), 1)
@@ -206,7 +222,7 @@ def test_items_with_more_work_start_first():
 def test_slices_of_too_many_pixels_are_refused():
     geometry = SliceGeometry(8, 8, 8, 8, 40_000, 1.0, 3.0, LINEAR)
     with pytest.raises(ValueError, match="slices: expected at most 32768 pixels a side"):
-        plan_for(geometry, (8, 8, 8), 1)
+        geometry_struct(geometry)
 
 
 @pytest.mark.parametrize("order", [0, 5])

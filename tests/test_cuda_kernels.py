@@ -70,6 +70,21 @@ def test_second_derivatives_and_the_pose_curvature_agree_with_the_definition(cup
         assert_agree(f"result {number}", one, other, dtype)
 
 
+def test_a_beam_of_any_length_enters_the_pose_gram(cupy, rng):
+    """No sample lies along the third column: its entries are not held to the grid."""
+    geometry = SliceGeometry(8, 8, 8, 8, 8, 1.0, 3.0, CUBIC)
+    volume = np.fft.rfftn(noise(rng, (8, 8, 8)), norm="ortho")
+    images, rotations = noise(rng, (2, 8, 5), complex), poses(rng, (2,))
+    rotations[:, :, 2] *= 1e10
+    shifts = noise(rng, (2, 2))
+    expected = DEFINITION.pose_gram(
+        volume, images, Views(rotations, shifts), Filters(), 1.0, geometry
+    )
+    views = Views(cupy.asarray(rotations), cupy.asarray(shifts))
+    data = cupy.asarray(volume), cupy.asarray(images), views, Filters(), 1.0, geometry
+    assert_agree("gram", cuda_host.host_kernels().pose_gram(*data), expected, shifts.dtype)
+
+
 @given(case=kernel_cases(), order=orders)
 def test_the_product_with_a_stencil_agrees_with_the_definition(cupy, case, order):
     dtype, geometry = case.rotations.dtype, case.geometry._replace(taps=LINEAR)

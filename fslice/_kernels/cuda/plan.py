@@ -26,8 +26,6 @@ ITEMS = 1 << 14
 """About how many items share the work of all bricks: several times what a card runs at a time."""
 LEAST = 64
 """Views that meet a brick, for which a part of its own pays."""
-LARGEST = 1 << 15
-"""Frequencies of a pixel are kept in 16 bits each."""
 
 
 class Plan(NamedTuple):
@@ -52,11 +50,6 @@ def plan_for(
 
     About so many items share the work.
 
-    Raises
-    ------
-    ValueError
-        A side of the slices is too large.
-
     Examples
     --------
     Half of the cube, from x = 0, and the cells that reach into it from below:
@@ -73,8 +66,6 @@ def plan_for(
     >>> len(plan.slots), len(plan.items), plan.items["parts"].max(), plan.items["parts"].min()
     (256, 13260, np.int32(222), np.int32(1))
     """
-    if max(geometry.rows, geometry.columns) > LARGEST:
-        raise ValueError(f"slices: expected at most {LARGEST} pixels a side, got {geometry}")
     low, count = _grid(geometry, side)
     places = np.array(list(itertools.product(*map(range, count[::-1]))), int)[:, ::-1]
     origins = low + places * side

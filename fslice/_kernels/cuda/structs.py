@@ -16,8 +16,8 @@ GEOMETRY = np.dtype(
 )
 """``Geometry``: a `SliceGeometry` without its taps."""
 
-LARGEST = 1 << 16
-"""The longest side of a slice: the squares of its frequencies are added in 32 bits."""
+LARGEST = 1 << 15
+"""The longest side of a slice: its pixels are counted in 32 bits, two frequencies share them."""
 
 VIEW_DOUBLES = 21
 """The size of a ``View`` and its ``Outline``, in doubles."""

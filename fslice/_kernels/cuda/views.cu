@@ -1,9 +1,16 @@
 // Prepares views, a thread for each: poses of either precision become what the other kernels take.
 
-// Entries are held to where any sample off the origin is far outside the grid, so that cells stay integers.
-__device__ inline double clamped(double entry, const Geometry& g) {
-  double most = 1e9 / ((long long)g.rows + g.columns);
-  return fabs(entry) <= most ? entry : copysign(most, entry);
+// Entries are held to where any sample off the origin is far outside the grid, so that cells stay integers. Where a
+// sample may cancel the two of a row, one power of two holds both: held each by itself, others would cancel.
+__device__ inline void hold(double row[2], const Geometry& g) {
+  double sides = double(g.rows) + g.columns, most = 1e9 / sides;
+  double low = fmin(fabs(row[0]), fabs(row[1])), high = fmax(fabs(row[0]), fabs(row[1]));
+  int power = 0;
+  if (high > most && low * sides > high) frexp(high / most, &power);
+  for (int j = 0; j < 2; ++j) {
+    row[j] = ldexp(row[j], -power);
+    if (!(fabs(row[j]) <= most)) row[j] = copysign(most, row[j]);
+  }
 }
 
 // Samples as functions of their position, along the axes that have cells.
@@ -39,8 +46,10 @@ __global__ void prepare_views(const R* rotations, const S* shifts, const long lo
   if (v >= count) return;
   View view;
   for (int i = 0; i < 3; ++i) {
-    for (int j = 0; j < 3; ++j)
-      (j < 2 ? view.axes[i][j] : view.beam[i]) = clamped(double(rotations[9 * v + 3 * i + j]) * g.scale, g);
+    const R* row = rotations + 9 * v + 3 * i;
+    for (int j = 0; j < 2; ++j) view.axes[i][j] = double(row[j]) * g.scale;
+    hold(view.axes[i], g);
+    view.beam[i] = double(row[2]) * g.scale;
     for (int j = 0; j < 2; ++j) view.near[i][j] = size_of(g, i) == 1 ? 0 : float(view.axes[i][j]);
   }
   view.turn_x = -double(shifts[2 * v]) * g.per_column;
