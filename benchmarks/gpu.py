@@ -123,9 +123,13 @@ def measured(
 def described(row: dict[str, Any]) -> str:
     """Return a row as a line."""
     case = f"{row['box']} {row['precision']} {row['interpolation']}"
-    many = f", {row['volumes']} volumes" if row.get("volumes", 1) > 1 else ""
-    spent = f"{row['milliseconds']:.2f} ms"
-    return f"{case}: {row['contestant']}{many}, {row['operation']}: {spent}"
+    return f"{case}: {contestant(row)}, {row['operation']}: {row['milliseconds']:.2f} ms"
+
+
+def contestant(row: dict[str, Any]) -> str:
+    """Return who took part, with how many volumes."""
+    volumes = row.get("volumes", 1)
+    return row["contestant"] + (f", {volumes} volumes" if volumes > 1 else "")
 
 
 def table(report: dict[str, Any]) -> list[str]:
@@ -141,10 +145,9 @@ def table(report: dict[str, Any]) -> list[str]:
     ]
     for row in report["kernels"]:
         share = row.get("of the copy")
-        many = f", {row['volumes']} volumes" if row.get("volumes", 1) > 1 else ""
         lines.append(
             f"| {row['box']} | {row['precision']}, {row['interpolation']} | {row['images']:,} | "
-            f"{row['operation']} | {row['contestant']}{many} | {row['milliseconds']:.2f} | "
+            f"{row['operation']} | {contestant(row)} | {row['milliseconds']:.2f} | "
             f"{'' if share is None else f'{share:.0%}'} |"
         )
     first, again = report["map, seconds"]

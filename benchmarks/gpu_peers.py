@@ -21,7 +21,7 @@ TOGETHER = {
     "cuFINUFFT": {"float32": 1000, "float64": 500},
 }
 """Images a call at 128 pixels: what memory allows, and for torch-projectors in double precision,
-where it is hundreds of times as slow, what patience does."""
+where it is a thousand times as slow, what patience does."""
 TOLERANCE = 1e-3
 
 
@@ -36,22 +36,19 @@ def time_peer(
     size, count, dtype, interpolation = case
     try:
         peer = make(device)
-    except ImportError as error:
-        return print(f"left out: {error}".splitlines()[0])
-    if interpolation != "linear" or (volumes > 1 and not peer.many_volumes):
-        return
-    most = int(TOGETHER[peer.name][dtype] * (128 / size) ** 2)
-    together = max(volumes, min(count, most) // volumes * volumes)
-    try:
+        if interpolation != "linear" or (volumes > 1 and not peer.many_volumes):
+            return
+        most = int(TOGETHER[peer.name][dtype] * (128 / size) ** 2)
+        together = max(volumes, min(count, most) // volumes * volumes)
         calls = peer.operations(size, together, volumes, dtype)
-    except ImportError as error:
-        return print(f"left out: {error}".splitlines()[0])
+    except Exception as error:  # whatever a peer raises on this card: it takes no part
+        leave_out(make.__name__, error)
+        return
     for name, call in calls.items():
         try:
             spent = timed(call, peer.wait, min(repeats, 3)) * count / together
-        except Exception as error:  # whatever a peer raises on this card: it takes no part
-            line = f"{type(error).__name__}: {error}".splitlines()[0]
-            print(f"left out: {peer.name}, {name}, {dtype}: {line}")
+        except Exception as error:
+            leave_out(f"{peer.name}, {name}, {dtype}", error)
             continue
         yield {
             "contestant": peer.name,
@@ -59,6 +56,13 @@ def time_peer(
             "milliseconds": spent,
             "images a call": together,
         }
+
+
+def leave_out(what: str, error: Exception) -> None:
+    """Say in a line what does not take part, and why."""
+    missing = isinstance(error, ImportError)
+    why = str(error) if missing else f"{what}: {type(error).__name__}: {error}"
+    print(f"left out: {why}".splitlines()[0])
 
 
 class WithTorch:
