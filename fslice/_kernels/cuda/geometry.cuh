@@ -26,12 +26,17 @@ struct Outline {
 };
 static_assert(sizeof(View) + sizeof(Outline) == 168, "structs.py allocates 21 doubles for a view and its outline");
 
+// Call visit(i, number) for the numbers of an outline, in the order in which they are kept.
+template <typename Visit> __device__ inline void for_numbers(Outline& outline, Visit visit) {
+  for (int i = 0; i < 3; ++i) visit(i, outline.normal[i]);
+  for (int i = 0; i < 6; ++i) visit(3 + i, outline.along[i / 3][i % 3]);
+  visit(9, outline.margin);
+}
+
 __device__ inline Outline outline_of(const View* views, long long count, long long v) {
   Outline outline;
-  const float* first = reinterpret_cast<const float*>(views + count);
-  for (int i = 0; i < 3; ++i) outline.normal[i] = first[i * count + v];
-  for (int i = 0; i < 6; ++i) outline.along[i / 3][i % 3] = first[(3 + i) * count + v];
-  outline.margin = first[9 * count + v];
+  const float* kept = reinterpret_cast<const float*>(views + count);
+  for_numbers(outline, [&](int i, float& number) { number = kept[i * count + v]; });
   return outline;
 }
 

@@ -57,9 +57,7 @@ __global__ void prepare_views(const R* rotations, const S* shifts, const long lo
   view.weight = weights ? double(weights[v]) : 1.0;
   view.image = image_of ? image_of[v] : first + v;
   views[v] = view;
-  const Outline own = outline(g, view);
-  float* numbers = reinterpret_cast<float*>(views + count);
-  for (int i = 0; i < 3; ++i) numbers[i * count + v] = own.normal[i];
-  for (int i = 0; i < 6; ++i) numbers[(3 + i) * count + v] = own.along[i / 3][i % 3];
-  numbers[9 * count + v] = own.margin;
+  Outline own = outline(g, view);
+  float* kept = reinterpret_cast<float*>(views + count);
+  for_numbers(own, [&](int i, float& number) { kept[i * count + v] = number; });
 }

@@ -37,7 +37,7 @@ class Workspace:
     """
 
     deterministic: bool = True  # equal input gives equal bits; False: atomic operations
-    most_views: int = 1 << 16  # that are prepared at a time: 9 MB
+    most_views: int = 1 << 16  # that are prepared at a time: 11 MB
     most_bytes: int = 1 << 29  # of the slices that are passed from one kernel to the next
     launcher: Launcher = field(default_factory=CupyLauncher)
     buffers: Buffers = field(default_factory=Buffers, repr=False)
